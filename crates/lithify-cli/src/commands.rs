@@ -1,0 +1,217 @@
+//! Each command, as calls of the library.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use lithify::convert::{Job, plan_again, reopen, scan_and_plan, write_plan};
+use lithify::error::{Error, Kind, Result};
+use lithify::machine::{Machine, show_size};
+use lithify::plan::request::Request;
+use lithify::plan::{Plan, Target, advice};
+use lithify::scan::ScanOptions;
+use lithify::scan::profile::Profile;
+use lithify::source::Source;
+use lithify::write::manifest::Manifest;
+use lithify::write::verify::{verify, verify_against_source};
+use lithify::write::WriteOptions;
+use lithify::{open, scan, show};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::Outcome;
+use crate::args::{Command, Dataset, Run, Writing};
+use crate::json;
+use crate::progress::Reporter;
+
+pub fn run(command: Command) -> Result<Outcome> {
+    match command {
+        Command::Scan { dataset, run, json } => scan_command(&dataset, &run, json),
+        Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
+            let context = Context::new(&run, &output)?;
+            let request = wanted.request()?;
+            let source = context.open(&dataset)?;
+            let target = Target { output, on_error: dataset.on_error.into() };
+            context.convert(source.as_ref(), &request, &target, &writing, None, dry_run, json)
+        }
+        Command::Plan { dataset, to, output, wanted, run } => {
+            let context = Context::new(&run, &to)?;
+            let request = wanted.request()?;
+            let source = context.open(&dataset)?;
+            let target = Target { output: absolute(&to), on_error: dataset.on_error.into() };
+            let writing = context.writing(None);
+            let job = Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+            let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+            let text = serde_json::to_vec(&plan).map_err(|e| Error::new(Kind::Io, e.to_string()))?;
+            std::fs::write(&output, text).map_err(|e| Error::io("write", &output, e))?;
+            print(&show::plan(&plan, &context.machine))?;
+            print_advice(&profile, &plan)?;
+            Ok(skipped_or_done(!plan.skipped.is_empty()))
+        }
+        Command::Write { plan: path, writing, run, json } => {
+            let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+            let plan: Plan = serde_json::from_slice(&text)
+                .map_err(|e| Error::input(format!("it is not a plan of this version of lithify: {e}")).in_file(&path).hint("make it anew with `lithify plan`"))?;
+            let context = Context::new(&run, &plan.output)?;
+            let source = reopen(&plan.format, plan.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
+            let (request, target) = (plan.request.clone(), Target { output: plan.output.clone(), on_error: plan.on_error });
+            context.convert(source.as_ref(), &request, &target, &writing, Some(plan), false, json)
+        }
+        Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
+        Command::Info { output, json } => {
+            let manifest = Manifest::read(&output)?;
+            if json { print(&json::pretty(&manifest)?)? } else { print(&show::manifest(&manifest))? }
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// What every command needs: the machine, and who is told how far it is.
+struct Context {
+    machine: Machine,
+    progress: Reporter,
+    quiet: bool,
+}
+
+impl Context {
+    fn new(run: &Run, output: &Path) -> Result<Self> {
+        let machine = Machine::here(output, run.memory, run.threads.map(usize::from))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // A second signal ends the process at once.
+            let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
+            registered.map_err(|e| Error::new(Kind::Io, format!("cannot listen to signals: {e}")))?;
+        }
+        Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
+    }
+
+    fn open(&self, dataset: &Dataset) -> Result<Box<dyn Source>> {
+        open(&dataset.inputs, dataset.from.as_deref(), &self.machine.source_options())
+    }
+
+    fn writing(&self, flags: Option<&Writing>) -> WriteOptions<'_> {
+        WriteOptions {
+            io: flags.map(|flags| flags.io.into()).unwrap_or_default(),
+            overwrite: flags.is_some_and(|flags| flags.overwrite),
+            progress: &self.progress,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a flag of two commands")]
+    fn convert(&self, source: &dyn Source, request: &Request, target: &Target, writing: &Writing, plan: Option<Plan>, dry_run: bool, json: bool) -> Result<Outcome> {
+        let start = Instant::now();
+        let writing = self.writing(Some(writing));
+        let job = Job { request, target, machine: &self.machine, writing: &writing };
+        if !dry_run {
+            lithify::write::check_target(target, writing.overwrite)?;
+        }
+        let plan = match plan {
+            Some(plan) => plan,
+            None => {
+                let (profile, plan) = scan_and_plan(source, &job, &[])?;
+                if dry_run {
+                    if json {
+                        print(&json::pretty(&json::plan(&plan, &self.machine))?)?;
+                    } else {
+                        print(&show::plan(&plan, &self.machine))?;
+                        print_advice(&profile, &plan)?;
+                    }
+                    return Ok(skipped_or_done(!plan.skipped.is_empty()));
+                }
+                plan
+            }
+        };
+        let manifest = write_plan(source, &job, plan)?;
+        if json {
+            print(&json::pretty(&json::outcome(&manifest, target))?)?;
+        } else if !self.quiet {
+            print(&show::manifest(&manifest))?;
+            print(&summary(&manifest, target, start))?;
+        }
+        Ok(skipped_or_done(!manifest.skipped.is_empty()))
+    }
+}
+
+fn scan_command(dataset: &Dataset, run: &Run, json: bool) -> Result<Outcome> {
+    let context = Context::new(run, Path::new("output"))?;
+    let source = context.open(dataset)?;
+    let profile = scan(source.as_ref(), &ScanOptions {
+        request: &Request::default(),
+        on_error: dataset.on_error.into(),
+        threads: context.machine.threads,
+        largest_payload: context.machine.largest_record(),
+        excluded: &[],
+        progress: &context.progress,
+    })?;
+    if json {
+        print(&json::pretty(&json::profile(&profile, &context.machine))?)?;
+    } else {
+        print(&show::profile(&profile, &context.machine))?;
+    }
+    Ok(skipped_or_done(!profile.skipped.is_empty()))
+}
+
+fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outcome> {
+    let context = Context::new(run, output)?;
+    let manifest = Manifest::read(output)?;
+    let mut differences = verify(output, context.machine.threads, &context.progress)?;
+    if against_source {
+        let source = reopen(&manifest.format, manifest.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
+        let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
+        differences.extend(verify_against_source(output, source.as_ref(), &plan, &context.progress)?);
+    }
+    for difference in &differences {
+        print(&format!("`{}`: {}\n", difference.file.display(), difference.what))?;
+    }
+    if !differences.is_empty() {
+        return Ok(Outcome::Failed);
+    }
+    if !run.quiet {
+        let bytes = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
+        let source = if against_source { ", and what the dataset gives" } else { "" };
+        print(&format!("{} in {} arrays are as they were written{source}\n", show_size(bytes), manifest.arrays.len()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn skipped_or_done(skipped: bool) -> Outcome {
+    if skipped { Outcome::Skipped } else { Outcome::Done }
+}
+
+fn print_advice(profile: &Profile, plan: &Plan) -> Result<()> {
+    for advice in advice::for_plan(profile, plan) {
+        print(&format!("advice: {advice}\n"))?;
+    }
+    Ok(())
+}
+
+/// The last lines of a conversion: how much, how fast, and whether memory was kept to.
+fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
+    let bytes: u64 = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
+    let seconds = start.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate to be read")]
+    let rate = (bytes as f64 / seconds) as u64;
+    let peak = lithify::machine::peak_memory().map_or("unknown".into(), show_size);
+    format!(
+        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {}\nmemory: {peak} at most, {} planned\n",
+        show_size(bytes),
+        target.output.display(),
+        show_size(rate),
+        manifest.run.io,
+        show_size(manifest.run.planned_memory),
+    )
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Prints to standard output. A reader that has gone, as `head` does, ends the output and is no error.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", Path::new("standard output"), e)),
+        _ => Ok(()),
+    }
+}

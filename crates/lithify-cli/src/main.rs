@@ -1,0 +1,61 @@
+//! The `lithify` command: reads the flags, calls the library, prints what comes of it, and ends with an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lithify::Error;
+use lithify::error::Kind;
+
+mod args;
+mod commands;
+mod json;
+mod progress;
+
+/// What the process ends with: part of the interface, since batch systems act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Everything is done.
+    Done = 0,
+    /// Nothing came of it.
+    Failed = 1,
+    /// It was not said right.
+    Usage = 2,
+    /// Done, but elements were left out.
+    Skipped = 3,
+    /// Stopped in order: the same command may be run again. (`EX_TEMPFAIL` of sysexits.)
+    Stopped = 75,
+}
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let outcome = commands::run(cli.command).unwrap_or_else(|error| {
+        eprint!("{}", message(&error));
+        match error.kind() {
+            Kind::Request => Outcome::Usage,
+            Kind::Interrupted => Outcome::Stopped,
+            Kind::Input | Kind::Resources | Kind::Io | Kind::Output => Outcome::Failed,
+        }
+    });
+    ExitCode::from(outcome as u8)
+}
+
+/// An error as it is printed: what was wrong and where, then what to do about it.
+fn message(error: &Error) -> String {
+    let mut text = format!("error: {error}\n");
+    for (number, hint) in error.hints().iter().enumerate() {
+        let blank = if number == 0 { "\n" } else { "" };
+        text.push_str(&format!("{blank}hint: {hint}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_stand_apart_from_the_error() {
+        let error = Error::request("it is wrong").hint("do this").hint("or that");
+        assert_eq!(message(&error), "error: it is wrong\n\nhint: do this\nhint: or that\n");
+    }
+}

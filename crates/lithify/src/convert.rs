@@ -1,0 +1,105 @@
+//! The whole way from a dataset to arrays: scans as often as the request needs, plans, writes.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::plan::request::Request;
+use crate::plan::{Plan, Target, plan, settle_buckets};
+use crate::progress::Progress;
+use crate::scan::profile::{Profile, Skipped};
+use crate::scan::{OnError, ScanOptions, scan};
+use crate::source::Source;
+use crate::source::probe::open;
+use crate::write::manifest::Manifest;
+use crate::write::{Report, WriteOptions, write};
+
+/// What is to be made of a dataset, where, and with what.
+pub struct Job<'a> {
+    /// What is wanted.
+    pub request: &'a Request,
+    /// Where the output goes.
+    pub target: &'a Target,
+    /// What may be used.
+    pub machine: &'a Machine,
+    /// How it is written.
+    pub writing: &'a WriteOptions<'a>,
+}
+
+/// Scans a dataset, and again if buckets are left to the plan or elements turned out to be bad; then plans.
+///
+/// # Errors
+/// As [`scan`] and [`plan`].
+pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
+    let scan_for = |request: &Request| {
+        scan(source, &ScanOptions {
+            request,
+            on_error: job.target.on_error,
+            threads: job.machine.threads,
+            largest_payload: job.machine.largest_record(),
+            excluded: bad,
+            progress: job.writing.progress,
+        })
+    };
+    let profile = scan_for(job.request)?;
+    let Some(settled) = settle_buckets(&profile, job.request)? else {
+        let plan = plan(&profile, job.request, job.machine, job.target)?;
+        return Ok((profile, plan));
+    };
+    let profile = scan_for(&settled)?;
+    let plan = plan(&profile, &settled, job.machine, job.target)?;
+    Ok((profile, plan))
+}
+
+/// Scans, plans and writes. Elements that turn out not to fit their rows are left out, where that is allowed: the dataset
+/// is then scanned and written without them.
+///
+/// # Errors
+/// As [`scan`], [`plan`] and [`write`].
+pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
+    let (_, plan) = scan_and_plan(source, job, &[])?;
+    write_plan(source, job, plan)
+}
+
+/// Writes a plan, made by [`scan_and_plan`]; where elements turn out not to fit their rows, as [`convert`] does.
+///
+/// # Errors
+/// As [`scan`], [`plan`] and [`write`].
+pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<Manifest> {
+    let mut bad: Vec<Skipped> = Vec::new();
+    loop {
+        match write(source, &plan, job.writing)? {
+            Report::Done(manifest) => return Ok(*manifest),
+            Report::Bad(more) => bad.extend(more),
+        }
+        (_, plan) = scan_and_plan(source, job, &bad)?;
+    }
+}
+
+/// Opens the dataset of a saved plan or of an output again.
+///
+/// # Errors
+/// A file is not there any more, or cannot be read.
+pub fn reopen<'p>(format: &str, parts: impl IntoIterator<Item = &'p Path>, machine: &Machine) -> Result<Box<dyn Source>> {
+    let paths: Vec<_> = parts.into_iter().map(Path::to_path_buf).collect();
+    open(&paths, Some(format), &machine.source_options()).map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
+}
+
+/// The plan by which an output was written, made anew from its dataset.
+///
+/// # Errors
+/// The dataset is not there any more, or cannot be scanned.
+pub fn plan_again(source: &dyn Source, manifest: &Manifest, output: &Path, machine: &Machine, progress: &dyn Progress) -> Result<Plan> {
+    // The arrays exist, so that their disk need not be free once more.
+    let machine = Machine { disk: u64::MAX, ..machine.clone() };
+    let target = Target { output: output.to_path_buf(), on_error: manifest.on_error };
+    let writing = WriteOptions { io: crate::store::npy::Io::Auto, overwrite: false, progress };
+    let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
+    let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };
+    let (_, mut plan) = scan_and_plan(source, &job, bad)?;
+    if plan.elements != manifest.elements {
+        return Err(Error::input(format!("the dataset has {} elements, and had {} when it was converted", plan.elements, manifest.elements)));
+    }
+    plan.block_rows = manifest.block_rows;
+    Ok(plan)
+}

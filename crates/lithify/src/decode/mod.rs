@@ -1,0 +1,155 @@
+//! What a payload is, and how an element's list becomes numbers of a dtype and a shape.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::value::{DType, Kind, List};
+
+pub mod tensor_proto;
+mod view;
+
+pub use view::{Data, Dim, Numbers, View};
+
+/// How a feature's bytes are to be read, beyond what its kind says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Decode {
+    /// As the list of byte strings it is.
+    None,
+    /// As the items of a dtype, one after another: `tf.io.decode_raw`.
+    Raw {
+        /// What the items are.
+        dtype: DType,
+        /// Whether their most significant byte comes first.
+        big_endian: bool,
+    },
+    /// As a `TensorProto`, with its own dtype and shape: `tf.io.parse_tensor`.
+    Tensor,
+}
+
+impl fmt::Display for Decode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Tensor => f.write_str("tensor"),
+            Self::Raw { dtype, big_endian } => write!(f, "raw:{dtype}{}", if *big_endian { ":big" } else { "" }),
+        }
+    }
+}
+
+impl FromStr for Decode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split(':').collect::<Vec<_>>()[..] {
+            ["none"] => Ok(Self::None),
+            ["tensor"] => Ok(Self::Tensor),
+            ["raw", dtype] => Ok(Self::Raw { dtype: dtype.parse()?, big_endian: false }),
+            ["raw", dtype, order @ ("big" | "little")] => Ok(Self::Raw { dtype: dtype.parse()?, big_endian: order == "big" }),
+            _ => Err(Error::request(format!("`decode={text}` is unknown"))
+                .hint("use `decode=raw:float32`, `decode=raw:int16:big`, `decode=tensor` or `decode=none`")),
+        }
+    }
+}
+
+impl TryFrom<String> for Decode {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Decode> for String {
+    fn from(decode: Decode) -> Self {
+        decode.to_string()
+    }
+}
+
+/// What a byte string looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Content {
+    Empty,
+    Text,
+    Jpeg,
+    Png,
+    Gif,
+    Bmp,
+    WebP,
+    Npy,
+    /// A serialized `TensorProto`.
+    Tensor,
+    /// None of these.
+    Raw,
+}
+
+/// The longest prefix of a byte string that is looked at to call it text, in bytes.
+const TEXT_LOOK: usize = 1024;
+
+impl Content {
+    /// Looks at a byte string's first bytes; for a tensor, at its whole frame.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [] => Self::Empty,
+            [0xff, 0xd8, 0xff, ..] => Self::Jpeg,
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Self::Png,
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Self::Gif,
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
+            // Two letters prove little: the size that the header of a bitmap states must be right, too.
+            [b'B', b'M', a, b, c, d, ..] if u32::from_le_bytes([*a, *b, *c, *d]) as usize == bytes.len() => Self::Bmp,
+            _ if tensor_proto::parse(bytes).is_ok() => Self::Tensor,
+            _ if is_text(&bytes[..bytes.len().min(TEXT_LOOK)]) => Self::Text,
+            _ => Self::Raw,
+        }
+    }
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The last character may be cut by the look, not by the writer.
+        Err(e) if e.error_len().is_none() && head.len() == TEXT_LOOK => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or(""),
+        Err(_) => return false,
+    };
+    !valid.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+/// The dtype that a list of this kind has by itself.
+#[must_use]
+pub fn natural_dtype(kind: Kind) -> Option<DType> {
+    match kind {
+        Kind::Float => Some(DType::Float32),
+        Kind::Int64 => Some(DType::Int64),
+        Kind::Bytes => None,
+    }
+}
+
+/// The integers of a list that names sizes.
+///
+/// # Errors
+/// It holds no integers, or negative ones.
+fn sizes(list: List<'_>) -> Result<Vec<u64>> {
+    let mut sizes = Vec::new();
+    for run in list.runs() {
+        let run = run.map_err(|bad| Error::input(bad.0))?;
+        if list.kind != Kind::Int64 {
+            return Err(Error::request(format!("a shape is made of int64 features, and this is one of {}", list.kind)));
+        }
+        crate::source::wire::each_varint(run, |value| match i64::try_from(value) {
+            Ok(size) => {
+                sizes.push(size.unsigned_abs());
+                Ok(())
+            }
+            Err(_) => Err(Error::input("a size in a shape is negative")),
+        })
+        .map_err(|e| e.unwrap_or_else(|| Error::input("an integer is cut")))?;
+    }
+    Ok(sizes)
+}

@@ -1,0 +1,178 @@
+//! `TensorProto`, the bytes that `tf.io.serialize_tensor` makes.
+//!
+//! ```text
+//! 1: dtype   2: shape { 2: dim { 1: size }, repeated   3: unknown rank }   4: tensor_content
+//! 5 float  6 double  7 int  8 string  9 complex64  10 int64  11 bool  12 complex128  13 half  16 uint32  17 uint64
+//! ```
+//! Numbers are in `tensor_content`, little-endian and in C order, or in the field of their type; there, too few values
+//! mean that the last one repeats, none that all are zero, and too many that the rest does not count.
+
+use crate::source::wire::{self, Wire, each_varint};
+use crate::value::{DType, Kind, List};
+
+/// A tensor as it lies in its bytes.
+#[derive(Clone, Debug)]
+pub struct TensorView<'a> {
+    /// The dtype; `None` for strings.
+    pub dtype: Option<DType>,
+    /// The shape.
+    pub shape: Vec<u64>,
+    /// The values.
+    pub values: Values<'a>,
+}
+
+/// Where a tensor's values are.
+#[derive(Clone, Debug)]
+pub enum Values<'a> {
+    /// Raw little-endian bytes, in C order.
+    Content(&'a [u8]),
+    /// In the repeated field of their type, of this number.
+    Typed {
+        /// The whole message.
+        message: &'a [u8],
+        /// The field.
+        field: u32,
+    },
+}
+
+/// The dtypes of tensors (`tensorflow/core/framework/types.proto`) that arrays can have, and the field that holds
+/// their values.
+fn dtype_numbered(number: u64) -> Option<(DType, u32)> {
+    Some(match number {
+        1 => (DType::Float32, 5),
+        2 => (DType::Float64, 6),
+        3 => (DType::Int32, 7),
+        4 => (DType::Uint8, 7),
+        5 => (DType::Int16, 7),
+        6 => (DType::Int8, 7),
+        8 => (DType::Complex64, 9),
+        9 => (DType::Int64, 10),
+        10 => (DType::Bool, 11),
+        14 => (DType::BFloat16, 13),
+        17 => (DType::Uint16, 7),
+        18 => (DType::Complex128, 12),
+        19 => (DType::Float16, 13),
+        22 => (DType::Uint32, 16),
+        23 => (DType::Uint64, 17),
+        _ => return None,
+    })
+}
+
+const DT_STRING: u64 = 7;
+
+/// Reads a tensor's frame.
+///
+/// # Errors
+/// The bytes are no `TensorProto`, or one that cannot be an array.
+pub fn parse(message: &[u8]) -> Result<TensorView<'_>, &'static str> {
+    let mut rest = message;
+    let (mut dtype, mut shape, mut content) = (None, None, None);
+    let mut typed = false;
+    while !rest.is_empty() {
+        match wire::tag(&mut rest).ok_or("a tag is cut or unknown")? {
+            (1, Wire::Varint) => dtype = Some(wire::varint(&mut rest).ok_or("the dtype is cut")?),
+            (2, Wire::Bytes) => shape = Some(parse_shape(wire::bytes(&mut rest).ok_or("the shape is cut")?)?),
+            (4, Wire::Bytes) => content = Some(wire::bytes(&mut rest).ok_or("the content is cut")?),
+            (3, Wire::Varint) => drop(wire::varint(&mut rest).ok_or("the version is cut")?),
+            (5..=13 | 16..=17, wire_type) => {
+                wire::skip(&mut rest, wire_type).ok_or("the values are cut")?;
+                typed = true;
+            }
+            _ => return Err("it has a field that no tensor has"),
+        }
+    }
+    let number = dtype.ok_or("it has no dtype")?;
+    let shape = shape.unwrap_or_default();
+    let count = shape.iter().try_fold(1_u64, |n, size| n.checked_mul(*size)).ok_or("its shape is absurd")?;
+    if number == DT_STRING {
+        let values = List::of_field(Kind::Bytes, message, 8);
+        return match (content, values.count()) {
+            (None, Ok(there)) if there == count => {
+                Ok(TensorView { dtype: None, shape, values: Values::Typed { message, field: 8 } })
+            }
+            _ => Err("it has another number of strings than its shape says"),
+        };
+    }
+    let (dtype, field) = dtype_numbered(number).ok_or("its dtype is none that an array can have")?;
+    let values = match content.filter(|content| !content.is_empty()) {
+        Some(content) if Some(content.len() as u64) == count.checked_mul(dtype.size() as u64) => Values::Content(content),
+        Some(_) => return Err("its content has another size than its shape says"),
+        // A message as short as `08 01` would be a tensor of one zero: more likely it is something else.
+        None if !typed && count != 0 => return Err("it has no values"),
+        None => Values::Typed { message, field },
+    };
+    Ok(TensorView { dtype: Some(dtype), shape, values })
+}
+
+fn parse_shape(mut rest: &[u8]) -> Result<Vec<u64>, &'static str> {
+    let mut shape = Vec::new();
+    while !rest.is_empty() {
+        let Some((2, Wire::Bytes)) = wire::tag(&mut rest) else { return Err("its shape is unknown or damaged") };
+        let mut dim = wire::bytes(&mut rest).ok_or("its shape is cut")?;
+        let mut size = 0;
+        while !dim.is_empty() {
+            match wire::tag(&mut dim).ok_or("its shape is cut")? {
+                (1, Wire::Varint) => size = wire::varint(&mut dim).ok_or("its shape is cut")?,
+                (2, Wire::Bytes) => drop(wire::bytes(&mut dim).ok_or("its shape is cut")?),
+                _ => return Err("its shape is damaged"),
+            }
+        }
+        if i64::try_from(size).is_err() || shape.len() == 254 {
+            return Err("its shape is absurd");
+        }
+        shape.push(size);
+    }
+    Ok(shape)
+}
+
+/// Brings typed values into the form that `tensor_content` has.
+///
+/// # Errors
+/// The values are not those of the dtype, or they are far more than the bytes could hold.
+pub fn expand(dtype: DType, count: u64, message: &[u8], field: u32, most: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    out.clear();
+    let size = dtype.size();
+    let whole = count.checked_mul(size as u64).filter(|bytes| *bytes <= most);
+    let Some(whole) = whole.and_then(|bytes| usize::try_from(bytes).ok()) else {
+        return Err(format!("a tensor of {count} values has more bytes than the memory budget leaves for one ({most})"));
+    };
+    out.try_reserve(whole).map_err(|e| e.to_string())?;
+    let mut rest = message;
+    while !rest.is_empty() && out.len() < whole {
+        let (number, wire_type) = wire::tag(&mut rest).ok_or("a tag is cut")?;
+        if number != field {
+            wire::skip(&mut rest, wire_type).ok_or("a field is cut")?;
+            continue;
+        }
+        // A value alone and a packed run of values differ only in the length before the run.
+        let before = rest;
+        let run = if wire_type == Wire::Bytes {
+            wire::bytes(&mut rest).ok_or("the values are cut")?
+        } else {
+            wire::skip(&mut rest, wire_type).ok_or("a value is cut")?;
+            &before[..before.len() - rest.len()]
+        };
+        if matches!(field, 5 | 6 | 9 | 12) {
+            out.extend_from_slice(&run[..run.len().min(whole - out.len())]);
+        } else {
+            each_varint(run, |value| {
+                if out.len() < whole {
+                    out.extend_from_slice(&value.to_le_bytes()[..size]);
+                }
+                Ok::<_, ()>(())
+            })
+            .map_err(|_| "the values are cut")?;
+        }
+    }
+    if !out.len().is_multiple_of(size) {
+        return Err("a value is cut".into());
+    }
+    let last = out.len().checked_sub(size).map(|start| out[start..].to_vec());
+    while out.len() < whole {
+        match &last {
+            Some(last) => out.extend_from_slice(last),
+            None => out.resize(whole, 0),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! How one feature of an element is seen: its list, decoded, in a shape.
+
+use serde::{Deserialize, Serialize};
+
+use super::tensor_proto::{self, Values};
+use super::{Decode, natural_dtype, sizes};
+use crate::error::{Error, Result};
+use crate::value::{BadList, DType, Kind, List};
+
+/// One axis of a requested shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dim {
+    /// So many.
+    Size(u64),
+    /// As many as the others leave: `-1`.
+    Rest(i8),
+    /// As the values of this integer feature of the same element say; it may hold several.
+    Feature(String),
+}
+
+/// How a feature is seen: see [`View::numbers`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// How its bytes are read; by its kind and content where nothing is said.
+    pub decode: Option<Decode>,
+    /// Its shape, where it is not the one it has.
+    pub reshape: Option<Vec<Dim>>,
+}
+
+/// A feature of one element, with its dtype and shape; the values still as they are stored.
+#[derive(Clone, Debug)]
+pub struct Numbers<'a> {
+    /// What the values are; `None` for byte strings.
+    pub dtype: Option<DType>,
+    /// The shape; its product is the number of values.
+    pub shape: Vec<u64>,
+    /// The values.
+    pub data: Data<'a>,
+}
+
+/// Values, as they are stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a> {
+    /// On the wire: floats, varints or byte strings.
+    List(List<'a>),
+    /// Items one after another.
+    Raw {
+        /// The bytes.
+        bytes: &'a [u8],
+        /// Whether each item's most significant byte comes first.
+        big_endian: bool,
+    },
+}
+
+fn bad_list(bad: BadList) -> Error {
+    Error::input(format!("the feature is damaged: {}", bad.0))
+}
+
+impl View {
+    /// Whether the list is seen as it is stored, in one axis.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self.decode, None | Some(Decode::None)) && self.reshape.is_none()
+    }
+
+    /// The features whose values give the shape.
+    pub fn shape_features(&self) -> impl Iterator<Item = &str> {
+        self.reshape.iter().flatten().filter_map(|dim| match dim {
+            Dim::Feature(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Sees `list` in its dtype and shape. `sibling` gives other features of the same element by name. Typed values of
+    /// tensors are expanded into `scratch`, of at most `most` bytes.
+    ///
+    /// # Errors
+    /// The bytes are not what they are to be decoded as, or there are more or fewer values than the shape wants.
+    pub fn numbers<'a>(
+        &self,
+        list: List<'a>,
+        sibling: &dyn Fn(&str) -> Option<List<'a>>,
+        scratch: &'a mut Vec<u8>,
+        most: u64,
+    ) -> Result<Numbers<'a>> {
+        let mut numbers = match self.decode {
+            None | Some(Decode::None) => {
+                let count = list.count().map_err(bad_list)?;
+                Numbers { dtype: natural_dtype(list.kind), shape: vec![count], data: Data::List(list) }
+            }
+            Some(Decode::Raw { dtype, big_endian }) => raw(payload(list)?, dtype, big_endian)?,
+            Some(Decode::Tensor) => tensor(payload(list)?, scratch, most)?,
+        };
+        if let Some(dims) = &self.reshape {
+            numbers.shape = reshaped(dims, numbers.shape.iter().product(), sibling)?;
+        }
+        Ok(numbers)
+    }
+}
+
+fn payload(list: List<'_>) -> Result<&[u8]> {
+    if list.kind != Kind::Bytes {
+        return Err(Error::request(format!("only byte strings can be decoded, and this feature holds {}", list.kind)));
+    }
+    let count = || list.count().map_err(bad_list);
+    match list.single() {
+        Some(payload) => Ok(payload),
+        None => Err(Error::input(format!("one byte string is wanted to be decoded, and there are {}", count()?))),
+    }
+}
+
+fn raw(payload: &[u8], dtype: DType, big_endian: bool) -> Result<Numbers<'_>> {
+    if !payload.len().is_multiple_of(dtype.size()) {
+        let (length, size) = (payload.len(), dtype.size());
+        return Err(Error::input(format!("{length} bytes are no whole number of {dtype} ({size} bytes each)")));
+    }
+    let shape = vec![(payload.len() / dtype.size()) as u64];
+    Ok(Numbers { dtype: Some(dtype), shape, data: Data::Raw { bytes: payload, big_endian } })
+}
+
+fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<Numbers<'a>> {
+    let tensor = tensor_proto::parse(payload)
+        .map_err(|why| Error::input(format!("the byte string is no serialized tensor: {why}")))?;
+    let data = match (tensor.values, tensor.dtype) {
+        (Values::Content(bytes), _) => Data::Raw { bytes, big_endian: false },
+        (Values::Typed { message, field }, None) => Data::List(List::of_field(Kind::Bytes, message, field)),
+        (Values::Typed { message, field }, Some(dtype)) => {
+            let count = tensor.shape.iter().product();
+            tensor_proto::expand(dtype, count, message, field, most, scratch).map_err(Error::input)?;
+            Data::Raw { bytes: scratch, big_endian: false }
+        }
+    };
+    Ok(Numbers { dtype: tensor.dtype, shape: tensor.shape, data })
+}
+
+fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<'a>>) -> Result<Vec<u64>> {
+    let mut shape = Vec::new();
+    let mut rest = None;
+    for dim in dims {
+        match dim {
+            Dim::Size(size) => shape.push(*size),
+            Dim::Rest(_) => {
+                rest = Some(shape.len());
+                shape.push(1);
+            }
+            Dim::Feature(name) => {
+                let list = sibling(name).ok_or_else(|| Error::input(format!("feature `{name}`, which gives the shape, is missing")))?;
+                shape.extend(sizes(list).map_err(|e| e.in_feature(name))?);
+            }
+        }
+    }
+    let known = shape.iter().try_fold(1_u64, |n, size| n.checked_mul(*size));
+    match (known, rest) {
+        (Some(known), None) if known == count => Ok(shape),
+        (Some(known), Some(axis)) if known > 0 && count.is_multiple_of(known) => {
+            shape[axis] = count / known;
+            Ok(shape)
+        }
+        _ => {
+            let wanted: Vec<_> = shape.iter().enumerate().map(|(i, n)| if rest == Some(i) { "-1".into() } else { n.to_string() }).collect();
+            Err(Error::input(format!("{count} values do not fill a shape of ({})", wanted.join(", "))))
+        }
+    }
+}
+
+impl<'a> Numbers<'a> {
+    /// The values, where they are byte strings.
+    pub fn strings(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let list = match self.data {
+            Data::List(list) if list.kind == Kind::Bytes => Some(list),
+            _ => None,
+        };
+        list.into_iter().flat_map(|list| list.runs().flatten())
+    }
+}

@@ -1,0 +1,192 @@
+//! The one error: whose fault it is, where it happened, and what to do about it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The result of everything in this library that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose fault an [`Error`] is, which decides what a caller can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The dataset holds something that is damaged or is not what it should be.
+    Input,
+    /// The request cannot be understood, or does not fit the dataset.
+    Request,
+    /// The request is sound, but this machine lacks the disk or the memory.
+    Resources,
+    /// The operating system refused to read or write.
+    Io,
+    /// The output exists, is in use, or does not match its checksums.
+    Output,
+    /// The caller asked to stop.
+    Interrupted,
+}
+
+/// Where in the dataset something is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub file: Option<PathBuf>,
+    /// The element's number in the dataset, from 0.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub element: Option<u64>,
+    /// The byte offset in the file (in its decoded stream, where it is compressed).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub byte: Option<u64>,
+    /// The feature.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub feature: Option<String>,
+}
+
+/// What went wrong, where, and what would help.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    message: String,
+    place: Place,
+    hints: Vec<String>,
+    source: Option<std::io::Error>,
+}
+
+impl Error {
+    /// An error of this kind that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), place: Place::default(), hints: Vec::new(), source: None }))
+    }
+
+    /// The dataset is damaged.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
+    }
+
+    /// The request cannot be met as it stands.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(Kind::Request, message)
+    }
+
+    /// The operating system failed to `action` the file at `path`.
+    pub fn io(action: &str, path: &Path, source: std::io::Error) -> Self {
+        let mut error = Self::new(Kind::Io, format!("cannot {action} `{}`: {source}", printable(path)));
+        error.0.source = Some(source);
+        error
+    }
+
+    /// Adds a line that says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hints.push(hint.into());
+        self
+    }
+
+    /// Names the file, unless it is named already.
+    #[must_use]
+    pub fn in_file(mut self, path: &Path) -> Self {
+        self.0.place.file.get_or_insert_with(|| path.to_path_buf());
+        self
+    }
+
+    /// Names the element, unless it is named already.
+    #[must_use]
+    pub fn at_element(mut self, element: u64) -> Self {
+        self.0.place.element.get_or_insert(element);
+        self
+    }
+
+    /// Names the byte, unless it is named already.
+    #[must_use]
+    pub fn at_byte(mut self, byte: u64) -> Self {
+        self.0.place.byte.get_or_insert(byte);
+        self
+    }
+
+    /// Names the feature, unless it is named already.
+    #[must_use]
+    pub fn in_feature(mut self, name: &str) -> Self {
+        self.0.place.feature.get_or_insert_with(|| name.to_owned());
+        self
+    }
+
+    /// Counts the element's number from the start of the dataset, once it is known how many came before.
+    #[must_use]
+    pub(crate) fn after_elements(mut self, before: u64) -> Self {
+        if let Some(element) = &mut self.0.place.element {
+            *element += before;
+        }
+        self
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What went wrong, without the place and the hints.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Where it happened, as far as it is known.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// What to do about it, a line each.
+    #[must_use]
+    pub fn hints(&self) -> &[String] {
+        &self.0.hints
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        if let Some(file) = &self.file {
+            write!(f, "`{}`", printable(file))?;
+            separator = ", ";
+        }
+        if let Some(element) = self.element {
+            write!(f, "{separator}element {element}")?;
+            separator = ", ";
+        }
+        if let Some(byte) = self.byte {
+            write!(f, "{separator}byte {byte}")?;
+            separator = ", ";
+        }
+        if let Some(feature) = &self.feature {
+            write!(f, "{separator}feature `{}`", feature.escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.0.place.to_string();
+        if !place.is_empty() {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// A path as it can be printed: control characters, which a file name may hold, are escaped.
+pub(crate) fn printable(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into_owned() }
+}

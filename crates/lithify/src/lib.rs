@@ -1,0 +1,46 @@
+//! Turns datasets larger than memory into memory-mapped arrays.
+//!
+//! ```text
+//!  dataset ──open──▶ Source ──scan──▶ Profile ──plan──▶ Plan ──write──▶ arrays
+//!             (format found          (pass 1,          (pure:    (pass 2, parallel, block by block,
+//!              by content)            parallel)         no I/O)   then renamed into place)
+//! ```
+//! Each arrow is a function of this crate; the command line is a thin caller of the same four.
+//!
+//! ```no_run
+//! use lithify::convert::{Job, convert};
+//! use lithify::machine::Machine;
+//! use lithify::plan::{Target, request::Request};
+//! use lithify::scan::OnError;
+//! use lithify::write::WriteOptions;
+//!
+//! # fn main() -> lithify::Result<()> {
+//! let target = Target { output: "out".into(), on_error: OnError::Fail };
+//! let machine = Machine::here(&target.output, None, None)?;
+//! let source = lithify::open(&["train-*.tfrecord".into()], None, &machine.source_options())?;
+//! let request = Request { features: vec!["tokens: pad=512 dtype=int32".parse()?] };
+//! let writing = WriteOptions { io: Default::default(), overwrite: false, progress: &() };
+//! convert(source.as_ref(), &Job { request: &request, target: &target, machine: &machine, writing: &writing })?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod convert;
+pub mod decode;
+pub mod error;
+pub mod machine;
+mod parallel;
+pub mod plan;
+pub mod progress;
+pub mod scan;
+pub mod show;
+pub mod source;
+pub mod store;
+pub mod value;
+pub mod write;
+
+pub use error::{Error, Result};
+pub use plan::plan;
+pub use scan::scan;
+pub use source::probe::open;
+pub use write::write;

@@ -1,0 +1,189 @@
+//! What padding wastes, and what would save it.
+
+use std::fmt;
+
+use super::{Fit, Plan};
+use crate::machine::show_size;
+use crate::scan::profile::{FeatureProfile, Profile, Sizes, bin_end};
+use crate::value::Kind;
+
+/// Padding that wastes less than this share is not worth a word.
+const WORTH_SAYING: f64 = 0.2;
+/// Nor is one of fewer bytes.
+const WORTH_BYTES: u64 = 1 << 20;
+
+/// Something the user could do better.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Advice {
+    /// Most of an array is padding.
+    Padding {
+        /// The feature.
+        feature: String,
+        /// Bytes of the padded array.
+        bytes: u64,
+        /// The share of it that is padding.
+        waste: f64,
+        /// Bytes of values and offsets instead.
+        ragged: u64,
+        /// The longest of 99 % of the elements, and the bytes of padding to that.
+        cut: (u64, u64),
+        /// Buckets, and their bytes.
+        buckets: (Vec<u64>, u64),
+    },
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Padding { feature, bytes, waste, ragged, cut, buckets } => {
+                let caps = buckets.0.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+                write!(
+                    f,
+                    "`{feature}` padded takes {}, {:.0} % of it padding; `ragged` would take {}, `bucket={caps}` {}",
+                    show_size(*bytes),
+                    waste * 100.0,
+                    show_size(*ragged),
+                    show_size(buckets.1)
+                )?;
+                if cut.1 < *bytes {
+                    write!(f, ", `pad={} truncate` (99 % are no longer) {}", cut.0, show_size(cut.1))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Lengths that split elements into at most `count` ranges so that padding each to its longest wastes least: the optimum,
+/// as near as the histogram's bins tell.
+#[must_use]
+pub fn buckets(sizes: &Sizes, count: usize) -> Vec<u64> {
+    let bins: Vec<(u64, u64)> = sizes
+        .histogram
+        .iter()
+        .enumerate()
+        .filter(|(_, elements)| **elements > 0)
+        .map(|(bin, elements)| (bin_end(bin).min(sizes.max()), *elements))
+        .collect();
+    if bins.is_empty() {
+        return vec![sizes.max()];
+    }
+    // cost[j] of the present number of buckets: least padded total of the first j bins; from[k][j]: where the last begins.
+    let mut before = vec![0_u64];
+    for (_, elements) in &bins {
+        before.push(before.last().copied().unwrap_or_default() + elements);
+    }
+    let padded = |from: usize, to: usize| u128::from(bins[to - 1].0) * u128::from(before[to] - before[from]);
+    let mut cost: Vec<u128> = (0..=bins.len()).map(|to| if to == 0 { 0 } else { padded(0, to) }).collect();
+    let mut from = vec![vec![0; bins.len() + 1]];
+    for _ in 1..count.min(bins.len()) {
+        let mut best = vec![0; bins.len() + 1];
+        let next: Vec<u128> = (0..=bins.len())
+            .map(|to| {
+                let found = (0..to).map(|start| (cost[start] + padded(start, to), start)).min();
+                best[to] = found.map_or(0, |found| found.1);
+                found.map_or(0, |found| found.0)
+            })
+            .collect();
+        from.push(best);
+        cost = next;
+    }
+    let mut caps = Vec::new();
+    let mut to = bins.len();
+    for starts in from.iter().rev() {
+        if to == 0 {
+            break;
+        }
+        caps.push(bins[to - 1].0);
+        to = starts[to];
+    }
+    caps.reverse();
+    caps
+}
+
+/// Elements of a histogram padded to these lengths, in values; longer ones are cut.
+fn padded_values(sizes: &Sizes, caps: &[u64]) -> u64 {
+    let cap_of = |bin: usize| {
+        let end = bin_end(bin).min(sizes.max());
+        caps.iter().find(|cap| end <= **cap).or(caps.last()).copied().unwrap_or_default()
+    };
+    sizes.histogram.iter().enumerate().fold(0, |sum, (bin, elements)| sum + elements * cap_of(bin))
+}
+
+/// The share of padding, where elements are padded to the longest.
+#[must_use]
+pub fn waste_of(sizes: &Sizes, elements: u64) -> f64 {
+    let values = elements.saturating_mul(sizes.max());
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let filled = sizes.total as f64 / values.max(1) as f64;
+    if values == 0 { 0.0 } else { 1.0 - filled }
+}
+
+/// What padding a feature to its longest would waste, if that is worth a word.
+#[must_use]
+pub fn for_feature(profile: &Profile, feature: &FeatureProfile) -> Option<Advice> {
+    let item = match feature.kind()? {
+        Kind::Float => 4,
+        Kind::Int64 => 8,
+        Kind::Bytes => return None,
+    };
+    padding(&feature.name, &feature.lengths, profile.elements, item)
+}
+
+fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice> {
+    let values = elements.saturating_mul(sizes.max());
+    let waste = waste_of(sizes, elements);
+    if waste < WORTH_SAYING || values.saturating_mul(item) < WORTH_BYTES {
+        return None;
+    }
+    let caps = buckets(sizes, 4);
+    let most = sizes.quantile(0.99);
+    Some(Advice::Padding {
+        feature: name.to_owned(),
+        bytes: values.saturating_mul(item),
+        waste,
+        ragged: sizes.total * item + (elements + 1) * 8,
+        cut: (most, elements * most * item),
+        buckets: (caps.clone(), padded_values(sizes, &caps) * item),
+    })
+}
+
+/// What could be better about a plan: what its padding wastes, in the dtype that it pads to.
+#[must_use]
+pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
+    let padded = plan.features.iter().filter(|feature| matches!(&feature.fit, Fit::Pad { shape, .. } if shape.len() == 1));
+    padded
+        .filter_map(|feature| {
+            let seen = profile.feature(&feature.feature)?;
+            let sizes = seen.shapes.as_ref().map_or(&seen.lengths, |shapes| &shapes.values);
+            padding(&feature.name, sizes, profile.elements, feature.dtype.size() as u64)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(lengths: &[(u64, u64)]) -> Sizes {
+        let mut histogram = vec![0; 70];
+        lengths.iter().for_each(|(length, count)| histogram[usize::try_from(*length).unwrap()] += count);
+        let largest = lengths.iter().map(|length| length.0).max().unwrap();
+        Sizes {
+            count: lengths.iter().map(|length| length.1).sum(),
+            total: lengths.iter().map(|length| length.0 * length.1).sum(),
+            largest: Some((largest, crate::scan::profile::Witness::default())),
+            histogram,
+            ..Sizes::default()
+        }
+    }
+
+    #[test]
+    fn buckets_waste_as_little_as_can_be() {
+        let sizes = sizes(&[(2, 1000), (3, 10), (50, 5), (60, 1)]);
+        assert_eq!(buckets(&sizes, 1), [60]);
+        assert_eq!(buckets(&sizes, 2), [3, 60]);
+        assert_eq!(buckets(&sizes, 9), [2, 3, 50, 60]);
+        assert_eq!(padded_values(&sizes, &[3, 60]), 3030 + 360);
+    }
+}

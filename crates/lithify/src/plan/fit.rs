@@ -1,0 +1,383 @@
+//! Which fit a feature gets, and so the dtype and shape of its rows.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::request::{DTypeRequest, FeatureRequest, FitRequest};
+use super::scalar::item_bytes;
+use crate::decode::{Decode, View};
+use crate::error::{Error, Result};
+use crate::scan::profile::{FeatureProfile, Profile, Sizes, Witness};
+use crate::value::{DType, Kind};
+
+/// Byte strings up to this width become fixed-width items by themselves, longer ones a ragged array.
+const SHORT_STRING: u64 = 64;
+
+/// How an element of any shape is made to fill its row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// It has the shape of its row.
+    Exact {
+        /// The shape.
+        shape: Vec<u64>,
+    },
+    /// Each axis is filled up with the padding value.
+    Pad {
+        /// The shape.
+        shape: Vec<u64>,
+        /// Whether the padding is at the front.
+        left: bool,
+        /// Whether what is longer is cut (at the same side).
+        truncate: bool,
+    },
+    /// Its values follow those of the element before.
+    Ragged {
+        /// The number of axes.
+        rank: usize,
+    },
+    /// Its bytes follow those of the element before.
+    RaggedBytes {
+        /// Whether an element may have other than one byte string.
+        nested: bool,
+    },
+    /// It is padded to the first of these lengths that is not below its own, and goes to that array.
+    Bucket {
+        /// The lengths, rising.
+        caps: Vec<u64>,
+        /// Whether the padding is at the front.
+        left: bool,
+        /// Whether what is longer than the last is cut.
+        truncate: bool,
+    },
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |left: &bool, truncate: &bool| {
+            format!("{}{}", if *left { ", at the front" } else { "" }, if *truncate { ", longer ones cut" } else { "" })
+        };
+        match self {
+            Self::Exact { .. } => f.write_str("exact"),
+            Self::Pad { shape, left, truncate } => write!(f, "padded to {}{}", show_shape(shape), end(left, truncate)),
+            Self::Ragged { .. } | Self::RaggedBytes { .. } => f.write_str("ragged"),
+            Self::Bucket { caps, left, truncate } => {
+                let caps = caps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+                write!(f, "in buckets of {caps}{}", end(left, truncate))
+            }
+        }
+    }
+}
+
+/// What becomes of a feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeaturePlan {
+    /// The feature.
+    pub feature: String,
+    /// The name of its arrays.
+    pub name: String,
+    /// What it is stored as.
+    pub kind: Kind,
+    /// How it is seen.
+    pub view: View,
+    /// How it fills its rows.
+    pub fit: Fit,
+    /// What the arrays hold.
+    pub dtype: DType,
+    /// Whether a number that does not fit the dtype is clipped.
+    pub saturate: bool,
+    /// The padding value: one item.
+    pub fill: Vec<u8>,
+    /// The row of an element that lacks the feature, if that has one.
+    pub default: Option<Vec<u8>>,
+    /// Whether the true lengths are kept.
+    pub lengths: bool,
+    /// Whether a mask of the padding is kept.
+    pub mask: bool,
+    /// Whether it is kept which elements have the feature.
+    pub present: bool,
+}
+
+impl FeaturePlan {
+    /// The shape of a row, where rows have one.
+    #[must_use]
+    pub fn row_shape(&self) -> Option<&[u64]> {
+        match &self.fit {
+            Fit::Exact { shape } | Fit::Pad { shape, .. } => Some(shape),
+            _ => None,
+        }
+    }
+}
+
+/// A feature as its view shows it.
+struct Seen<'a> {
+    view: View,
+    /// `None` for byte strings.
+    dtype: Option<DType>,
+    largest: Vec<u64>,
+    /// Two elements whose shapes differ, if there are any.
+    differ: Option<(String, Witness, String, Witness)>,
+    values: &'a Sizes,
+    strings: &'a Sizes,
+    /// Whether one value is no axis of its own.
+    scalar: bool,
+}
+
+/// How shapes are written in messages.
+pub(crate) fn show_shape(shape: &[u64]) -> String {
+    match shape {
+        [one] => format!("({one},)"),
+        _ => format!("({})", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn see<'a>(profile: &Profile, feature: &'a FeatureProfile, request: &FeatureRequest, kind: Kind) -> Result<Seen<'a>> {
+    let mut view = feature.view(&request.view);
+    if let Some(shapes) = feature.shapes.as_ref().filter(|_| !view.is_plain()) {
+        if let Some((dtype, shape, witness)) = &shapes.other {
+            let show = |dtype: &Option<DType>, shape: &[u64]| format!("{} {}", dtype.map_or("string".into(), |d| d.to_string()), show_shape(shape));
+            // Tensors that only look alike stay the bytes they are, unless they are asked for.
+            if request.view == View::default() {
+                view.decode = None;
+            } else {
+                let message = format!(
+                    "it is {} here, but {} in element {}: one array needs one dtype and one number of axes",
+                    show(dtype, shape),
+                    show(&shapes.first.0, &shapes.first.1),
+                    shapes.first.2.element
+                );
+                return Err(at(profile, *witness, Error::input(message)).hint("keep the bytes with `decode=none`"));
+            }
+        }
+        if !view.is_plain() {
+            let differ = shapes.differs.as_ref().map(|(shape, witness)| (show_shape(&shapes.first.1), shapes.first.2, show_shape(shape), *witness));
+            let largest = shapes.largest.clone();
+            return Ok(Seen { view, dtype: shapes.first.0, largest, differ, values: &shapes.values, strings: &shapes.strings, scalar: false });
+        }
+    }
+    let lengths = &feature.lengths;
+    let differ = match (lengths.smallest, lengths.largest) {
+        (Some(small), Some(large)) if small.0 != large.0 => {
+            Some((format!("{} values", small.0), small.1, format!("{} values", large.0), large.1))
+        }
+        _ => None,
+    };
+    Ok(Seen {
+        view,
+        dtype: crate::decode::natural_dtype(kind),
+        largest: vec![lengths.max()],
+        differ,
+        values: lengths,
+        strings: &feature.strings,
+        scalar: lengths.max() == 1 && lengths.min() == 1,
+    })
+}
+
+fn at(profile: &Profile, witness: Witness, error: Error) -> Error {
+    let place = profile.place(witness);
+    let error = error.at_element(witness.element).at_byte(witness.position);
+    match place.file {
+        Some(file) => error.in_file(&file),
+        None => error,
+    }
+}
+
+/// Decides what becomes of a feature. `chosen` says that it was asked for by name; `single` that only one array may come
+/// of it.
+pub(super) fn plan_feature(profile: &Profile, feature: &FeatureProfile, request: &FeatureRequest, chosen: bool, single: bool) -> Result<FeaturePlan> {
+    let kind = feature.kind().ok_or_else(|| Error::input("no element has a value of it"))?;
+    let seen = see(profile, feature, request, kind)?;
+    let missing = feature.first_missing.filter(|_| feature.present < profile.elements);
+    let uniform = seen.differ.is_none();
+    let item = item_dtype(&seen, feature, request)?;
+    let asked = request.fit.as_ref();
+    let mut present = request.present;
+
+    let fit = match asked {
+        Some(FitRequest::Ragged) => ragged(&seen, item),
+        Some(FitRequest::Pad(sizes)) => Fit::Pad { shape: padded(&seen, sizes, request, profile)?, left: request.left, truncate: request.truncate },
+        Some(FitRequest::Bucket(caps)) => bucket(&seen, caps, request)?,
+        Some(FitRequest::AutoBucket(_)) => return Err(Error::request("buckets are chosen before the plan is made")),
+        None if uniform && item.is_some() && (missing.is_none() || request.default.is_some() || chosen || single) => {
+            if let (Some(witness), None) = (missing, &request.default) {
+                let have = feature.present;
+                let message = format!("the feature is missing here; {have} of {} elements have it", profile.elements);
+                return Err(at(profile, witness, Error::input(message))
+                    .hint("give what stands for it: `default=0`")
+                    .hint("or keep which elements have it: `ragged present`"));
+            }
+            Fit::Exact { shape: if seen.scalar { Vec::new() } else { seen.largest.clone() } }
+        }
+        None if single && request.view.reshape.is_none() && item.is_some() || request.default.is_some() => {
+            return Err(varying(profile, feature, &seen, request));
+        }
+        None => {
+            present |= missing.is_some() && !chosen;
+            ragged(&seen, item)
+        }
+    };
+    if single && matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. }) {
+        return Err(varying(profile, feature, &seen, request).hint("or give a directory as the output: ragged arrays and buckets are several files"));
+    }
+
+    let dtype = match (&fit, item) {
+        (Fit::RaggedBytes { .. }, _) => DType::Uint8,
+        (_, Some(item)) => item,
+        (_, None) => DType::Bytes(width(seen.strings)),
+    };
+    check_cast(seen.dtype, dtype, request)?;
+    let mut fill = vec![0; dtype.size()];
+    if let Some(value) = &request.value {
+        fill = item_bytes(value, dtype)?;
+    }
+    let default = match (&request.default, &fit) {
+        (None, _) => None,
+        (Some(values), Fit::Exact { shape }) => Some(default_row(values, shape, dtype)?),
+        (Some(values), Fit::Pad { shape, .. }) => Some(default_row(values, shape, dtype)?),
+        (Some(_), _) => return Err(Error::request("`default` is for rows of one shape").hint("leave it out: a missing feature is an empty row here")),
+    };
+    let padded = matches!(fit, Fit::Pad { .. } | Fit::Bucket { .. });
+    if request.mask && !padded {
+        return Err(Error::request("`mask` tells padding from data, and nothing is padded here").hint("use `pad`, or `present` for a missing feature"));
+    }
+    for (key, given) in [("truncate", request.truncate), ("side", request.left), ("value", request.value.is_some())] {
+        if given && !padded {
+            return Err(Error::request(format!("`{key}` has a meaning only with `pad` or `bucket`")));
+        }
+    }
+    Ok(FeaturePlan {
+        feature: feature.name.clone(),
+        name: request.rename.clone().unwrap_or_else(|| feature.name.clone()),
+        kind,
+        view: seen.view,
+        fit,
+        dtype,
+        saturate: request.saturate,
+        fill,
+        default,
+        lengths: padded && request.lengths != Some(false),
+        mask: request.mask,
+        present,
+    })
+}
+
+/// The dtype of an item; `None` for byte strings that do not become fixed-width items.
+fn item_dtype(seen: &Seen<'_>, feature: &FeatureProfile, request: &FeatureRequest) -> Result<Option<DType>> {
+    let strings = seen.dtype.is_none();
+    match (request.dtype, seen.dtype) {
+        (None, Some(natural)) => Ok(Some(natural)),
+        (None, None) => {
+            let padded = matches!(request.fit, Some(FitRequest::Pad(_) | FitRequest::Bucket(_)));
+            let short = seen.strings.max() <= SHORT_STRING && !feature.ends_in_nul;
+            Ok((short || padded).then(|| DType::Bytes(width(seen.strings))))
+        }
+        (Some(DTypeRequest::WidestBytes), None) => Ok(Some(DType::Bytes(width(seen.strings)))),
+        (Some(DTypeRequest::Exactly(dtype @ DType::Bytes(width))), None) => {
+            if seen.strings.max() > u64::from(width) && !request.truncate {
+                let longest = seen.strings.max();
+                return Err(Error::request(format!("the longest byte string has {longest} bytes, more than `dtype=S{width}` holds"))
+                    .hint(format!("use `dtype=S{longest}`, or cut them with `truncate`")));
+            }
+            Ok(Some(dtype))
+        }
+        (Some(DTypeRequest::Exactly(dtype)), Some(_)) if !matches!(dtype, DType::Bytes(_)) => Ok(Some(dtype)),
+        (Some(_), _) => {
+            let what = if strings { "byte strings" } else { "numbers" };
+            Err(Error::request(format!("it holds {what}, which cannot become this dtype"))
+                .hint("to read numbers out of byte strings, use `decode=raw:float32` or `decode=tensor`"))
+        }
+    }
+}
+
+fn width(strings: &Sizes) -> u32 {
+    // NumPy writes strings of width 0 with width 1.
+    u32::try_from(strings.max()).unwrap_or(u32::MAX).max(1)
+}
+
+fn check_cast(from: Option<DType>, to: DType, request: &FeatureRequest) -> Result<()> {
+    match from {
+        Some(from) if from != to && (from.is_complex() || to.is_complex()) => {
+            Err(Error::request(format!("{from} cannot become {to}")).hint("complex numbers keep their dtype"))
+        }
+        None if request.saturate => Err(Error::request("`saturate` is for numbers, and these are byte strings")),
+        _ => Ok(()),
+    }
+}
+
+fn ragged(seen: &Seen<'_>, item: Option<DType>) -> Fit {
+    match item {
+        Some(_) => Fit::Ragged { rank: seen.largest.len() },
+        None => Fit::RaggedBytes { nested: seen.values.min() != 1 || seen.values.max() != 1 },
+    }
+}
+
+fn padded(seen: &Seen<'_>, sizes: &[Option<u64>], request: &FeatureRequest, profile: &Profile) -> Result<Vec<u64>> {
+    let rank = seen.largest.len();
+    // One size is that of the first axis; the others are padded to the largest.
+    let sizes = match sizes {
+        [one] => [*one].into_iter().chain(std::iter::repeat_n(None, rank.saturating_sub(1))).collect(),
+        _ => sizes.to_vec(),
+    };
+    if sizes.len() != rank {
+        return Err(Error::request(format!("`pad` gives {} sizes, but the feature has {rank} axes", sizes.len()))
+            .hint("give one size an axis, as in `pad=32x64` or `pad=max`"));
+    }
+    let shape: Vec<u64> = sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
+    let short = shape.iter().zip(&seen.largest).find(|(size, largest)| size < largest);
+    if let (Some((size, largest)), false) = (short, request.truncate) {
+        let error = Error::request(format!("an element has {largest} values on an axis that `pad` makes {size} long"))
+            .hint(format!("use `pad={largest}` or `pad=max`"))
+            .hint("or cut longer ones with `truncate`");
+        return Err(match (rank, seen.values.largest) {
+            (1, Some((_, witness))) => at(profile, witness, error),
+            _ => error,
+        });
+    }
+    Ok(shape)
+}
+
+fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest) -> Result<Fit> {
+    if seen.largest.len() != 1 {
+        return Err(Error::request(format!("buckets are of lengths, and this feature has {} axes", seen.largest.len())));
+    }
+    let (last, longest) = (caps.last().copied().unwrap_or_default(), seen.largest[0]);
+    if longest > last && !request.truncate {
+        return Err(Error::request(format!("an element has {longest} values, more than the {last} of the last bucket"))
+            .hint(format!("end the list with {longest}, or cut longer ones with `truncate`")));
+    }
+    Ok(Fit::Bucket { caps: caps.to_vec(), left: request.left, truncate: request.truncate })
+}
+
+fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>, request: &FeatureRequest) -> Error {
+    let name = request.array_name();
+    let error = match &seen.differ {
+        Some((one, first, other, second)) => {
+            let message = format!("elements differ in shape: {one} in element {}, but {other} here", first.element);
+            at(profile, *second, Error::request(message))
+        }
+        None => Error::request(format!("its byte strings have up to {} bytes, and no fit is given", seen.strings.max())),
+    };
+    let error = match seen.dtype {
+        None if feature.lengths.max() <= 1 => error.hint(format!("`--feature '{name}: dtype=S'` makes all as wide as the widest")),
+        _ => error.hint(format!("`--feature '{name}: pad=max'` fills them up to {}", show_shape(&seen.largest))),
+    };
+    error.hint(format!("`--feature '{name}: ragged'` keeps values and offsets, without padding"))
+}
+
+fn default_row(values: &[String], shape: &[u64], dtype: DType) -> Result<Vec<u8>> {
+    let count = shape.iter().product::<u64>();
+    let items = values.iter().map(|value| item_bytes(value, dtype)).collect::<Result<Vec<_>>>()?;
+    match &items[..] {
+        // One value fills the row when the row is filled: it may be large.
+        [one] => Ok(one.clone()),
+        items if items.len() as u64 == count => Ok(items.concat()),
+        items => Err(Error::request(format!("`default` has {} values, but a row has {count}", items.len()))),
+    }
+}
+
+/// The decoders that give numbers of another shape than the list has.
+#[must_use]
+pub(crate) fn is_decoded(view: &View) -> bool {
+    !matches!(view.decode, None | Some(Decode::None))
+}

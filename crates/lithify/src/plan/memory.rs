@@ -1,0 +1,88 @@
+//! How much memory pass 2 takes, term by term.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArrayPlan, FeaturePlan, Rows};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::machine::{Machine, show_size};
+use crate::scan::profile::Profile;
+use crate::source::input::COMPRESSED_INPUT_BYTES;
+use crate::store::WINDOW_BYTES;
+
+/// The program itself, its libraries, and what the allocator holds on to, in bytes: measured, and rounded up.
+const PROGRAM_BYTES: u64 = 16 << 20;
+/// What a thread takes besides what is named here.
+const THREAD_BYTES: u64 = 1 << 20;
+
+/// Bytes of memory that pass 2 takes: [`at`](Self::at) so many threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The program and the index.
+    pub fixed: u64,
+    /// A block in flight: the windows on its arrays.
+    pub block: u64,
+    /// What is read: the buffer, the largest record, and what a payload is expanded to.
+    pub input: u64,
+}
+
+impl Memory {
+    pub(super) fn of(profile: &Profile, features: &[FeaturePlan], arrays: &[ArrayPlan], block_rows: u64) -> Self {
+        let windows = arrays.iter().fold(0_u64, |sum, array| sum.saturating_add(window(array, &features[array.feature], profile, block_rows)));
+        let decoded = features.iter().any(|feature| !feature.view.is_plain());
+        let record = profile.largest_record;
+        let index = (profile.index.len() as u64) * 96;
+        Self {
+            fixed: PROGRAM_BYTES + index,
+            block: windows,
+            // A buffer grows by doubling, so that it may be twice its record.
+            input: COMPRESSED_INPUT_BYTES + THREAD_BYTES + record * if decoded { 4 } else { 2 },
+        }
+    }
+
+    /// Bytes that so many threads take.
+    #[must_use]
+    pub fn at(&self, threads: usize) -> u64 {
+        self.fixed + threads as u64 * (self.block + self.input)
+    }
+
+    /// As many of the threads as the machine's memory allows.
+    pub(super) fn threads_within(&self, machine: &Machine, threads: usize) -> Result<usize> {
+        if let Some(threads) = (1..=threads).rev().find(|threads| self.at(*threads) <= machine.memory) {
+            return Ok(threads);
+        }
+        let message = format!(
+            "one block needs {} of memory ({} for its rows, {} to read it, {} for the program), but the budget is {} ({})",
+            show_size(self.at(1)),
+            show_size(self.block),
+            show_size(self.input),
+            show_size(self.fixed),
+            show_size(machine.memory),
+            machine.memory_limit
+        );
+        let needed = self.at(1).div_ceil(1 << 20);
+        let mut error = Error::new(ErrorKind::Resources, message);
+        if self.at(1) <= machine.memory_available {
+            error = error.hint(format!("allow it with `--memory {needed}MiB`"));
+        } else {
+            error = error.hint(format!("run it where {needed} MiB can be had"));
+        }
+        Err(error.hint("or make rows smaller: a smaller `pad`, a smaller `dtype`, or `ragged`"))
+    }
+}
+
+/// The largest piece of an array that is in memory at once.
+fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: u64) -> u64 {
+    let row = array.row_bytes();
+    match array.rows {
+        Rows::Elements | Rows::ElementsAndEnd => row.saturating_mul(block_rows + 1).min(WINDOW_BYTES.max(row)),
+        Rows::Counted(_) | Rows::CountedAndEnd(_) => {
+            let values = profile.feature(&plan.feature).map_or(1, |feature| {
+                let seen = feature.shapes.as_ref().map_or(feature.lengths.max(), |shapes| shapes.values.max());
+                seen.max(feature.strings.max())
+            });
+            // Values of one element are written in one piece.
+            let longest = values.saturating_mul(array.dtype.size() as u64);
+            array.bytes().min(WINDOW_BYTES.max(longest).max(row))
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! How a long run tells its caller how far it is, and how the caller stops it.
+
+/// Receives the progress of a pass. Every method has a silent default, so `()` is a `Progress`.
+pub trait Progress: Sync {
+    /// A pass begins: `what` it does, and how many bytes of input it will read (0 if unknown).
+    fn begin(&self, what: &'static str, total_bytes: u64) {
+        let _ = (what, total_bytes);
+    }
+
+    /// So many more bytes of input are done.
+    fn advance(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// The pass is over.
+    fn end(&self) {}
+
+    /// Something the user should know, though the run goes on.
+    fn warn(&self, message: &str) {
+        let _ = message;
+    }
+
+    /// Whether the run should stop as soon as it can.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Progress for () {}

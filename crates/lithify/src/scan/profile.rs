@@ -1,0 +1,411 @@
+//! What pass 1 learns. Profiles of consecutive runs of elements merge, so a dataset can be scanned in any number of
+//! pieces: `merge(a, merge(b, c))` is `merge(merge(a, b), c)`.
+
+use serde::{Deserialize, Serialize};
+
+use super::index::Index;
+use crate::decode::{Content, Decode, Numbers, View};
+use crate::error::Place;
+use crate::source::Part;
+use crate::value::{DType, Kind, List};
+
+/// What is known of a dataset after it was read once.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// The format it was read as.
+    pub format: String,
+    /// Its files.
+    pub parts: Vec<Part>,
+    /// The number of elements, without those that were skipped.
+    pub elements: u64,
+    /// Bytes of all records, as stored and decompressed.
+    pub stored_bytes: u64,
+    /// Bytes of the largest record.
+    pub largest_record: u64,
+    /// The features, sorted by name.
+    pub features: Vec<FeatureProfile>,
+    /// Elements that are damaged, or were refused by a feature's fit, and left out.
+    pub skipped: Vec<Skipped>,
+    /// Where elements are.
+    pub index: Index,
+}
+
+/// An element that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Which part.
+    pub part: usize,
+    /// Where in the part it starts.
+    pub position: u64,
+    /// Where it is, for people. The element number is the one it would have had.
+    pub place: Place,
+    /// Why.
+    pub reason: String,
+}
+
+/// An element that shows something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Which part.
+    pub part: usize,
+    /// Its number in the dataset.
+    pub element: u64,
+    /// Where in the part it starts.
+    pub position: u64,
+}
+
+impl Witness {
+    fn after(mut self, elements: u64) -> Self {
+        self.element += elements;
+        self
+    }
+}
+
+/// How sizes are distributed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// How many were seen.
+    pub count: u64,
+    /// Their sum.
+    pub total: u64,
+    /// The smallest, and the first element that has it.
+    pub smallest: Option<(u64, Witness)>,
+    /// The largest, and the first element that has it.
+    pub largest: Option<(u64, Witness)>,
+    /// How many fall in each bin of [`bin_of`].
+    pub histogram: Vec<u64>,
+}
+
+/// The bin of a size: sizes below 64 have their own, larger ones share an octave's sixteenth.
+#[must_use]
+pub fn bin_of(size: u64) -> usize {
+    if size < 64 {
+        return usize::try_from(size).unwrap_or(0);
+    }
+    let octave = size.ilog2() as usize;
+    let sixteenth = usize::try_from(size >> (octave - 4) & 15).unwrap_or(0);
+    64 + (octave - 6) * 16 + sixteenth
+}
+
+/// The largest size that falls in a bin.
+#[must_use]
+pub fn bin_end(bin: usize) -> u64 {
+    if bin < 64 {
+        return bin as u64;
+    }
+    let (octave, sixteenth) = ((bin - 64) / 16 + 6, (bin - 64) % 16);
+    let start = u128::from(16 + sixteenth as u64) << (octave - 4);
+    u64::try_from(start + (1 << (octave - 4)) - 1).unwrap_or(u64::MAX)
+}
+
+impl Sizes {
+    #[inline]
+    fn observe(&mut self, size: u64, witness: Witness) {
+        self.count += 1;
+        self.total = self.total.saturating_add(size);
+        if self.smallest.is_none_or(|smallest| size < smallest.0) {
+            self.smallest = Some((size, witness));
+        }
+        if self.largest.is_none_or(|largest| size > largest.0) {
+            self.largest = Some((size, witness));
+        }
+        let bin = bin_of(size);
+        if self.histogram.len() <= bin {
+            self.histogram.resize(bin + 1, 0);
+        }
+        self.histogram[bin] += 1;
+    }
+
+    fn merge(&mut self, later: &Self, before: u64) {
+        self.count += later.count;
+        self.total = self.total.saturating_add(later.total);
+        let shifted = |found: Option<(u64, Witness)>| found.map(|(size, witness)| (size, witness.after(before)));
+        self.smallest = earliest(self.smallest, shifted(later.smallest), |new, old| new < old);
+        self.largest = earliest(self.largest, shifted(later.largest), |new, old| new > old);
+        if self.histogram.len() < later.histogram.len() {
+            self.histogram.resize(later.histogram.len(), 0);
+        }
+        for (mine, theirs) in self.histogram.iter_mut().zip(&later.histogram) {
+            *mine += theirs;
+        }
+    }
+
+    /// The smallest size.
+    #[must_use]
+    pub fn min(&self) -> u64 {
+        self.smallest.map_or(0, |found| found.0)
+    }
+
+    /// The largest size.
+    #[must_use]
+    pub fn max(&self) -> u64 {
+        self.largest.map_or(0, |found| found.0)
+    }
+
+    /// A size that so many of the sizes do not exceed, as near as the bins tell.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> u64 {
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+        let wanted = (self.count as f64 * share).ceil() as u64;
+        let mut seen = 0;
+        for (bin, count) in self.histogram.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return bin_end(bin).min(self.max());
+            }
+        }
+        self.max()
+    }
+}
+
+fn earliest(old: Option<(u64, Witness)>, new: Option<(u64, Witness)>, better: impl Fn(u64, u64) -> bool) -> Option<(u64, Witness)> {
+    match (old, new) {
+        (Some(old), Some(new)) if better(new.0, old.0) => Some(new),
+        (Some(old), _) => Some(old),
+        (None, new) => new,
+    }
+}
+
+/// The shapes that a feature has where it is decoded or reshaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shapes {
+    /// The dtype and shape of the first element that has the feature.
+    pub first: (Option<DType>, Vec<u64>, Witness),
+    /// The first element whose dtype or number of axes is another.
+    pub other: Option<(Option<DType>, Vec<u64>, Witness)>,
+    /// The first element whose shape is another.
+    pub differs: Option<(Vec<u64>, Witness)>,
+    /// The smallest size of each axis.
+    pub smallest: Vec<u64>,
+    /// The largest size of each axis.
+    pub largest: Vec<u64>,
+    /// How many values an element has.
+    pub values: Sizes,
+    /// How wide strings are, where the values are strings.
+    pub strings: Sizes,
+}
+
+impl Shapes {
+    fn of(numbers: &Numbers<'_>, witness: Witness) -> Self {
+        let mut shapes = Self {
+            first: (numbers.dtype, numbers.shape.clone(), witness),
+            other: None,
+            differs: None,
+            smallest: numbers.shape.clone(),
+            largest: numbers.shape.clone(),
+            values: Sizes::default(),
+            strings: Sizes::default(),
+        };
+        shapes.observe(numbers, witness);
+        shapes
+    }
+
+    fn observe(&mut self, numbers: &Numbers<'_>, witness: Witness) {
+        if numbers.dtype != self.first.0 || numbers.shape.len() != self.first.1.len() {
+            self.other.get_or_insert_with(|| (numbers.dtype, numbers.shape.clone(), witness));
+            return;
+        }
+        if numbers.shape != self.first.1 {
+            self.differs.get_or_insert_with(|| (numbers.shape.clone(), witness));
+        }
+        for (axis, size) in numbers.shape.iter().enumerate() {
+            self.smallest[axis] = self.smallest[axis].min(*size);
+            self.largest[axis] = self.largest[axis].max(*size);
+        }
+        self.values.observe(numbers.shape.iter().product(), witness);
+        if numbers.dtype.is_none() {
+            for string in numbers.strings() {
+                self.strings.observe(string.len() as u64, witness);
+            }
+        }
+    }
+
+    fn merge(&mut self, later: Self, before: u64) {
+        let shift = |(dtype, shape, witness): (_, _, Witness)| (dtype, shape, witness.after(before));
+        if later.first.0 != self.first.0 || later.first.1.len() != self.first.1.len() {
+            self.other.get_or_insert(shift(later.first));
+            return;
+        }
+        if self.other.is_none() {
+            self.other = later.other.map(shift);
+        }
+        if self.differs.is_none() {
+            self.differs = if later.first.1 == self.first.1 {
+                later.differs.map(|(shape, witness)| (shape, witness.after(before)))
+            } else {
+                Some((later.first.1, later.first.2.after(before)))
+            };
+        }
+        for axis in 0..self.smallest.len() {
+            self.smallest[axis] = self.smallest[axis].min(later.smallest[axis]);
+            self.largest[axis] = self.largest[axis].max(later.largest[axis]);
+        }
+        self.values.merge(&later.values, before);
+        self.strings.merge(&later.strings, before);
+    }
+}
+
+/// What is known of a feature.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureProfile {
+    /// Its name.
+    pub name: String,
+    /// What it is stored as; more than one where elements disagree. With the first element of each.
+    pub kinds: Vec<(Kind, Witness)>,
+    /// How many elements have it.
+    pub present: u64,
+    /// The first element that lacks it.
+    pub first_missing: Option<Witness>,
+    /// How many values an element has.
+    pub lengths: Sizes,
+    /// How wide byte strings are.
+    pub strings: Sizes,
+    /// What the byte strings look like, and how many.
+    pub contents: Vec<(Content, u64)>,
+    /// Whether a byte string ends in NUL, which `NumPy`'s fixed-width strings do not keep.
+    pub ends_in_nul: bool,
+    /// What it is seen as, where that is not a plain list.
+    pub shapes: Option<Shapes>,
+    /// Whether the request names a view, so that `shapes` is of that and not of tensors that were found.
+    pub viewed: bool,
+}
+
+impl FeatureProfile {
+    pub(super) fn new(name: &str, first_missing: Option<Witness>) -> Self {
+        Self { name: name.to_owned(), first_missing, ..Self::default() }
+    }
+
+    /// What it is stored as.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        self.kinds.first().map(|kind| kind.0)
+    }
+
+    /// Whether each of its byte strings is a serialized tensor.
+    #[must_use]
+    pub fn is_tensors(&self) -> bool {
+        !self.viewed && self.strings.count > 0 && self.contents == [(Content::Tensor, self.strings.count)] && self.lengths.min() == 1 && self.lengths.max() == 1
+    }
+
+    /// The view that a request for it means, given what was found.
+    #[must_use]
+    pub fn view(&self, requested: &View) -> View {
+        let mut view = requested.clone();
+        if view.decode.is_none() && self.is_tensors() {
+            view.decode = Some(Decode::Tensor);
+        }
+        view
+    }
+
+    /// Folds in an element that has the feature, and gives the number of values and of payload bytes. `numbers` is what
+    /// the view makes of it.
+    pub(super) fn observe(&mut self, list: List<'_>, count: u64, numbers: Option<&Numbers<'_>>, witness: Witness) -> u64 {
+        if self.kinds.iter().all(|kind| kind.0 != list.kind) {
+            self.kinds.push((list.kind, witness));
+        }
+        self.present += 1;
+        self.lengths.observe(count, witness);
+        let mut bytes = 0;
+        if list.kind == Kind::Bytes {
+            for string in list.runs().flatten() {
+                bytes += string.len() as u64;
+                self.strings.observe(string.len() as u64, witness);
+                self.ends_in_nul |= string.last() == Some(&0);
+                let content = Content::of(string);
+                match self.contents.iter_mut().find(|seen| seen.0 == content) {
+                    Some(seen) => seen.1 += 1,
+                    None => self.contents.push((content, 1)),
+                }
+            }
+        }
+        if let Some(numbers) = numbers {
+            match &mut self.shapes {
+                Some(shapes) => shapes.observe(numbers, witness),
+                None => self.shapes = Some(Shapes::of(numbers, witness)),
+            }
+        }
+        bytes
+    }
+
+    pub(super) fn merge(&mut self, later: Self, before: u64) {
+        for (kind, witness) in later.kinds {
+            if self.kinds.iter().all(|seen| seen.0 != kind) {
+                self.kinds.push((kind, witness.after(before)));
+            }
+        }
+        self.present += later.present;
+        self.lengths.merge(&later.lengths, before);
+        self.strings.merge(&later.strings, before);
+        for (content, count) in later.contents {
+            match self.contents.iter_mut().find(|seen| seen.0 == content) {
+                Some(seen) => seen.1 += count,
+                None => self.contents.push((content, count)),
+            }
+        }
+        self.ends_in_nul |= later.ends_in_nul;
+        self.viewed |= later.viewed;
+        match (&mut self.shapes, later.shapes) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs, before),
+            (None, Some(mut theirs)) => {
+                theirs.shift(before);
+                self.shapes = Some(theirs);
+            }
+            _ => {}
+        }
+        if self.first_missing.is_none() {
+            self.first_missing = later.first_missing.map(|witness| witness.after(before));
+        }
+    }
+}
+
+impl Shapes {
+    fn shift(&mut self, before: u64) {
+        self.first.2 = self.first.2.after(before);
+        self.other = self.other.take().map(|(dtype, shape, witness)| (dtype, shape, witness.after(before)));
+        self.differs = self.differs.take().map(|(shape, witness)| (shape, witness.after(before)));
+        for sizes in [&mut self.values, &mut self.strings] {
+            let mut shifted = Sizes::default();
+            shifted.merge(sizes, before);
+            *sizes = shifted;
+        }
+    }
+}
+
+impl Profile {
+    /// What is known of the feature of this name.
+    #[must_use]
+    pub fn feature(&self, name: &str) -> Option<&FeatureProfile> {
+        self.features.binary_search_by(|feature| feature.name.as_str().cmp(name)).ok().map(|at| &self.features[at])
+    }
+
+    /// Where a witness is, for people.
+    #[must_use]
+    pub fn place(&self, witness: Witness) -> Place {
+        Place {
+            file: self.parts.get(witness.part).map(|part| part.path.clone()),
+            element: Some(witness.element),
+            byte: Some(witness.position),
+            feature: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_falls_in_the_bin_that_ends_at_or_above_it() {
+        for size in (0..5000).chain((12..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1])).chain([u64::MAX]) {
+            let bin = bin_of(size);
+            assert!(bin_end(bin) >= size && (bin == 0 || bin_end(bin - 1) < size), "{size} in {bin}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_exact_for_small_sizes() {
+        let mut sizes = Sizes::default();
+        (1..=50).for_each(|size| sizes.observe(size, Witness::default()));
+        assert_eq!((sizes.quantile(0.5), sizes.quantile(0.99), sizes.quantile(1.0)), (25, 50, 50));
+    }
+}

@@ -1,0 +1,311 @@
+//! What was learnt, planned and written, as text for people. Nothing is computed here that is not known elsewhere.
+
+use std::fmt::Write;
+
+use crate::decode::Content;
+use crate::machine::{Machine, show_size};
+use crate::plan::fit::show_shape;
+use crate::plan::{Plan, Role, advice};
+use crate::scan::profile::{FeatureProfile, Profile, Sizes, Skipped};
+use crate::value::Kind;
+use crate::write::manifest::Manifest;
+
+/// A column whose cells stand at the left or at the right.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// Lines up cells in columns. The first row is the head.
+fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..sides.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, side), width) in row.iter().zip(sides).zip(&widths) {
+            let blanks = " ".repeat(width - cell.chars().count());
+            match side {
+                Side::Left => line.extend(["  ", cell, &blanks]),
+                Side::Right => line.extend(["  ", &blanks, cell]),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A number with its thousands apart.
+#[must_use]
+pub fn show_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{} {what}{}", show_count(count), if count == 1 { "" } else { "s" })
+}
+
+fn range(sizes: &Sizes) -> String {
+    if sizes.min() == sizes.max() { show_count(sizes.min()) } else { format!("{}..{}", show_count(sizes.min()), show_count(sizes.max())) }
+}
+
+fn middle(sizes: &Sizes) -> String {
+    if sizes.min() == sizes.max() {
+        return String::new();
+    }
+    format!("{} / {}", show_count(sizes.quantile(0.5)), show_count(sizes.quantile(0.99)))
+}
+
+/// The name of what byte strings look like.
+#[must_use]
+pub fn content_name(content: Content) -> &'static str {
+    match content {
+        Content::Empty => "empty",
+        Content::Text => "text",
+        Content::Jpeg => "JPEG",
+        Content::Png => "PNG",
+        Content::Gif => "GIF",
+        Content::Bmp => "BMP",
+        Content::WebP => "WebP",
+        Content::Npy => ".npy",
+        Content::Tensor => "tensor",
+        Content::Raw => "raw bytes",
+    }
+}
+
+/// The share of a padded array that would be padding.
+fn waste(profile: &Profile, feature: &FeatureProfile) -> String {
+    let shapes = feature.shapes.as_ref().filter(|_| feature.is_tensors() || feature.viewed);
+    let strings = feature.kind() == Some(Kind::Bytes) && shapes.is_none();
+    let waste = match shapes {
+        Some(shapes) => {
+            let mut padded = shapes.values.clone();
+            if let Some(largest) = &mut padded.largest {
+                largest.0 = shapes.largest.iter().product();
+            }
+            advice::waste_of(&padded, profile.elements)
+        }
+        None if strings => {
+            let mut bytes = feature.strings.clone();
+            if let Some(largest) = &mut bytes.largest {
+                largest.0 = largest.0.saturating_mul(feature.lengths.max());
+            }
+            advice::waste_of(&bytes, profile.elements)
+        }
+        None => advice::waste_of(&feature.lengths, profile.elements),
+    };
+    if waste < 0.0005 { String::new() } else { format!("{:.1} %", waste * 100.0) }
+}
+
+fn looks_like(feature: &FeatureProfile) -> String {
+    if let Some(shapes) = feature.shapes.as_ref().filter(|_| feature.is_tensors()) {
+        let dtype = shapes.first.0.map_or("string".into(), |dtype| dtype.to_string());
+        if shapes.other.is_some() {
+            return "tensors of several dtypes or ranks".into();
+        }
+        let shape = match shapes.differs {
+            None => show_shape(&shapes.first.1),
+            Some(_) => format!("{} to {}", show_shape(&shapes.smallest), show_shape(&shapes.largest)),
+        };
+        return format!("tensor {dtype} {shape}");
+    }
+    let mut contents = feature.contents.clone();
+    contents.sort_by_key(|content| std::cmp::Reverse(content.1));
+    contents.iter().map(|content| content_name(content.0)).collect::<Vec<_>>().join(", ")
+}
+
+/// What a dataset holds, and what arrays of it would take.
+#[must_use]
+pub fn profile(profile: &Profile, machine: &Machine) -> String {
+    let stored: u64 = profile.parts.iter().map(|part| part.bytes).sum();
+    let mut text = format!("{} in {} ({})\n", plural(profile.elements, "element"), plural(profile.parts.len() as u64, "file"), show_size(stored));
+    if profile.elements > 0 {
+        text.push('\n');
+        text.push_str(&features(profile));
+    }
+    let _ = writeln!(
+        text,
+        "\npadded to the longest, all of it takes {}; {} of disk free in `{}`, {} of memory available",
+        show_size(dense_bytes(profile)),
+        show_size(machine.disk),
+        machine.disk_path.display(),
+        show_size(machine.memory_available)
+    );
+    for advice in profile.features.iter().filter_map(|feature| advice::for_feature(profile, feature)) {
+        let _ = writeln!(text, "advice: {advice}");
+    }
+    text.push_str(&skipped(&profile.skipped));
+    text
+}
+
+fn features(profile: &Profile) -> String {
+    let head = ["feature", "stored as", "in", "values", "median / 99 %", "bytes of a string", "padded", "waste", "looks like"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for feature in &profile.features {
+        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+        let share = feature.present as f64 / profile.elements as f64 * 100.0;
+        rows.push(vec![
+            feature.name.escape_debug().to_string(),
+            feature.kind().map_or("nothing".into(), |kind| kind.to_string()),
+            match feature.present == profile.elements {
+                true => "all".into(),
+                // Neither 0 % nor 100 % where it is not so.
+                false => format!("{:.1} %", share.clamp(0.1, 99.9)),
+            },
+            range(&feature.lengths),
+            middle(&feature.lengths),
+            if feature.kind() == Some(Kind::Bytes) { range(&feature.strings) } else { String::new() },
+            show_size(dense_bytes_of(profile, feature)),
+            waste(profile, feature),
+            looks_like(feature),
+        ]);
+    }
+    let used = |column: usize| rows[1..].iter().any(|row| !row[column].is_empty());
+    let columns: Vec<usize> = (0..head.len()).filter(|column| used(*column)).collect();
+    let sides = [&[Side::Left; 2][..], &[Side::Right; 6], &[Side::Left]].concat();
+    let kept = |row: &Vec<String>| columns.iter().map(|column| row[*column].clone()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(kept).collect();
+    table(&columns.iter().map(|column| sides[*column]).collect::<Vec<_>>(), &rows)
+}
+
+/// Bytes of all features, each padded to its longest.
+#[must_use]
+pub fn dense_bytes(profile: &Profile) -> u64 {
+    profile.features.iter().fold(0, |sum, feature| sum.saturating_add(dense_bytes_of(profile, feature)))
+}
+
+/// Bytes of a feature that is padded to its longest.
+#[must_use]
+pub fn dense_bytes_of(profile: &Profile, feature: &FeatureProfile) -> u64 {
+    let row = match (feature.kind(), feature.shapes.as_ref().filter(|_| feature.is_tensors() || feature.viewed)) {
+        (Some(_), Some(shapes)) => {
+            let item = shapes.first.0.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
+            shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))
+        }
+        (Some(Kind::Float), None) => feature.lengths.max() * 4,
+        (Some(Kind::Int64), None) => feature.lengths.max() * 8,
+        (Some(Kind::Bytes), None) => feature.lengths.max().saturating_mul(feature.strings.max()),
+        (None, _) => 0,
+    };
+    row.saturating_mul(profile.elements)
+}
+
+fn skipped(skipped: &[Skipped]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = String::new();
+    if skipped.is_empty() {
+        return text;
+    }
+    let _ = writeln!(text, "skipped: {}", plural(skipped.len() as u64, "element"));
+    for one in skipped.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {}: {}", one.place, one.reason);
+    }
+    if skipped.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more", skipped.len() - SHOWN);
+    }
+    text
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Data => "",
+        Role::Lengths | Role::BucketLengths(_) => "true lengths",
+        Role::Mask => "what is data",
+        Role::Present => "which elements have it",
+        Role::Values => "values",
+        Role::Offsets => "where elements start and end",
+        Role::ValueOffsets => "where strings start and end",
+        Role::Shapes => "shapes",
+        Role::Bucket(_) => "rows of a bucket",
+        Role::BucketElements(_) => "element numbers of a bucket",
+    }
+}
+
+/// What pass 2 will do.
+#[must_use]
+pub fn plan(plan: &Plan, machine: &Machine) -> String {
+    let mut text = format!("{} to `{}`\n\n", plural(plan.elements, "element"), plan.output.display());
+    let mut rows = vec![["array", "dtype", "shape", "bytes", "how"].map(str::to_owned).to_vec()];
+    for array in &plan.arrays {
+        let feature = &plan.features[array.feature];
+        let how = match role_name(array.role) {
+            "" => feature.fit.to_string(),
+            role => role.into(),
+        };
+        rows.push(vec![
+            format!("{}.npy", array.name.escape_debug()),
+            array.dtype.to_string(),
+            show_shape(&array.shape),
+            show_size(array.bytes()),
+            how,
+        ]);
+    }
+    text.push_str(&table(&[Side::Left, Side::Left, Side::Left, Side::Right, Side::Left], &rows));
+    let _ = writeln!(
+        text,
+        "\ndisk:   {} of {} free in `{}`",
+        show_size(plan.bytes()),
+        show_size(machine.disk),
+        machine.disk_path.display()
+    );
+    let _ = writeln!(
+        text,
+        "memory: {} of {} ({})",
+        show_size(plan.memory.at(plan.threads)),
+        show_size(machine.memory),
+        machine.memory_limit
+    );
+    let _ = writeln!(text, "work:   {} of {}, on {}", plural(plan.blocks(), "block"), plural(plan.block_rows, "row"), plural(plan.threads as u64, "thread"));
+    text.push_str(&skipped(&plan.skipped));
+    text
+}
+
+/// What was written.
+#[must_use]
+pub fn manifest(manifest: &Manifest) -> String {
+    let mut text = format!("{} from {}, by {}\n\n", plural(manifest.elements, "element"), plural(manifest.parts.len() as u64, "file"), manifest.written_by);
+    let mut rows = vec![["array", "dtype", "shape", "bytes", "feature", "how"].map(str::to_owned).to_vec()];
+    for array in &manifest.arrays {
+        let how = match role_name(array.role) {
+            "" => array.fit.to_string(),
+            role => role.into(),
+        };
+        rows.push(vec![
+            array.file.display().to_string(),
+            array.dtype.to_string(),
+            show_shape(&array.shape),
+            show_size(array.blocks.iter().map(|block| block.0).sum()),
+            array.feature.escape_debug().to_string(),
+            how,
+        ]);
+    }
+    text.push_str(&table(&[Side::Left, Side::Left, Side::Left, Side::Right, Side::Left, Side::Left], &rows));
+    text.push_str(&skipped(&manifest.skipped));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(show_count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["a".to_owned(), "n".to_owned()], vec!["long".to_owned(), "100".to_owned()]];
+        assert_eq!(table(&[Side::Left, Side::Right], &rows), "  a       n\n  long  100\n");
+    }
+}

@@ -1,0 +1,214 @@
+//! Bytes in: a file read in order through one bounded buffer, decompressed where it is compressed.
+//!
+//! Files are read and never mapped: someone may cut a file while it is mapped, and that kills the process.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+
+use crate::error::{Error, Result};
+
+/// How a whole file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, of one or more members.
+    Gzip,
+    /// One zlib stream.
+    Zlib,
+}
+
+/// How much is asked of the operating system at a time: small enough to stay in a core's cache until it is parsed.
+pub const READ_BYTES: usize = 256 << 10;
+
+/// Decoded buffers that may wait between the thread that decompresses and the one that parses.
+const BUFFERS_AHEAD: usize = 4;
+
+/// The most memory an input takes beyond its largest peek, in bytes.
+pub const INPUT_BYTES: u64 = 2 * READ_BYTES as u64;
+
+/// The same where the file is compressed.
+pub const COMPRESSED_INPUT_BYTES: u64 = INPUT_BYTES + (BUFFERS_AHEAD as u64 + 4) * READ_BYTES as u64;
+
+/// A stream of bytes with a window on what comes next.
+pub struct Input {
+    stream: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Offset of `buffer[start]` in the decoded stream.
+    offset: u64,
+}
+
+impl Input {
+    /// Opens the file at an offset of its decoded stream. Large reads stop at `until`, which spares work when the
+    /// caller does not mean to go much beyond.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is damaged before the offset.
+    pub fn open(path: &Path, compression: Compression, offset: u64, until: u64) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let stream: Box<dyn Read + Send> = match compression {
+            Compression::None => Box::new(Positioned { file, offset, until }),
+            Compression::Gzip => Box::new(ReadAhead::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file)))),
+            Compression::Zlib => Box::new(ReadAhead::new(OneZlib(ZlibDecoder::new(BufReader::with_capacity(READ_BYTES, file))))),
+        };
+        let at = if compression == Compression::None { offset } else { 0 };
+        let mut input = Self { stream, buffer: Vec::new(), start: 0, end: 0, offset: at };
+        while input.offset < offset {
+            let missing = usize::try_from(offset - input.offset).unwrap_or(usize::MAX).min(READ_BYTES);
+            let there = input.peek(missing).map_err(|e| Error::io("decompress", path, e))?.len();
+            if there == 0 {
+                break;
+            }
+            input.consume(there.min(missing));
+        }
+        Ok(input)
+    }
+
+    /// The offset of the next byte in the decoded stream.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next `wanted` bytes or more; fewer only where the stream ends. The buffer grows as bytes come, so that a
+    /// wrong length asks for no more memory than there is data.
+    ///
+    /// # Errors
+    /// The file cannot be read, or cannot be decompressed.
+    #[inline]
+    pub fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
+        if self.end - self.start < wanted {
+            self.fill(wanted)?;
+        }
+        Ok(self.window())
+    }
+
+    /// What the last peek has shown, less what was consumed since.
+    #[inline]
+    #[must_use]
+    pub fn window(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        while self.end < wanted {
+            let room = if self.end < READ_BYTES { READ_BYTES } else { wanted.min(2 * self.end).max(self.end + READ_BYTES) };
+            if self.buffer.len() < room {
+                self.buffer.try_reserve_exact(room - self.buffer.len())?;
+                self.buffer.resize(room, 0);
+            }
+            match self.stream.read(&mut self.buffer[self.end..]) {
+                Ok(0) => break,
+                Ok(n) => self.end += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes over bytes that a peek has shown.
+    #[inline]
+    pub fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+}
+
+/// A file read by position, so that opening it at an offset costs nothing.
+struct Positioned {
+    file: File,
+    offset: u64,
+    until: u64,
+}
+
+impl Read for Positioned {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Beyond `until` only the rest of the last record is wanted.
+        let left = usize::try_from(self.until.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let most = left.max(32 << 10).min(buffer.len());
+        let n = self.file.read_at(&mut buffer[..most], self.offset)?;
+        self.offset += n as u64;
+        Ok(n)
+    }
+}
+
+/// A zlib stream that may not be followed by anything, for what follows would be lost in silence.
+struct OneZlib<R: BufRead>(ZlibDecoder<R>);
+
+impl<R: BufRead> Read for OneZlib<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read(buffer)?;
+        if n == 0 && !buffer.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is more data after the end of the zlib stream"));
+        }
+        Ok(n)
+    }
+}
+
+/// A stream decoded by a thread of its own, since one compressed file gives nothing else to do in parallel.
+struct ReadAhead {
+    decoded: Receiver<io::Result<Vec<u8>>>,
+    current: Vec<u8>,
+    used: usize,
+}
+
+impl ReadAhead {
+    fn new(mut stream: impl Read + Send + 'static) -> Self {
+        let (sender, decoded) = sync_channel(BUFFERS_AHEAD);
+        thread::spawn(move || {
+            loop {
+                let mut buffer = vec![0; READ_BYTES];
+                let mut end = 0;
+                let result = loop {
+                    match stream.read(&mut buffer[end..]) {
+                        Ok(0) => break Ok(()),
+                        Ok(n) => end += n,
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        Err(e) => break Err(e),
+                    }
+                };
+                buffer.truncate(end);
+                let last = end < READ_BYTES;
+                // A failed send means that the reader has gone, and so does this thread.
+                if sender.send(Ok(buffer)).is_err() {
+                    return;
+                }
+                if let Err(error) = result {
+                    let _ = sender.send(Err(error));
+                    return;
+                }
+                if last {
+                    return;
+                }
+            }
+        });
+        Self { decoded, current: Vec::new(), used: 0 }
+    }
+}
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.current.len() {
+            match self.decoded.recv() {
+                Ok(decoded) => (self.current, self.used) = (decoded?, 0),
+                Err(_) => return Ok(0),
+            }
+        }
+        let n = buffer.len().min(self.current.len() - self.used);
+        buffer[..n].copy_from_slice(&self.current[self.used..self.used + n]);
+        self.used += n;
+        Ok(n)
+    }
+}

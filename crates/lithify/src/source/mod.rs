@@ -1,0 +1,136 @@
+//! Formats, and nothing else: what a dataset on disk holds, element by element.
+//!
+//! A [`Source`] has parts, which can be read by themselves and from any element on. A new format is a file of this
+//! folder and a line in [`FORMATS`].
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::value::Element;
+
+pub mod example;
+pub mod input;
+pub mod probe;
+pub mod tfrecord;
+pub mod wire;
+
+/// A file of the dataset that can be read by itself, and what tells it from another file put in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// When it was last changed, in nanoseconds since 1970.
+    pub modified_ns: u64,
+}
+
+impl Part {
+    /// Looks at the file.
+    ///
+    /// # Errors
+    /// There is no such file, or it may not be read.
+    pub fn of(path: &Path) -> Result<Self> {
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok(Self {
+            path: path.to_path_buf(),
+            bytes: metadata.len(),
+            modified_ns: modified.map_or(0, |age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)),
+        })
+    }
+}
+
+/// A dataset of one format.
+pub trait Source: Send + Sync {
+    /// The format's name, as in [`FORMATS`].
+    fn format(&self) -> &'static str;
+
+    /// The parts, in the order of the dataset.
+    fn parts(&self) -> &[Part];
+
+    /// The elements of a part that start in `range`, a range of positions: byte offsets, in the decoded stream where the
+    /// part is compressed. The range must start at the start of an element (0 always is one).
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>>;
+
+    /// Whether a part can be entered anywhere at no cost. Otherwise all that comes before is read, too.
+    fn seekable(&self, part: usize) -> bool;
+
+    /// The first position in `range` where an element seems to start, of a seekable part. It may be wrong: a payload
+    /// can hold what looks like a record. Whoever asks must check that the elements before end there.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>>;
+}
+
+/// The elements of a part, one after another.
+pub trait Elements: Send {
+    /// The next element, borrowed until the next call.
+    ///
+    /// # Errors
+    /// After an error of kind [`Input`](crate::error::Kind::Input) the next call goes on with the next element that can
+    /// be found. After any other error there is nothing more to be had.
+    fn next(&mut self) -> Result<Option<Element<'_>>>;
+
+    /// Passes over the next element. It need not be checked.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    fn skip(&mut self) -> Result<bool> {
+        Ok(self.next()?.is_some())
+    }
+
+    /// Where the next element starts: after the last one, or after what was lost to damage.
+    fn position(&self) -> u64;
+}
+
+/// How likely a file is of a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not.
+    No,
+    /// It is.
+    Yes,
+}
+
+/// A way to store datasets.
+pub trait Format: Sync {
+    /// The name, for `--from`.
+    fn name(&self) -> &'static str;
+
+    /// What it is, in a line.
+    fn about(&self) -> &'static str;
+
+    /// Whether a file of this beginning is of this format. A format that only fits when asked for says no.
+    fn probe(&self, seen: &probe::Evidence<'_>) -> Verdict;
+
+    /// Opens the parts.
+    ///
+    /// # Errors
+    /// A part is not of this format.
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>>;
+}
+
+/// What a source must know of its caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The largest record that will be held in memory, in bytes.
+    pub largest_record: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { largest_record: u64::MAX }
+    }
+}
+
+/// All formats, the most specific first.
+pub const FORMATS: &[&dyn Format] = &[&tfrecord::ExampleFormat, &tfrecord::RawFormat];

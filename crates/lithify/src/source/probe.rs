@@ -1,0 +1,130 @@
+//! What is at these paths? Lists the files, looks at their beginnings, and asks every format.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{FORMATS, Format, Options, Part, Source, Verdict};
+use crate::error::{Error, Result, printable};
+
+/// What is known of a file before it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Its first bytes, up to 4096.
+    pub head: &'a [u8],
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Files that stand beside the data in many datasets, by ending.
+const SIDECARS: [&str; 10] = ["json", "txt", "md", "pbtxt", "pb", "csv", "idx", "index", "crc", "html"];
+
+/// Opens the dataset that `inputs` name: files, directories, or globs, in this order; the files of a directory or glob
+/// sorted by name. The format is found by content, unless `from` names it.
+///
+/// # Errors
+/// Nothing is there, or it is of no known format.
+pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result<Box<dyn Source>> {
+    let forced = from.map(format_named).transpose()?;
+    let mut parts = Vec::new();
+    let mut format = forced;
+    for input in inputs {
+        for (path, listed) in files_of(input)? {
+            let part = Part::of(&path)?;
+            let mut head = Vec::new();
+            let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
+            file.take(4096).read_to_end(&mut head).map_err(|e| Error::io("read", &path, e))?;
+            let seen = Evidence { path: &path, head: &head, bytes: part.bytes };
+            let found = FORMATS.iter().find(|format| format.probe(&seen) == Verdict::Yes).copied();
+            match (found, format) {
+                // An empty file is an empty part of whatever the others are.
+                _ if part.bytes == 0 => {}
+                (_, Some(_)) if forced.is_some() => {}
+                (None, _) if listed && is_sidecar(&path) => continue,
+                (None, _) => return Err(unknown(&seen)),
+                (Some(new), Some(old)) if new.name() != old.name() => {
+                    let message = format!("it holds {}, but the files before it hold {}", new.about(), old.about());
+                    return Err(Error::input(message).in_file(&path).hint("give files of one format"));
+                }
+                (found, _) => format = found,
+            }
+            parts.push(part);
+        }
+    }
+    if parts.is_empty() {
+        let names: Vec<_> = inputs.iter().map(|input| format!("`{}`", printable(input))).collect();
+        let error = Error::input(format!("no data files in {}", names.join(", ")));
+        let nested = inputs.iter().find(|input| std::fs::read_dir(input).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir()))));
+        return Err(match nested {
+            Some(input) => error.hint(format!("there are directories in it: name one, or all with `'{}/*/*'`", printable(input))),
+            None => error,
+        });
+    }
+    format.unwrap_or(FORMATS[0]).open(parts, options)
+}
+
+fn format_named(name: &str) -> Result<&'static dyn Format> {
+    FORMATS.iter().find(|format| format.name() == name).copied().ok_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
+        Error::request(format!("`{name}` is not a format")).hint(format!("use {}", known.join(" or ")))
+    })
+}
+
+/// The files of an input, and whether they were listed rather than named by the user.
+fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    if input.is_dir() {
+        let entries = std::fs::read_dir(input).map_err(|e| Error::io("list", input, e))?;
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| Error::io("list", input, e))?.path();
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            // `.part.crc`, `_SUCCESS`: marks that writers leave, hidden by custom.
+            if path.is_file() && !name.starts_with(b".") && !name.starts_with(b"_") {
+                files.push((path, true));
+            }
+        }
+        files.sort();
+        return Ok(files);
+    }
+    let text = input.to_string_lossy();
+    if !input.exists() && text.contains(['*', '?', '[']) {
+        let matches = glob::glob(&text).map_err(|e| Error::request(format!("`{text}` is not a glob: {e}")))?;
+        let mut files: Vec<_> = matches.flatten().filter(|path| path.is_file()).map(|path| (path, true)).collect();
+        files.sort();
+        if files.is_empty() {
+            return Err(Error::input(format!("no file matches `{}`", printable(input))));
+        }
+        return Ok(files);
+    }
+    Ok(vec![(input.to_path_buf(), false)])
+}
+
+fn is_sidecar(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| SIDECARS.iter().any(|sidecar| ending.eq_ignore_ascii_case(sidecar)))
+}
+
+fn unknown(seen: &Evidence<'_>) -> Error {
+    if seen.head.starts_with(b"version https://git-lfs") {
+        return Error::input("it is a Git LFS pointer, not the data")
+            .in_file(seen.path)
+            .hint("fetch the data with `git lfs pull`");
+    }
+    let what = match seen.head {
+        [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] | [b'G', b'I', b'F', b'8', ..] => "an image",
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a .npy array",
+        [b'P', b'K', 3, 4, ..] => "a zip or .npz file",
+        [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => "an Arrow file",
+        [0x1f, 0x8b, ..] => "gzip data, but not of TFRecords",
+        head if head.get(257..262) == Some(b"ustar") => "a tar file",
+        head if std::str::from_utf8(head).is_ok() => "text",
+        _ => "of no known format",
+    };
+    let mut error = Error::input(format!("it is not a TFRecord file (it looks like: {what})")).in_file(seen.path).at_byte(0);
+    if what == "of no known format" {
+        error = error.hint("a TFRecord file whose first record is damaged looks like this, too: `--from tfrecord` reads it all the same, and `--on-error skip` leaves out what is damaged");
+    }
+    error
+}

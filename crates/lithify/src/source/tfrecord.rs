@@ -1,0 +1,362 @@
+//! TFRecord files: framing, checksums, and how to find a way back into a damaged one.
+//!
+//! ```text
+//! u64 length │ u32 checksum of these 8 bytes │ data │ u32 checksum of the data        all little-endian
+//! ```
+//! A checksum is the CRC-32C, rotated right by 15 bits, plus 0xa282ead8. There is no header and no index. The whole file
+//! may be compressed. (TensorFlow: `tensorflow/core/lib/io/record_writer.h`.)
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use crc_fast::{CrcAlgorithm, checksum};
+
+use super::input::{Compression, Input, READ_BYTES};
+use super::probe::Evidence;
+use super::{Elements, Format, Options, Part, Source, Verdict, example};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::value::{Element, Field, Kind};
+
+/// Bytes before a record's data.
+const HEADER: usize = 12;
+/// Bytes after a record's data.
+const FOOTER: usize = 4;
+
+/// The checksum that a TFRecord keeps of `data`.
+#[inline]
+#[must_use]
+pub fn masked_crc(data: &[u8]) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "a CRC-32 has 32 bits")]
+    let crc = checksum(CrcAlgorithm::Crc32Iscsi, data) as u32;
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// The length in a record's header, if its checksum is right: a proof of 32 bits that a record starts here.
+#[inline]
+fn length_in(header: &[u8; HEADER]) -> Option<u64> {
+    let (length, crc) = header.split_at(8);
+    let crc = u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]);
+    (masked_crc(length) == crc).then(|| length.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)))
+}
+
+/// How the file is compressed, if it is a TFRecord file. The checksum comes first, because the length of a plain
+/// record may well look like the first bytes of gzip.
+fn compression_of(head: &[u8]) -> Option<Compression> {
+    if head.first_chunk().is_some_and(|header| length_in(header).is_some()) {
+        return Some(Compression::None);
+    }
+    let (compression, mut stream): (_, Box<dyn Read + '_>) = match head {
+        [0x1f, 0x8b, 8, ..] => (Compression::Gzip, Box::new(flate2::bufread::MultiGzDecoder::new(head))),
+        [a, b, ..] if a & 15 == 8 && a >> 4 <= 7 && u16::from_be_bytes([*a, *b]) % 31 == 0 && b & 0x20 == 0 => {
+            (Compression::Zlib, Box::new(flate2::bufread::ZlibDecoder::new(head)))
+        }
+        _ => return None,
+    };
+    let mut header = [0; HEADER];
+    let mut end = 0;
+    while end < HEADER {
+        match stream.read(&mut header[end..]) {
+            Ok(0) => break,
+            Ok(n) => end += n,
+            // The head may end before twelve bytes are decoded only if the file does: then the reading of it will tell.
+            Err(_) => return (head.len() < 4096).then_some(compression),
+        }
+    }
+    (end == 0 || length_in(&header).is_some()).then_some(compression)
+}
+
+/// The name of the only feature of records that are taken as they are.
+const RECORD: &[u8] = b"record";
+
+/// What the records are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payload {
+    Example,
+    Raw,
+}
+
+/// TFRecord files of `tf.train.Example`.
+pub struct ExampleFormat;
+
+impl Format for ExampleFormat {
+    fn name(&self) -> &'static str {
+        "tfrecord"
+    }
+
+    fn about(&self) -> &'static str {
+        "TFRecords of tf.train.Example"
+    }
+
+    fn probe(&self, seen: &Evidence<'_>) -> Verdict {
+        if compression_of(seen.head).is_some() { Verdict::Yes } else { Verdict::No }
+    }
+
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
+        TfRecords::open(parts, Payload::Example, options)
+    }
+}
+
+/// TFRecord files of anything else: each record is one byte string, the feature `record`.
+pub struct RawFormat;
+
+impl Format for RawFormat {
+    fn name(&self) -> &'static str {
+        "tfrecord-raw"
+    }
+
+    fn about(&self) -> &'static str {
+        "TFRecords of anything, each record a byte string"
+    }
+
+    fn probe(&self, _: &Evidence<'_>) -> Verdict {
+        Verdict::No
+    }
+
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
+        TfRecords::open(parts, Payload::Raw, options)
+    }
+}
+
+struct TfRecords {
+    parts: Vec<Part>,
+    compression: Vec<Compression>,
+    payload: Payload,
+    largest_record: u64,
+}
+
+impl TfRecords {
+    fn open(parts: Vec<Part>, payload: Payload, options: &Options) -> Result<Box<dyn Source>> {
+        let mut compression = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let mut head = Vec::new();
+            let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
+            file.take(4096).read_to_end(&mut head).map_err(|e| Error::io("read", &part.path, e))?;
+            // Where the first record is damaged, reading it will say so.
+            compression.push(compression_of(&head).unwrap_or(Compression::None));
+        }
+        Ok(Box::new(Self { parts, compression, payload, largest_record: options.largest_record }))
+    }
+}
+
+impl Source for TfRecords {
+    fn format(&self) -> &'static str {
+        match self.payload {
+            Payload::Example => ExampleFormat.name(),
+            Payload::Raw => RawFormat.name(),
+        }
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn seekable(&self, part: usize) -> bool {
+        self.compression[part] == Compression::None
+    }
+
+    fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>> {
+        let input = Input::open(&self.parts[part].path, self.compression[part], range.start, range.end)?;
+        Ok(Box::new(Records { source: self, part, input, until: range.end, fields: Vec::new(), over: false, record: 0 }))
+    }
+
+    fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
+        let path = &self.parts[part].path;
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let size = self.parts[part].bytes;
+        let mut window = vec![0; READ_BYTES];
+        let mut at = range.start;
+        while at < range.end {
+            let filled = read_full_at(&file, &mut window, at).map_err(|e| Error::io("read", path, e))?;
+            let starts = filled.saturating_sub(HEADER - 1);
+            for (start, header) in window[..filled].windows(HEADER).enumerate() {
+                let position = at + start as u64;
+                if position >= range.end {
+                    return Ok(None);
+                }
+                let Some(length) = header.first_chunk().and_then(length_in) else { continue };
+                let next = (HEADER + FOOTER) as u64 + position;
+                let Some(next) = next.checked_add(length).filter(|next| *next <= size) else { continue };
+                // Two headers in the right places are no accident; one may be part of a payload.
+                let mut after = [0; HEADER];
+                let there = read_full_at(&file, &mut after, next).map_err(|e| Error::io("read", path, e))?;
+                if next == size || there == HEADER && length_in(&after).is_some() {
+                    return Ok(Some(position));
+                }
+            }
+            if starts == 0 {
+                break;
+            }
+            at += starts as u64;
+        }
+        Ok(None)
+    }
+}
+
+fn read_full_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut end = 0;
+    while end < buffer.len() {
+        match file.read_at(&mut buffer[end..], at + end as u64) {
+            Ok(0) => break,
+            Ok(n) => end += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(end)
+}
+
+struct Records<'s> {
+    source: &'s TfRecords,
+    part: usize,
+    input: Input,
+    until: u64,
+    fields: Vec<Field>,
+    /// Whether nothing more can be read.
+    over: bool,
+    /// Bytes of the record that was lent out last, which are still to be consumed.
+    record: usize,
+}
+
+impl Records<'_> {
+    fn damaged(&self, byte: u64, message: impl Into<String>) -> Error {
+        Error::input(message).in_file(&self.source.parts[self.part].path).at_byte(byte)
+    }
+
+    fn unreadable(&mut self, error: io::Error) -> Error {
+        self.over = true;
+        let path = &self.source.parts[self.part].path;
+        if self.source.seekable(self.part) {
+            return Error::io("read", path, error);
+        }
+        let what = if error.kind() == io::ErrorKind::UnexpectedEof { "the compressed stream is cut".into() } else { error.to_string() };
+        self.damaged(self.input.offset(), format!("it cannot be decompressed further: {what}"))
+            .hint("all that follows in this file is lost; the offset is one of the decompressed stream")
+    }
+
+    /// The length of the next record, or `None` at the end.
+    fn header(&mut self) -> Result<Option<usize>> {
+        self.input.consume(std::mem::take(&mut self.record));
+        let at = self.input.offset();
+        if self.over || at >= self.until {
+            return Ok(None);
+        }
+        let header = match self.input.peek(HEADER) {
+            Ok(header) => header,
+            Err(e) => return Err(self.unreadable(e)),
+        };
+        let Some(first) = header.first_chunk() else {
+            let stray = header.len();
+            self.over = true;
+            return match stray {
+                0 => Ok(None),
+                _ => Err(self.damaged(at, format!("the file ends with {stray} stray bytes, which is no whole record header"))),
+            };
+        };
+        let Some(length) = length_in(first) else {
+            self.find_next()?;
+            let start = if at == 0 { " (is this a TFRecord file?)" } else { "" };
+            return Err(self.damaged(at, format!("the record's length is damaged: its checksum is wrong{start}")));
+        };
+        let path = &self.source.parts[self.part].path;
+        let left = self.source.parts[self.part].bytes.saturating_sub(at + (HEADER + FOOTER) as u64);
+        if self.source.seekable(self.part) && length > left {
+            self.over = true;
+            return Err(self.damaged(at, format!("the record is cut: it is said to have {length} bytes, but {left} are left in the file")));
+        }
+        let most = self.source.largest_record;
+        match usize::try_from(length) {
+            Ok(length) if length as u64 <= most => Ok(Some(length)),
+            _ => {
+                self.over = true;
+                let message = format!("the record has {length} bytes, more than the {most} that the memory budget leaves for one");
+                Err(Error::new(ErrorKind::Resources, message)
+                    .in_file(path)
+                    .at_byte(at)
+                    .hint(format!("give more memory, e.g. `--memory {}MiB`", (length >> 20).saturating_mul(8).saturating_add(256))))
+            }
+        }
+    }
+
+    /// Moves to the next place where a record starts, after one whose length is damaged.
+    fn find_next(&mut self) -> Result<()> {
+        let size = self.source.parts[self.part].bytes;
+        let found = match self.source.seekable(self.part) {
+            true => self.source.find_element(self.part, self.input.offset() + 1..size)?,
+            false => None,
+        };
+        match found {
+            Some(position) => self.input = Input::open(&self.source.parts[self.part].path, Compression::None, position, self.until)?,
+            None => self.over = true,
+        }
+        Ok(())
+    }
+}
+
+impl Elements for Records<'_> {
+    fn next(&mut self) -> Result<Option<Element<'_>>> {
+        let Some(length) = self.header()? else { return Ok(None) };
+        let at = self.input.offset();
+        let whole = HEADER + length + FOOTER;
+        match self.input.peek(whole).map(|bytes| check(bytes, length)) {
+            Err(e) => return Err(self.unreadable(e)),
+            Ok(Check::Cut(there)) => {
+                self.over = true;
+                return Err(self.damaged(at, format!("the record is cut: it has {there} of its {whole} bytes")));
+            }
+            Ok(Check::Damaged) => {
+                self.input.consume(whole);
+                return Err(self.damaged(at, "the record's data is damaged: its checksum is wrong"));
+            }
+            Ok(Check::Sound) => {}
+        }
+        let data = HEADER..HEADER + length;
+        if self.source.payload == Payload::Raw {
+            self.fields.clear();
+            self.fields.push(Field { name: 0..RECORD.len(), kind: Some(Kind::Bytes), body: 0..length });
+        } else if let Err(why) = example::parse(&self.input.window()[data.clone()], &mut self.fields) {
+            self.input.consume(whole);
+            return Err(self
+                .damaged(at, format!("the record is no tf.train.Example: {why}"))
+                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+        }
+        self.record = whole;
+        let record = &self.input.window()[data];
+        Ok(Some(match self.source.payload {
+            Payload::Example => Element::new(record, &self.fields, at),
+            Payload::Raw => Element::whole(record, RECORD, &self.fields, at),
+        }))
+    }
+
+    fn skip(&mut self) -> Result<bool> {
+        let Some(length) = self.header()? else { return Ok(false) };
+        let whole = HEADER + length + FOOTER;
+        match self.input.peek(whole) {
+            Ok(bytes) if bytes.len() >= whole => {}
+            // What is wrong is said where the element is read.
+            _ => return Ok(self.next()?.is_some()),
+        }
+        self.record = whole;
+        Ok(true)
+    }
+
+    fn position(&self) -> u64 {
+        self.input.offset() + self.record as u64
+    }
+}
+
+enum Check {
+    Sound,
+    Cut(usize),
+    Damaged,
+}
+
+fn check(bytes: &[u8], length: usize) -> Check {
+    let Some((data, footer)) = bytes[HEADER.min(bytes.len())..].split_at_checked(length) else { return Check::Cut(bytes.len()) };
+    match footer.first_chunk() {
+        None => Check::Cut(bytes.len()),
+        Some(crc) if u32::from_le_bytes(*crc) == masked_crc(data) => Check::Sound,
+        Some(_) => Check::Damaged,
+    }
+}

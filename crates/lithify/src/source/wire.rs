@@ -1,0 +1,147 @@
+//! The protobuf wire format, as far as `tf.train.Example` and `TensorProto` need it: tags, varints, lengths.
+//!
+//! Every function takes a slice, moves its start past what it read, and gives `None` where the bytes end too early or
+//! are not legal. Groups, which nothing here ever wrote, are not legal.
+
+/// How a field's value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// A varint.
+    Varint,
+    /// Eight bytes.
+    Fixed64,
+    /// A length, then so many bytes.
+    Bytes,
+    /// Four bytes.
+    Fixed32,
+}
+
+/// Reads a varint of at most ten bytes. Bits beyond the 64th are dropped, as TensorFlow does.
+#[inline]
+pub fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let (&first, after) = rest.split_first()?;
+    if first < 0x80 {
+        *rest = after;
+        return Some(u64::from(first));
+    }
+    let mut value = u64::from(first & 0x7f);
+    for (i, &byte) in after.iter().take(9).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * (i + 1));
+        if byte < 0x80 {
+            *rest = &after[i + 1..];
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Reads a field's number and wire type.
+#[inline]
+pub fn tag(rest: &mut &[u8]) -> Option<(u32, Wire)> {
+    let tag = u32::try_from(varint(rest)?).ok()?;
+    let wire = match tag & 7 {
+        0 => Wire::Varint,
+        1 => Wire::Fixed64,
+        2 => Wire::Bytes,
+        5 => Wire::Fixed32,
+        _ => return None,
+    };
+    (tag >> 3 != 0).then_some((tag >> 3, wire))
+}
+
+/// Reads a length and so many bytes.
+#[inline]
+pub fn bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(varint(rest)?).ok()?;
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(bytes)
+}
+
+/// Passes over a value.
+pub fn skip(rest: &mut &[u8], wire: Wire) -> Option<()> {
+    match wire {
+        Wire::Varint => varint(rest).map(drop),
+        Wire::Bytes => bytes(rest).map(drop),
+        Wire::Fixed64 => rest.split_at_checked(8).map(|(_, after)| *rest = after),
+        Wire::Fixed32 => rest.split_at_checked(4).map(|(_, after)| *rest = after),
+    }
+}
+
+/// The number of varints in a run of them: the number of bytes that end one.
+#[must_use]
+pub fn count_varints(run: &[u8]) -> usize {
+    // A byte's worth of additions at a time lets the compiler count in byte lanes.
+    run.chunks(255).map(|chunk| usize::from(chunk.iter().fold(0_u8, |n, byte| n + u8::from(*byte < 0x80)))).sum()
+}
+
+/// Decodes a run of varints, in order.
+///
+/// # Errors
+/// Gives back what `take` gives as an error, and `None` inside `Err` where a varint has more than ten bytes or is cut.
+#[inline]
+pub fn each_varint<E>(mut run: &[u8], mut take: impl FnMut(u64) -> Result<(), E>) -> Result<(), Option<E>> {
+    // Eight bytes at a time: where the first byte without a continuation bit stands gives the varint's length, and
+    // three shifts squeeze the seven-bit groups together.
+    while let Some(word) = run.first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            take(varint(&mut run).ok_or(None)?).map_err(Some)?;
+            continue;
+        }
+        let bits = ends.trailing_zeros();
+        let groups = word & (u64::MAX >> (63 - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
+        let groups = (groups & 0x007f_007f_007f_007f) | ((groups & 0x7f00_7f00_7f00_7f00) >> 1);
+        let groups = (groups & 0x0000_3fff_0000_3fff) | ((groups & 0x3fff_0000_3fff_0000) >> 2);
+        let value = (groups & 0x0fff_ffff) | ((groups & 0x0fff_ffff_0000_0000) >> 4);
+        take(value).map_err(Some)?;
+        run = &run[bits as usize / 8 + 1..];
+    }
+    while !run.is_empty() {
+        take(varint(&mut run).ok_or(None)?).map_err(Some)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(mut value: u64, out: &mut Vec<u8>) {
+        while value >= 0x80 {
+            out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+            value >>= 7;
+        }
+        out.push(u8::try_from(value).unwrap());
+    }
+
+    #[test]
+    fn varints_of_every_length_come_back() {
+        let values: Vec<u64> = (0..64).flat_map(|bit| [1 << bit, (1 << bit) - 1, u64::MAX >> bit]).collect();
+        let mut run = Vec::new();
+        values.iter().for_each(|value| encode(*value, &mut run));
+        assert_eq!(count_varints(&run), values.len());
+        let mut back = Vec::new();
+        each_varint(&run, |value| {
+            back.push(value);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert_eq!(back, values);
+        let mut rest = &run[..];
+        for value in values {
+            assert_eq!(varint(&mut rest), Some(value));
+        }
+    }
+
+    #[test]
+    fn a_varint_may_be_longer_than_it_need_be_but_not_than_ten_bytes() {
+        assert_eq!(varint(&mut &[0x80, 0x80, 0x00][..]), Some(0));
+        let mut long = [0x80; 11];
+        long[10] = 0;
+        assert_eq!(varint(&mut &long[..]), None);
+        assert_eq!(each_varint(&long, |_| Ok::<_, ()>(())), Err(None));
+        assert_eq!(varint(&mut &[0x80][..]), None);
+    }
+}

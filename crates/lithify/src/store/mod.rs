@@ -1,0 +1,75 @@
+//! Where arrays live on disk. A store hands out the memory of a block's rows and takes it back; nothing above knows
+//! whether that memory is the file itself, mapped, or a buffer that is written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+mod mapped;
+pub mod npy;
+
+/// The largest piece of an array that is in memory at once, unless a row is larger, in bytes.
+pub const WINDOW_BYTES: u64 = 4 << 20;
+
+/// What tells whether bytes have changed: the CRC-64/NVME of a block's bytes of one array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Checksum(pub u64);
+
+impl From<Checksum> for String {
+    fn from(checksum: Checksum) -> Self {
+        format!("{:016x}", checksum.0)
+    }
+}
+
+impl TryFrom<String> for Checksum {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u64::from_str_radix(&text, 16).map(Self)
+    }
+}
+
+/// A running [`Checksum`].
+pub(crate) struct Hasher(crc_fast::Digest);
+
+impl Hasher {
+    pub(crate) fn new() -> Self {
+        Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(&self) -> Checksum {
+        Checksum(self.0.finalize())
+    }
+}
+
+/// The arrays of an output, on their way to disk.
+pub trait Store: Sync {
+    /// The memory of an array from byte `offset` of its data on, of which about `expected` bytes will be filled.
+    ///
+    /// # Errors
+    /// It cannot be mapped.
+    fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>>;
+}
+
+/// A block's bytes of one array, filled from front to back.
+pub trait Region {
+    /// The next so many bytes, to be filled completely: they may hold anything.
+    ///
+    /// # Errors
+    /// What was filled before cannot be written, or the array ends sooner.
+    fn next(&mut self, bytes: usize) -> Result<&mut [u8]>;
+
+    /// How many bytes were given.
+    fn filled(&self) -> u64;
+
+    /// Gives all of it to the file, and tells its checksum.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn commit(self: Box<Self>) -> Result<Checksum>;
+}

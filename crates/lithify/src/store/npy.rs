@@ -1,0 +1,296 @@
+//! `.npy` files, byte for byte as `np.save` writes them.
+//!
+//! ```text
+//! 93 'NUMPY' 1 0 │ u16 length │ "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }" blanks '\n' │ data
+//! ```
+//! The header ends on a multiple of 64 bytes, and has room for a first axis of 21 digits, so that `NumPy` can append.
+//! (`NumPy`: `numpy/lib/_format_impl.py`.)
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::MmapMut;
+use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{Checksum, Hasher, Region, Store, WINDOW_BYTES, mapped};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::machine::show_size;
+use crate::plan::ArrayPlan;
+use crate::value::DType;
+
+/// Digits that the header leaves for the first axis.
+const GROWTH_DIGITS: usize = 21;
+/// Pieces below this size are not worth a map of their own, in bytes.
+const SMALL_BYTES: u64 = 256 << 10;
+
+/// The header that `np.save` writes for an array.
+#[must_use]
+pub fn header(dtype: DType, shape: &[u64]) -> Vec<u8> {
+    let sizes = match shape {
+        [one] => format!("({one},)"),
+        _ => format!("({})", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+    };
+    let mut text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': {sizes}, }}", dtype.descr());
+    if let Some(first) = shape.first() {
+        text.extend(std::iter::repeat_n(' ', GROWTH_DIGITS.saturating_sub(first.to_string().len())));
+    }
+    let padded = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    text.extend(std::iter::repeat_n(' ', padded - text.len() - 1));
+    text.push('\n');
+    // A shape of 64 axes of 20 digits has fewer bytes than a u16 counts.
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    [b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// How blocks reach the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Io {
+    /// As the file system of the output is best served.
+    #[default]
+    Auto,
+    /// Files are mapped and filled in place.
+    Mapped,
+    /// Buffers are written at their offsets.
+    Pwrite,
+}
+
+/// File systems on which mapped files that were reserved are sound and fast. All others (network and parallel ones,
+/// FUSE, those that copy on write) get positioned writes.
+const MAPPABLE: [(i64, &str); 3] = [(0xEF53, "ext4"), (0x5846_5342, "xfs"), (0x0102_1994, "tmpfs")];
+
+/// The files of an output under way.
+pub struct NpyStore {
+    files: Vec<NpyFile>,
+    io: Io,
+    reason: String,
+}
+
+struct NpyFile {
+    file: File,
+    path: PathBuf,
+    header: u64,
+    /// Bytes of the data.
+    bytes: u64,
+}
+
+impl NpyStore {
+    /// Makes the files of these arrays in a directory, with their headers, and reserves their space.
+    ///
+    /// # Errors
+    /// There is not the space, or the files cannot be made.
+    pub fn create(directory: &Path, arrays: &[ArrayPlan], io: Io) -> Result<Self> {
+        raise_open_files();
+        let mut files = Vec::with_capacity(arrays.len());
+        let mut reserved = true;
+        for array in arrays {
+            let path = directory.join(format!("{}.npy", array.name));
+            let parent = path.parent().unwrap_or(directory);
+            std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(|e| Error::io("create", &path, e))?;
+            let header = header(array.dtype, &array.shape);
+            let (start, bytes) = (header.len() as u64, array.bytes());
+            reserved &= reserve(&file, &path, start + bytes)?;
+            file.write_all_at(&header, 0).map_err(|e| Error::io("write", &path, e))?;
+            files.push(NpyFile { file, path, header: start, bytes });
+        }
+        let (io, reason) = choose(io, files.first(), reserved)?;
+        Ok(Self { files, io, reason })
+    }
+
+    /// How blocks reach the disk.
+    #[must_use]
+    pub fn io(&self) -> Io {
+        self.io
+    }
+
+    /// Why it was chosen.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// Reserves the space of a file; says whether that is possible. The system call is made directly: the C library would
+/// write a byte a block where the file system cannot reserve.
+fn reserve(file: &File, path: &Path, bytes: u64) -> Result<bool> {
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+            file.set_len(bytes).map_err(|e| Error::io("set the size of", path, e))?;
+            Ok(false)
+        }
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+            let message = format!("there is no room for `{}` of {}: {}", path.display(), show_size(bytes), std::io::Error::from(errno));
+            Err(Error::new(ErrorKind::Resources, message).hint("give an output on another disk, or free some space"))
+        }
+        Err(errno) => Err(Error::io("reserve space for", path, errno.into())),
+    }
+}
+
+fn choose(io: Io, probe: Option<&NpyFile>, reserved: bool) -> Result<(Io, String)> {
+    let Some(probe) = probe else { return Ok((Io::Pwrite, "there is nothing to write".into())) };
+    let system = fstatfs(&probe.file).map_err(|e| Error::io("ask the file system of", &probe.path, e.into()))?;
+    let length = usize::try_from((probe.header + probe.bytes).min(4096)).unwrap_or(4096);
+    let known = MAPPABLE.iter().find(|known| known.0 == system.f_type).map(|known| known.1);
+    let can = || mapped::map(&probe.file, 0, length).map(drop);
+    match (io, reserved, known) {
+        (Io::Pwrite, ..) => Ok((Io::Pwrite, "as asked".into())),
+        (Io::Mapped, false, _) => Err(Error::request("`--io mapped` is not safe here: the file system cannot reserve space, and a full disk would kill the run")
+            .hint("leave `--io` out, or use `--io pwrite`")),
+        (Io::Mapped, true, _) => can().map(|()| (Io::Mapped, "as asked".into())).map_err(|e| Error::io("map", &probe.path, e)),
+        (Io::Auto, false, _) => Ok((Io::Pwrite, "the file system does not reserve space".into())),
+        (Io::Auto, true, None) => Ok((Io::Pwrite, "the file system is not one on which mapped writing is known to be safe".into())),
+        (Io::Auto, true, Some(name)) => Ok(match can() {
+            Ok(()) => (Io::Mapped, format!("{name}, with its space reserved")),
+            Err(e) => (Io::Pwrite, format!("{name} does not map: {e}")),
+        }),
+    }
+}
+
+/// Lets the process have as many files open as it may: a dataset of many features has many arrays.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it fails, opening will fail, and say so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+impl Store for NpyStore {
+    fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>> {
+        let target = &self.files[array];
+        let mapped = self.io == Io::Mapped && expected >= SMALL_BYTES;
+        Ok(Box::new(NpyRegion::new(Some(target), target.bytes, offset, expected, mapped)))
+    }
+}
+
+/// A store that keeps nothing but checksums: what a dataset would be written as.
+pub struct ChecksumStore {
+    bytes: Vec<u64>,
+}
+
+impl ChecksumStore {
+    /// A store for these arrays.
+    #[must_use]
+    pub fn new(arrays: &[ArrayPlan]) -> Self {
+        Self { bytes: arrays.iter().map(ArrayPlan::bytes).collect() }
+    }
+}
+
+impl Store for ChecksumStore {
+    fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>> {
+        Ok(Box::new(NpyRegion::new(None, self.bytes[array], offset, expected, false)))
+    }
+}
+
+enum Window {
+    Mapped(MmapMut),
+    Buffer(Vec<u8>),
+}
+
+/// A piece of an array, of which a window is in memory.
+struct NpyRegion<'a> {
+    target: Option<&'a NpyFile>,
+    /// Where the array ends, in bytes of its data.
+    end: u64,
+    start: u64,
+    expected: u64,
+    mapped: bool,
+    window: Window,
+    /// Where the window starts.
+    at: u64,
+    used: usize,
+    hasher: Hasher,
+}
+
+impl<'a> NpyRegion<'a> {
+    fn new(target: Option<&'a NpyFile>, end: u64, start: u64, expected: u64, mapped: bool) -> Self {
+        Self { target, end, start, expected, mapped, window: Window::Buffer(Vec::new()), at: start, used: 0, hasher: Hasher::new() }
+    }
+
+    fn window(&mut self) -> &mut [u8] {
+        match &mut self.window {
+            Window::Mapped(map) => map,
+            Window::Buffer(buffer) => buffer,
+        }
+    }
+
+    /// Gives the window's bytes to the file.
+    fn flush(&mut self) -> Result<()> {
+        let used = std::mem::take(&mut self.used);
+        let filled = match &self.window {
+            Window::Mapped(map) => &map[..used],
+            Window::Buffer(buffer) => &buffer[..used],
+        };
+        self.hasher.update(filled);
+        if let (Window::Buffer(buffer), Some(target)) = (&self.window, self.target) {
+            target.file.write_all_at(&buffer[..used], target.header + self.at).map_err(|e| Error::io("write", &target.path, e))?;
+        }
+        self.at += used as u64;
+        Ok(())
+    }
+
+    fn open_window(&mut self, bytes: usize) -> Result<()> {
+        let left = (self.start + self.expected).saturating_sub(self.at).min(WINDOW_BYTES);
+        let length = usize::try_from(left.min(self.end - self.at)).unwrap_or(bytes).max(bytes);
+        match (self.mapped, self.target) {
+            (true, Some(target)) => {
+                // The old map goes before the new one comes.
+                self.window = Window::Buffer(Vec::new());
+                let map = mapped::map(&target.file, target.header + self.at, length).map_err(|e| {
+                    Error::io("map", &target.path, e).hint("`--io pwrite` writes without mapping")
+                })?;
+                self.window = Window::Mapped(map);
+            }
+            _ => match &mut self.window {
+                Window::Buffer(buffer) if buffer.len() >= length => {}
+                window => *window = Window::Buffer(vec![0; length]),
+            },
+        }
+        Ok(())
+    }
+}
+
+impl Region for NpyRegion<'_> {
+    #[inline]
+    fn next(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        if self.used + bytes > self.window().len() {
+            self.flush()?;
+            if self.at + bytes as u64 > self.end {
+                return Err(Error::input("there is more data than in pass 1: the dataset has changed in between"));
+            }
+            self.open_window(bytes)?;
+        }
+        let start = self.used;
+        self.used += bytes;
+        Ok(&mut self.window()[start..start + bytes])
+    }
+
+    fn filled(&self) -> u64 {
+        self.at + self.used as u64 - self.start
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Checksum> {
+        self.flush()?;
+        Ok(self.hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_those_of_numpy() {
+        // From `np.save` of NumPy 2.4.
+        let header = header(DType::Float32, &[3, 4]);
+        assert_eq!(header.len(), 128);
+        assert!(header.starts_with(b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   "));
+        assert_eq!(header.last(), Some(&b'\n'));
+        assert_eq!(super::header(DType::Int64, &[1_000_000_000]).len(), 128);
+        assert!(super::header(DType::Uint8, &[]).windows(2).any(|two| two == b"()"));
+    }
+}

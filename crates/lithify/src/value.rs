@@ -1,0 +1,432 @@
+//! What elements are made of: dtypes, and features borrowed from the bytes they were read from.
+//!
+//! Numbers stay as they were stored until a row takes them: a [`List`] is a slice of the record, not a vector.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The type of an array's items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum DType {
+    Bool,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Float16,
+    BFloat16,
+    Float32,
+    Float64,
+    Complex64,
+    Complex128,
+    /// Byte strings of so many bytes, padded with NUL at the end: `NumPy`'s `S`.
+    Bytes(u32),
+}
+
+const NAMED: [(DType, &str, &str); 15] = [
+    (DType::Bool, "bool", "|b1"),
+    (DType::Int8, "int8", "|i1"),
+    (DType::Int16, "int16", "<i2"),
+    (DType::Int32, "int32", "<i4"),
+    (DType::Int64, "int64", "<i8"),
+    (DType::Uint8, "uint8", "|u1"),
+    (DType::Uint16, "uint16", "<u2"),
+    (DType::Uint32, "uint32", "<u4"),
+    (DType::Uint64, "uint64", "<u8"),
+    (DType::Float16, "float16", "<f2"),
+    // NumPy has no bfloat16 of its own: two opaque bytes, to be viewed as `ml_dtypes.bfloat16`.
+    (DType::BFloat16, "bfloat16", "<V2"),
+    (DType::Float32, "float32", "<f4"),
+    (DType::Float64, "float64", "<f8"),
+    (DType::Complex64, "complex64", "<c8"),
+    (DType::Complex128, "complex128", "<c16"),
+];
+
+impl DType {
+    /// Bytes of one item.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::Int8 | Self::Uint8 => 1,
+            Self::Int16 | Self::Uint16 | Self::Float16 | Self::BFloat16 => 2,
+            Self::Int32 | Self::Uint32 | Self::Float32 => 4,
+            Self::Int64 | Self::Uint64 | Self::Float64 | Self::Complex64 => 8,
+            Self::Complex128 => 16,
+            Self::Bytes(width) => width as usize,
+        }
+    }
+
+    /// The `descr` of a `.npy` header.
+    #[must_use]
+    pub fn descr(self) -> String {
+        match self {
+            Self::Bytes(width) => format!("|S{width}"),
+            _ => NAMED.iter().find(|named| named.0 == self).map(|named| named.2.to_owned()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether it holds whole numbers (or booleans).
+    #[must_use]
+    pub fn is_integer(self) -> bool {
+        !matches!(
+            self,
+            Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64 | Self::Complex64 | Self::Complex128 | Self::Bytes(_)
+        )
+    }
+
+    /// Whether it holds real and imaginary parts.
+    #[must_use]
+    pub fn is_complex(self) -> bool {
+        matches!(self, Self::Complex64 | Self::Complex128)
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(width) => write!(f, "S{width}"),
+            _ => f.write_str(NAMED.iter().find(|named| named.0 == *self).map_or("", |named| named.1)),
+        }
+    }
+}
+
+impl FromStr for DType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(named) = NAMED.iter().find(|named| named.1 == text) {
+            return Ok(named.0);
+        }
+        if let Some(width) = text.strip_prefix('S').and_then(|width| width.parse().ok()).filter(|width| *width > 0) {
+            return Ok(Self::Bytes(width));
+        }
+        let known = NAMED.map(|named| named.1).join(", ");
+        Err(Error::request(format!("`{text}` is not a dtype")).hint(format!("use one of {known}, or S32 for 32 bytes")))
+    }
+}
+
+impl TryFrom<String> for DType {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<DType> for String {
+    fn from(dtype: DType) -> Self {
+        dtype.to_string()
+    }
+}
+
+/// What a feature is stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A list of byte strings.
+    Bytes,
+    /// A list of 32-bit floats.
+    Float,
+    /// A list of 64-bit integers.
+    Int64,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Float => "float",
+            Self::Int64 => "int64",
+        })
+    }
+}
+
+/// One feature of an element, as ranges of the element's bytes.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Where the name is, among the names.
+    pub name: Range<usize>,
+    /// What the feature is stored as; `None` where it is named but holds nothing, which means that it is missing.
+    pub kind: Option<Kind>,
+    /// Where the list is.
+    pub body: Range<usize>,
+}
+
+/// One item of a dataset, borrowed from the buffer it was read into.
+#[derive(Clone, Copy, Debug)]
+pub struct Element<'a> {
+    bytes: &'a [u8],
+    names: &'a [u8],
+    fields: &'a [Field],
+    position: u64,
+    /// Each feature is one byte string, rather than a list on the wire.
+    whole: bool,
+}
+
+impl<'a> Element<'a> {
+    /// An element whose `fields` are ranges of `bytes`; `position` is where it starts in its part.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], fields: &'a [Field], position: u64) -> Self {
+        Self { bytes, names: bytes, fields, position, whole: false }
+    }
+
+    /// An element whose features are each one byte string of `bytes`, and whose names are ranges of `names`.
+    #[must_use]
+    pub fn whole(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
+        Self { bytes, names, fields, position, whole: true }
+    }
+
+    /// Where it starts in its part, in (decoded) bytes.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Its size as stored, in bytes.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The number of its features.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether it has no features.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The name of the feature stored at place `at`.
+    #[must_use]
+    pub fn name(&self, at: usize) -> &'a [u8] {
+        &self.names[self.fields[at].name.clone()]
+    }
+
+    /// The list of the feature stored at place `at`, or `None` where it is named but holds nothing.
+    #[must_use]
+    pub fn list(&self, at: usize) -> Option<List<'a>> {
+        let field = &self.fields[at];
+        let number = if self.whole { List::WHOLE } else { 1 };
+        field.kind.map(|kind| List::of_field(kind, &self.bytes[field.body.clone()], number))
+    }
+}
+
+/// Finds features by name, element after element.
+///
+/// Elements may store features in any order, but most often it is that of the element before: the name seen at a place
+/// is tried first.
+#[derive(Clone, Debug, Default)]
+pub struct Slots {
+    names: Vec<Vec<u8>>,
+    by_name: HashMap<Vec<u8>, usize>,
+    /// For each place, the slot that was there in the last element.
+    expected: Vec<usize>,
+    /// For each slot, the place in this element, from 1; 0 where it is missing.
+    places: Vec<u32>,
+}
+
+impl Slots {
+    /// Slots for these features, in this order.
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut slots = Self::default();
+        for name in names {
+            slots.add(name.as_bytes());
+        }
+        slots
+    }
+
+    fn add(&mut self, name: &[u8]) -> usize {
+        let slot = self.names.len();
+        self.names.push(name.to_vec());
+        self.by_name.insert(name.to_vec(), slot);
+        self.places.push(0);
+        slot
+    }
+
+    /// Where this element has each feature. Features without a slot are passed over, or get one of their own if
+    /// `discover` allows their name. Where a name comes twice the later one counts, as in every protobuf map.
+    ///
+    /// # Errors
+    /// What `discover` says.
+    pub fn find<E>(&mut self, element: &Element<'_>, mut discover: impl FnMut(&[u8]) -> Result<bool, E>) -> Result<(), E> {
+        self.places.fill(0);
+        for place in 0..element.len() {
+            let name = element.name(place);
+            let slot = match self.expected.get(place) {
+                Some(&slot) if self.names.get(slot).is_some_and(|expected| expected == name) => slot,
+                _ => match self.by_name.get(name) {
+                    Some(&slot) => slot,
+                    None if discover(name)? => self.add(name),
+                    None => continue,
+                },
+            };
+            if self.expected.len() <= place {
+                self.expected.resize(place + 1, usize::MAX);
+            }
+            self.expected[place] = slot;
+            let there = u32::try_from(place + 1).unwrap_or(u32::MAX);
+            self.places[slot] = if element.list(place).is_some() { there } else { 0 };
+        }
+        Ok(())
+    }
+
+    /// The slot of a feature.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name.as_bytes()).copied()
+    }
+
+    /// The list in a slot, of the element that was looked through last.
+    #[must_use]
+    pub fn list<'a>(&self, slot: usize, element: &Element<'a>) -> Option<List<'a>> {
+        match self.places[slot] {
+            0 => None,
+            place => element.list(place as usize - 1),
+        }
+    }
+
+    /// The list of a feature by name.
+    #[must_use]
+    pub fn named<'a>(&self, name: &str, element: &Element<'a>) -> Option<List<'a>> {
+        self.list(self.slot(name)?, element)
+    }
+}
+
+/// A list of values as it lies in a record: a protobuf message with one repeated field.
+#[derive(Clone, Copy, Debug)]
+pub struct List<'a> {
+    /// What the values are.
+    pub kind: Kind,
+    /// The message.
+    body: &'a [u8],
+    /// The number of the repeated field.
+    field: u32,
+}
+
+/// A list's bytes are not what they should be, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadList(pub &'static str);
+
+impl<'a> List<'a> {
+    /// In place of a field number: the body is no message but the one byte string itself.
+    const WHOLE: u32 = 0;
+
+    /// The values of the repeated field numbered `field` of the message `body`.
+    #[must_use]
+    pub fn of_field(kind: Kind, body: &'a [u8], field: u32) -> Self {
+        Self { kind, body, field }
+    }
+
+    /// The list cut into slices of encoded values: packed runs and single values of numbers (little-endian floats,
+    /// varints), one slice a value for bytes.
+    #[must_use]
+    pub fn runs(&self) -> Runs<'a> {
+        Runs { list: *self, rest: self.body, whole: self.field == Self::WHOLE }
+    }
+
+    /// The number of values.
+    ///
+    /// # Errors
+    /// The list is cut short or holds something else.
+    pub fn count(&self) -> Result<u64, BadList> {
+        let mut count = 0;
+        for run in self.runs() {
+            let run = run?;
+            count += match self.kind {
+                Kind::Bytes => 1,
+                Kind::Float => run.len() / 4,
+                Kind::Int64 => crate::source::wire::count_varints(run),
+            };
+        }
+        Ok(count as u64)
+    }
+
+    /// The only value of a bytes list.
+    #[must_use]
+    pub fn single(&self) -> Option<&'a [u8]> {
+        let mut runs = self.runs();
+        let first = runs.next()?.ok()?;
+        runs.next().is_none().then_some(first)
+    }
+}
+
+/// See [`List::runs`].
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    list: List<'a>,
+    rest: &'a [u8],
+    /// The one byte string is still to be given.
+    whole: bool,
+}
+
+impl<'a> Iterator for Runs<'a> {
+    type Item = Result<&'a [u8], BadList>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if std::mem::take(&mut self.whole) {
+            return Some(Ok(std::mem::take(&mut self.rest)));
+        }
+        while !self.rest.is_empty() {
+            match self.step() {
+                Ok(Some(run)) => return Some(Ok(run)),
+                Ok(None) => {}
+                Err(bad) => {
+                    self.rest = &[];
+                    return Some(Err(bad));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Runs<'a> {
+    fn step(&mut self) -> Result<Option<&'a [u8]>, BadList> {
+        use crate::source::wire::{self, Wire};
+        let (field, wire_type) = wire::tag(&mut self.rest).ok_or(BadList("a tag is cut"))?;
+        if field != self.list.field {
+            wire::skip(&mut self.rest, wire_type).ok_or(BadList("an unknown field is cut"))?;
+            return Ok(None);
+        }
+        match (self.list.kind, wire_type) {
+            (Kind::Bytes, Wire::Bytes) => wire::bytes(&mut self.rest).map(Some).ok_or(BadList("a byte string is cut")),
+            (Kind::Float, Wire::Bytes) => match wire::bytes(&mut self.rest) {
+                Some(run) if run.len().is_multiple_of(4) => Ok(Some(run)),
+                Some(_) => Err(BadList("a packed float list is not a multiple of 4 bytes")),
+                None => Err(BadList("a float list is cut")),
+            },
+            (Kind::Float, Wire::Fixed32) => {
+                let (value, rest) = self.rest.split_at_checked(4).ok_or(BadList("a float is cut"))?;
+                self.rest = rest;
+                Ok(Some(value))
+            }
+            (Kind::Int64, Wire::Bytes) => match wire::bytes(&mut self.rest) {
+                Some(run) if run.last().is_none_or(|last| *last < 0x80) => Ok(Some(run)),
+                _ => Err(BadList("an int64 list is cut")),
+            },
+            (Kind::Int64, Wire::Varint) => {
+                let before = self.rest;
+                wire::varint(&mut self.rest).ok_or(BadList("an integer is cut"))?;
+                Ok(Some(&before[..before.len() - self.rest.len()]))
+            }
+            _ => Err(BadList("a list holds values of another type")),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Values from where they are stored into the items of a row, in the row's dtype: the hot loop of pass 2.
+
+use crate::decode::Data;
+use crate::error::{Error, Result};
+use crate::plan::scalar::{Item, Number, with_item};
+use crate::source::wire::each_varint;
+use crate::value::{DType, Kind, List};
+
+/// What is written where.
+pub(super) struct Cast {
+    /// What the values are; byte strings where there is none.
+    pub from: Option<DType>,
+    /// What the items are.
+    pub to: DType,
+    /// Whether a value that does not fit is clipped.
+    pub saturate: bool,
+    /// Whether a byte string that does not fit is cut.
+    pub truncate: bool,
+}
+
+/// A value that the dtype of the array does not hold.
+struct Unfit(Number);
+
+impl Cast {
+    /// Writes values into `out`, from the value numbered `skip` on, until it is full or there are no more. Gives the
+    /// bytes that were written.
+    ///
+    /// # Errors
+    /// A value does not fit the dtype, or is damaged.
+    pub(super) fn write(&self, data: Data<'_>, skip: usize, out: &mut [u8]) -> Result<usize> {
+        let whole = out.len();
+        let unfit = |e: Unfit| self.unfit(&e);
+        let left = match (data, self.to) {
+            (Data::List(list), DType::Bytes(width)) => self.strings(list, width as usize, skip, out)?,
+            (Data::List(list), to) if list.kind == Kind::Int64 => with_item!(to, T => self.varints::<T>(list, skip, out)?, else => 0),
+            (Data::List(list), to) => {
+                let mut skip = skip * 4;
+                let mut out = out;
+                for run in list.runs() {
+                    let run = run.map_err(damaged)?;
+                    let passed = skip.min(run.len());
+                    skip -= passed;
+                    let written = items(&run[passed..], DType::Float32, false, to, self.saturate, out).map_err(unfit)?;
+                    out = &mut out[written..];
+                }
+                out.len()
+            }
+            (Data::Raw { bytes, big_endian }, to) => {
+                let from = self.from.unwrap_or(to);
+                let rest = bytes.get(skip * from.size()..).unwrap_or_default();
+                whole - items(rest, from, big_endian, to, self.saturate, out).map_err(unfit)?
+            }
+        };
+        Ok(whole - left)
+    }
+
+    /// Gives how much of `out` is left.
+    fn strings(&self, list: List<'_>, width: usize, skip: usize, out: &mut [u8]) -> Result<usize> {
+        let mut items = out.chunks_exact_mut(width.max(1));
+        for string in list.runs().skip(skip).take(items.len()) {
+            let string = string.map_err(damaged)?;
+            let Some(item) = items.next() else { break };
+            if string.len() > width && !self.truncate {
+                return Err(Error::input(format!("a byte string has {} bytes, more than the {width} of its item", string.len())));
+            }
+            let kept = string.len().min(width);
+            item[..kept].copy_from_slice(&string[..kept]);
+            item[kept..].fill(0);
+        }
+        Ok(items.len() * width)
+    }
+
+    /// Gives how much of `out` is left.
+    fn varints<T: Item>(&self, list: List<'_>, mut skip: usize, out: &mut [u8]) -> Result<usize> {
+        let mut items = out.chunks_exact_mut(T::SIZE);
+        for run in list.runs() {
+            let done = each_varint(run.map_err(damaged)?, |value| {
+                if skip > 0 {
+                    skip -= 1;
+                    return Ok(());
+                }
+                let Some(item) = items.next() else { return Err(None) };
+                let number = Number::Int(i128::from(value.cast_signed()));
+                T::from_number(number, self.saturate).ok_or(Some(Unfit(number)))?.write(item);
+                Ok(())
+            });
+            match done {
+                Ok(()) => {}
+                Err(None) => return Err(Error::input("the feature is damaged: an integer is cut or too long")),
+                Err(Some(Some(unfit))) => return Err(self.unfit(&unfit)),
+                Err(Some(None)) => break,
+            }
+        }
+        Ok(items.len() * T::SIZE)
+    }
+
+    fn unfit(&self, unfit: &Unfit) -> Error {
+        let value = match unfit.0 {
+            Number::Int(whole) => whole.to_string(),
+            Number::Float(float) => float.to_string(),
+        };
+        Error::input(format!("the value {value} does not fit {}", self.to))
+            .hint("use a larger `dtype`, or clip such values with `saturate`")
+    }
+}
+
+fn damaged(bad: crate::value::BadList) -> Error {
+    Error::input(format!("the feature is damaged: {}", bad.0))
+}
+
+/// Casts items until one side ends; gives the bytes written.
+fn items(values: &[u8], from: DType, big_endian: bool, to: DType, saturate: bool, out: &mut [u8]) -> Result<usize, Unfit> {
+    let count = (values.len() / from.size()).min(out.len() / to.size().max(1));
+    let (values, out) = (&values[..count * from.size()], &mut out[..count * to.size()]);
+    if from == to {
+        out.copy_from_slice(values);
+        if big_endian {
+            let part = if from.is_complex() { from.size() / 2 } else { from.size() };
+            out.chunks_exact_mut(part).for_each(<[u8]>::reverse);
+        }
+    } else {
+        with_item!(from, S => with_item!(to, T => convert::<S, T>(values, big_endian, saturate, out)?, else => {}), else => {});
+    }
+    Ok(out.len())
+}
+
+fn convert<S: Item, T: Item>(values: &[u8], big_endian: bool, saturate: bool, out: &mut [u8]) -> Result<(), Unfit> {
+    let mut swapped = [0; 8];
+    for (value, item) in values.chunks_exact(S::SIZE).zip(out.chunks_exact_mut(T::SIZE)) {
+        let number = if big_endian {
+            swapped[..S::SIZE].copy_from_slice(value);
+            swapped[..S::SIZE].reverse();
+            S::read(&swapped[..S::SIZE]).number()
+        } else {
+            S::read(value).number()
+        };
+        T::from_number(number, saturate).ok_or(Unfit(number))?.write(item);
+    }
+    Ok(())
+}
+
+/// Fills a row with copies of one item.
+pub(super) fn fill(out: &mut [u8], item: &[u8]) {
+    match item {
+        [first, rest @ ..] if rest.iter().all(|byte| byte == first) => out.fill(*first),
+        [] => {}
+        _ => out.chunks_exact_mut(item.len()).for_each(|slot| slot.copy_from_slice(item)),
+    }
+}

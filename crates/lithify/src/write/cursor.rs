@@ -1,0 +1,117 @@
+//! Elements by number: from the nearest place that the index knows, on over the parts.
+
+use std::collections::HashSet;
+
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::plan::Plan;
+use crate::scan::OnError;
+use crate::source::{Elements, Source};
+use crate::value::Element;
+
+/// A place in the dataset that moves forward.
+pub(super) struct Cursor<'a> {
+    source: &'a dyn Source,
+    plan: &'a Plan,
+    skipped: HashSet<(usize, u64)>,
+    open: Option<Open<'a>>,
+}
+
+struct Open<'a> {
+    part: usize,
+    elements: Box<dyn Elements + 'a>,
+    /// The number of the next element.
+    next: u64,
+    /// The number of the first element that is no longer read ahead.
+    until: u64,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
+        let skipped = plan.skipped.iter().map(|skipped| (skipped.part, skipped.position)).collect();
+        Self { source, plan, skipped, open: None }
+    }
+
+    /// Goes to the last place at or before the element numbered `element` from which reading can start, for reading up to
+    /// `stop`. Gives the number of the element there, and that of its entry in the index, where it is one.
+    pub(super) fn seek(&mut self, element: u64, stop: u64) -> Result<(u64, Option<usize>)> {
+        let Some((number, entry)) = self.plan.index.before(element) else {
+            return Ok((element, None));
+        };
+        let here = self.open.as_ref().filter(|open| open.next <= element && open.part == entry.part);
+        if let Some(open) = here {
+            // Going on is as good as starting anew, where that would mean to read all again.
+            if open.next == element || !self.source.seekable(open.part) {
+                return Ok((open.next, None));
+            }
+        }
+        self.open_at(entry.part, entry.position, entry.element, stop)?;
+        Ok((entry.element, Some(number)))
+    }
+
+    fn open_at(&mut self, part: usize, position: u64, next: u64, stop: u64) -> Result<()> {
+        // A part that is read from end to end is opened once.
+        let end = self.plan.index.after(stop).filter(|entry| entry.part == part && self.source.seekable(part));
+        let (end, until) = end.map_or((u64::MAX, u64::MAX), |entry| (entry.position, entry.element));
+        self.open = Some(Open { part, elements: self.source.read(part, position..end)?, next, until });
+        Ok(())
+    }
+
+    /// Lends the next element and its number.
+    pub(super) fn next<R>(&mut self, take: impl FnOnce(u64, usize, &Element<'_>) -> Result<R>) -> Result<R> {
+        self.find()?;
+        let path = |part: usize| &self.plan.parts[part].path;
+        let Some(open) = &mut self.open else { return Err(changed()) };
+        let (part, number) = (open.part, open.next);
+        let place = |e: Error, byte: u64| e.in_file(path(part)).at_element(number).at_byte(byte);
+        let at = open.elements.position();
+        match open.elements.next() {
+            Ok(Some(element)) => {
+                open.next += 1;
+                let byte = element.position();
+                take(number, part, &element).map_err(|e| if e.kind() == ErrorKind::Input { place(e, byte) } else { e })
+            }
+            Ok(None) => Err(changed()),
+            Err(error) => Err(place(error, at)),
+        }
+    }
+
+    /// Passes over the next element.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        self.find()?;
+        let Some(open) = &mut self.open else { return Err(changed()) };
+        if !open.elements.skip()? {
+            return Err(changed());
+        }
+        open.next += 1;
+        Ok(())
+    }
+
+    /// Moves to where the next good element starts: over those that pass 1 has left out, and on to the next part.
+    fn find(&mut self) -> Result<()> {
+        loop {
+            let Some(open) = &mut self.open else {
+                let (_, entry) = self.plan.index.before(0).ok_or_else(changed)?;
+                self.open_at(entry.part, entry.position, entry.element, self.plan.elements)?;
+                continue;
+            };
+            if open.next >= open.until || self.plan.index.before(open.next).is_some_and(|(_, entry)| entry.part != open.part) {
+                let (_, entry) = self.plan.index.before(open.next).ok_or_else(changed)?;
+                self.open_at(entry.part, entry.position, entry.element, self.plan.elements)?;
+                continue;
+            }
+            if self.skipped.is_empty() || !self.skipped.contains(&(open.part, open.elements.position())) {
+                return Ok(());
+            }
+            match open.elements.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(changed()),
+                Err(error) if error.kind() == ErrorKind::Input && self.plan.on_error == OnError::Skip => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn changed() -> Error {
+    Error::input("the dataset holds fewer elements than in pass 1: it has changed in between").hint("run it again")
+}

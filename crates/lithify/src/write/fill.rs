@@ -1,0 +1,385 @@
+//! One element into one row of each array, by its feature's fit, in place.
+
+use super::cast::{Cast, fill};
+use crate::decode::Numbers;
+use crate::error::{Error, Result};
+use crate::plan::fit::show_shape;
+use crate::plan::{FeaturePlan, Fit, Plan, Role, is_strings};
+use crate::scan::bucket_of;
+use crate::scan::index::Counted;
+use crate::store::{Checksum, Region, Store};
+use crate::value::{Element, List, Slots};
+
+/// A block of all arrays, being filled.
+pub(super) struct Block<'s> {
+    regions: Vec<Box<dyn Region + 's>>,
+    /// What the counters have counted before the next element.
+    pub totals: Vec<u64>,
+}
+
+impl<'s> Block<'s> {
+    /// The block of `rows` elements from `start` on, before which the counters stand at `totals`.
+    pub(super) fn begin(store: &'s dyn Store, plan: &Plan, start: u64, rows: u64, totals: Vec<u64>) -> Result<Self> {
+        use crate::plan::Rows;
+        let regions = plan.arrays.iter().enumerate().map(|(number, array)| {
+            let row = array.row_bytes();
+            let (at, expected) = match array.rows {
+                Rows::Elements | Rows::ElementsAndEnd => (start, rows),
+                Rows::Counted(counter) | Rows::CountedAndEnd(counter) => {
+                    let average = (plan.counters[counter].total).saturating_mul(rows).div_ceil(plan.elements.max(1));
+                    (totals[counter], average + average / 4)
+                }
+            };
+            store.region(number, at * row, expected * row)
+        });
+        Ok(Self { regions: regions.collect::<Result<_>>()?, totals })
+    }
+
+    pub(super) fn next(&mut self, array: usize, bytes: usize) -> Result<&mut [u8]> {
+        self.regions[array].next(bytes)
+    }
+
+    fn put_i64(&mut self, array: usize, value: u64) -> Result<()> {
+        self.next(array, 8)?.copy_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    pub(super) fn filled(&self) -> impl Iterator<Item = u64> {
+        self.regions.iter().map(|region| region.filled())
+    }
+
+    pub(super) fn commit(self) -> Result<Vec<Checksum>> {
+        self.regions.into_iter().map(Region::commit).collect()
+    }
+}
+
+/// Fills the arrays of one feature.
+pub(super) struct Filler<'p> {
+    plan: &'p FeaturePlan,
+    slot: usize,
+    cast: Cast,
+    /// The arrays, by role.
+    arrays: Vec<(Role, usize)>,
+    /// The counters, by what they count.
+    counters: Vec<(Counted, usize)>,
+    /// The largest payload that may be expanded, in bytes.
+    largest_payload: u64,
+    /// The row's item size and bytes.
+    item: usize,
+    row: usize,
+}
+
+/// Memory that is used again for each element.
+#[derive(Default)]
+pub(super) struct Scratch {
+    payload: Vec<u8>,
+    items: Vec<u8>,
+}
+
+/// Features that are filled or give others their shape, without repetition.
+pub(super) fn slots_of(plan: &Plan) -> Slots {
+    let mut names: Vec<&str> = Vec::new();
+    for feature in &plan.features {
+        for name in std::iter::once(feature.feature.as_str()).chain(feature.view.shape_features()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Slots::of(names)
+}
+
+impl<'p> Filler<'p> {
+    pub(super) fn of(plan: &'p Plan, number: usize, slots: &Slots) -> Self {
+        let feature = &plan.features[number];
+        let arrays: Vec<_> = (0..plan.arrays.len()).filter(|at| plan.arrays[*at].feature == number).map(|at| (plan.arrays[at].role, at)).collect();
+        let counters = (0..plan.counters.len()).filter(|at| plan.counters[*at].feature == number).map(|at| (plan.counters[at].what, at)).collect();
+        let item = feature.dtype.size();
+        let row = feature.row_shape().map_or(1, |shape| shape.iter().product::<u64>());
+        let truncate = plan.request.feature(&feature.feature).or_else(|| plan.request.feature("")).is_some_and(|request| request.truncate);
+        Self {
+            plan: feature,
+            slot: slots.slot(&feature.feature).unwrap_or_default(),
+            cast: Cast { from: None, to: feature.dtype, saturate: feature.saturate, truncate },
+            arrays,
+            counters,
+            largest_payload: plan.memory.at(1),
+            item,
+            row: usize::try_from(row).unwrap_or(usize::MAX).saturating_mul(item),
+        }
+    }
+
+    fn array(&self, role: Role) -> Option<usize> {
+        self.arrays.iter().find(|array| array.0 == role).map(|array| array.1)
+    }
+
+    fn counter(&self, what: Counted) -> Option<usize> {
+        self.counters.iter().find(|counter| counter.0 == what).map(|counter| counter.1)
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.in_feature(&self.plan.feature)
+    }
+
+    /// Sees the feature of an element.
+    fn see<'e>(&self, list: List<'e>, element: &Element<'e>, slots: &Slots, scratch: &'e mut Vec<u8>) -> Result<Numbers<'e>> {
+        let sibling = |name: &str| slots.named(name, element);
+        self.plan.view.numbers(list, &sibling, scratch, self.largest_payload)
+    }
+
+    /// Counts an element that is passed over.
+    pub(super) fn count(&self, element: &Element<'_>, slots: &Slots, totals: &mut [u64], scratch: &mut Scratch) -> Result<()> {
+        let Some(list) = slots.list(self.slot, element) else { return Ok(()) };
+        if self.counters.is_empty() {
+            return Ok(());
+        }
+        let numbers = self.see(list, element, slots, &mut scratch.payload).map_err(|e| self.named(e))?;
+        self.add(&numbers, totals);
+        Ok(())
+    }
+
+    fn add(&self, numbers: &Numbers<'_>, totals: &mut [u64]) {
+        let seen: u64 = numbers.shape.iter().product();
+        for (what, counter) in &self.counters {
+            totals[*counter] += match what {
+                Counted::Values | Counted::Seen => seen,
+                Counted::Bytes => numbers.strings().map(|string| string.len() as u64).sum(),
+                Counted::Bucket(bucket) => match &self.plan.fit {
+                    Fit::Bucket { caps, .. } => u64::from(bucket_of(caps, seen) == Some(*bucket)),
+                    _ => 0,
+                },
+            };
+        }
+    }
+
+    /// Writes the feature of the element numbered `number`.
+    pub(super) fn fill(&self, number: u64, element: &Element<'_>, slots: &Slots, block: &mut Block<'_>, scratch: &mut Scratch) -> Result<()> {
+        let list = slots.list(self.slot, element);
+        let Scratch { payload, items } = scratch;
+        let numbers = list.map(|list| self.see(list, element, slots, payload)).transpose().map_err(|e| self.named(e))?;
+        if let Some(array) = self.array(Role::Present) {
+            block.next(array, 1)?[0] = u8::from(numbers.is_some());
+        }
+        match &self.plan.fit {
+            Fit::Exact { shape } => self.exact(shape, numbers.as_ref(), block),
+            Fit::Pad { shape, left, truncate } => self.pad(shape, *left, *truncate, numbers.as_ref(), block, items),
+            Fit::Ragged { rank } => self.ragged(*rank, numbers.as_ref(), block),
+            Fit::RaggedBytes { .. } => self.ragged_bytes(numbers.as_ref(), block),
+            Fit::Bucket { caps, left, truncate } => match &numbers {
+                Some(numbers) => self.bucket(caps, *left, *truncate, number, numbers, block),
+                None => Ok(()),
+            },
+        }
+        .map_err(|e| self.named(e))
+    }
+
+    fn cast(&self, numbers: &Numbers<'_>) -> Cast {
+        Cast { from: numbers.dtype, ..self.cast }
+    }
+
+    fn exact(&self, shape: &[u64], numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+        let Some(array) = self.array(Role::Data) else { return Ok(()) };
+        let out = block.next(array, self.row)?;
+        match (numbers, &self.plan.default) {
+            (Some(numbers), _) => {
+                let fits = numbers.shape == shape || shape.is_empty() && numbers.shape == [1];
+                if !fits {
+                    let wanted = if shape.is_empty() { "one value".into() } else { show_shape(shape) };
+                    return Err(Error::input(format!("its shape is {}, but the array's rows are {wanted}", show_shape(&numbers.shape))));
+                }
+                self.cast(numbers).write(numbers.data, 0, out).map(drop)
+            }
+            (None, Some(default)) => {
+                fill(out, default);
+                Ok(())
+            }
+            (None, None) => Err(Error::input("the feature is missing").hint("give what stands for it: `default=0`")),
+        }
+    }
+
+    fn pad(&self, shape: &[u64], left: bool, truncate: bool, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>, items: &mut Vec<u8>) -> Result<()> {
+        let Some(array) = self.array(Role::Data) else { return Ok(()) };
+        let missing = vec![0; shape.len()];
+        let (lengths, default) = match (numbers, &self.plan.default) {
+            (Some(numbers), _) => (&numbers.shape, None),
+            (None, Some(default)) => (&shape.to_vec(), Some(default)),
+            (None, None) => (&missing, None),
+        };
+        if lengths.len() != shape.len() {
+            return Err(Error::input(format!("its shape is {}, but the array's rows are {}", show_shape(lengths), show_shape(shape))));
+        }
+        if let (Some((length, room)), false) = (lengths.iter().zip(shape).find(|(length, room)| length > room), truncate) {
+            return Err(Error::input(format!("it has {length} values on an axis of {room}")).hint("cut such elements with `truncate`"));
+        }
+        let kept: Vec<u64> = lengths.iter().zip(shape).map(|(length, room)| *length.min(room)).collect();
+        let out = block.next(array, self.row)?;
+        match (numbers, default) {
+            (Some(numbers), _) if shape.len() == 1 => {
+                self.pad_row(numbers, kept[0], left, out)?;
+            }
+            (Some(numbers), _) => {
+                let count = usize::try_from(numbers.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+                items.clear();
+                items.resize(count.saturating_mul(self.item), 0);
+                self.cast(numbers).write(numbers.data, 0, items)?;
+                fill(out, &self.plan.fill);
+                place(items, &numbers.shape, out, shape, self.item, left);
+            }
+            (None, Some(default)) => fill(out, default),
+            (None, None) => fill(out, &self.plan.fill),
+        }
+        if let Some(array) = self.array(Role::Lengths) {
+            for length in &kept {
+                block.put_i64(array, *length)?;
+            }
+        }
+        if let Some(array) = self.array(Role::Mask) {
+            let out = block.next(array, self.row / self.item)?;
+            out.fill(0);
+            let count = usize::try_from(kept.iter().product::<u64>()).unwrap_or_default();
+            place(&vec![1; count], &kept, out, shape, 1, left);
+        }
+        Ok(())
+    }
+
+    /// Writes the `kept` values of a list to one end of a row, and fills the rest.
+    fn pad_row(&self, numbers: &Numbers<'_>, kept: u64, left: bool, out: &mut [u8]) -> Result<()> {
+        let cast = self.cast(numbers);
+        let data = usize::try_from(kept).unwrap_or_default() * self.item;
+        if left {
+            let skip = usize::try_from(numbers.shape[0] - kept).unwrap_or_default();
+            let (padding, row) = out.split_at_mut(out.len() - data);
+            cast.write(numbers.data, skip, row)?;
+            fill(padding, &self.plan.fill);
+        } else {
+            let (row, padding) = out.split_at_mut(data);
+            cast.write(numbers.data, 0, row)?;
+            fill(padding, &self.plan.fill);
+        }
+        Ok(())
+    }
+
+    fn ragged(&self, rank: usize, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+        let counter = self.counters.first().map(|counter| counter.1).unwrap_or_default();
+        if let Some(array) = self.array(Role::Offsets) {
+            block.put_i64(array, block.totals[counter])?;
+        }
+        if let Some(array) = self.array(Role::Shapes) {
+            let missing = vec![0; rank];
+            let shape = numbers.map_or(&missing, |numbers| &numbers.shape);
+            if shape.len() != rank {
+                return Err(Error::input(format!("its shape is {}, but others have {rank} axes", show_shape(shape))));
+            }
+            for size in shape {
+                block.put_i64(array, *size)?;
+            }
+        }
+        if let (Some(numbers), Some(array)) = (numbers, self.array(Role::Values)) {
+            let count = usize::try_from(numbers.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+            let out = block.next(array, count.saturating_mul(self.item))?;
+            self.cast(numbers).write(numbers.data, 0, out)?;
+            self.add(numbers, &mut block.totals);
+        }
+        Ok(())
+    }
+
+    fn ragged_bytes(&self, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+        let bytes = self.counter(Counted::Bytes).unwrap_or_default();
+        let strings = self.counter(Counted::Seen);
+        if let Some(array) = self.array(Role::Offsets) {
+            block.put_i64(array, block.totals[strings.unwrap_or(bytes)])?;
+        }
+        for string in numbers.into_iter().flat_map(Numbers::strings) {
+            if let Some(array) = self.array(Role::ValueOffsets) {
+                block.put_i64(array, block.totals[bytes])?;
+            }
+            if let Some(array) = self.array(Role::Values) {
+                block.next(array, string.len())?.copy_from_slice(string);
+            }
+            block.totals[bytes] += string.len() as u64;
+            if let Some(strings) = strings {
+                block.totals[strings] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn bucket(&self, caps: &[u64], left: bool, truncate: bool, number: u64, numbers: &Numbers<'_>, block: &mut Block<'_>) -> Result<()> {
+        let length = numbers.shape.iter().product::<u64>();
+        let Some(bucket) = bucket_of(caps, length) else { return Ok(()) };
+        let cap = caps[bucket];
+        if length > cap && !truncate {
+            return Err(Error::input(format!("it has {length} values, more than the {cap} of the last bucket")));
+        }
+        if let Some(array) = self.array(Role::Bucket(bucket)) {
+            let row = usize::try_from(cap).unwrap_or(usize::MAX).saturating_mul(self.item);
+            self.pad_row(numbers, length.min(cap), left, block.next(array, row)?)?;
+        }
+        if let Some(array) = self.array(Role::BucketElements(bucket)) {
+            block.put_i64(array, number)?;
+        }
+        if let Some(array) = self.array(Role::BucketLengths(bucket)) {
+            block.put_i64(array, length.min(cap))?;
+        }
+        self.add(numbers, &mut block.totals);
+        Ok(())
+    }
+
+    /// Writes what comes after the last element: the ends of offsets.
+    pub(super) fn end(&self, block: &mut Block<'_>) -> Result<()> {
+        let bytes = self.counter(Counted::Bytes);
+        let counts = self.counters.iter().find(|counter| counter.0 != Counted::Bytes).map(|counter| counter.1);
+        if let (Some(array), Some(counter)) = (self.array(Role::Offsets), counts.or(bytes)) {
+            block.put_i64(array, block.totals[counter])?;
+        }
+        if let (Some(array), Some(counter)) = (self.array(Role::ValueOffsets), bytes) {
+            block.put_i64(array, block.totals[counter])?;
+        }
+        debug_assert!(self.array(Role::ValueOffsets).is_none() || is_strings(self.plan) || counts.is_some());
+        Ok(())
+    }
+}
+
+/// Copies the items of a C-order array of one shape into one of another, to the start of each axis (or its end); what
+/// does not fit an axis is cut.
+fn place(items: &[u8], from: &[u64], out: &mut [u8], to: &[u64], item: usize, left: bool) {
+    let [size, inner_from @ ..] = from else {
+        out.copy_from_slice(items);
+        return;
+    };
+    let [room, inner_to @ ..] = to else { return };
+    let step = |shape: &[u64]| usize::try_from(shape.iter().product::<u64>()).unwrap_or_default() * item;
+    let (step_from, step_to) = (step(inner_from), step(inner_to));
+    let kept = usize::try_from(*size.min(room)).unwrap_or_default();
+    let (skip_from, skip_to) = match left {
+        true => (usize::try_from(*size).unwrap_or_default() - kept, usize::try_from(*room).unwrap_or_default() - kept),
+        false => (0, 0),
+    };
+    let (items, out) = (&items[skip_from * step_from..], &mut out[skip_to * step_to..]);
+    if inner_from == inner_to {
+        out[..kept * step_to].copy_from_slice(&items[..kept * step_from]);
+        return;
+    }
+    for at in 0..kept {
+        place(&items[at * step_from..][..step_from], inner_from, &mut out[at * step_to..][..step_to], inner_to, item, left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_placed_at_either_end_of_each_axis() {
+        let items = [1, 2, 3, 4, 5, 6];
+        let mut out = [0; 12];
+        place(&items, &[2, 3], &mut out, &[3, 4], 1, false);
+        assert_eq!(out, [1, 2, 3, 0, 4, 5, 6, 0, 0, 0, 0, 0]);
+        let mut out = [0; 12];
+        place(&items, &[2, 3], &mut out, &[3, 4], 1, true);
+        assert_eq!(out, [0, 0, 0, 0, 0, 1, 2, 3, 0, 4, 5, 6]);
+        let mut out = [0; 2];
+        place(&items, &[2, 3], &mut out, &[1, 2], 1, true);
+        assert_eq!(out, [5, 6]);
+    }
+}

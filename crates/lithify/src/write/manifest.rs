@@ -1,0 +1,147 @@
+//! `lithify.json`: what was read, what was written, and how to tell whether it still is what it was.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::plan::request::Request;
+use crate::plan::{Fit, Plan};
+use crate::scan::OnError;
+use crate::scan::profile::Skipped;
+use crate::source::Part;
+use crate::store::Checksum;
+use crate::value::DType;
+
+/// The name of the file in an output directory.
+pub const NAME: &str = "lithify.json";
+/// The version of its form.
+const VERSION: u32 = 1;
+
+/// What stands in `lithify.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this form.
+    pub version: u32,
+    /// The program that wrote it.
+    pub written_by: String,
+    /// The format of the dataset.
+    pub format: String,
+    /// The files that were read.
+    pub parts: Vec<Part>,
+    /// The number of elements.
+    pub elements: u64,
+    /// What was asked for.
+    pub request: Request,
+    /// What was done about bad elements.
+    pub on_error: OnError,
+    /// The elements that were left out.
+    pub skipped: Vec<Skipped>,
+    /// Elements of a block.
+    pub block_rows: u64,
+    /// The arrays.
+    pub arrays: Vec<ArrayRecord>,
+    /// How the run went: the only part that differs from run to run.
+    pub run: Run,
+}
+
+/// An array of the output.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArrayRecord {
+    /// Its file, from the directory of `lithify.json`.
+    pub file: PathBuf,
+    /// The feature that it is of.
+    pub feature: String,
+    /// What of the feature it holds.
+    pub role: crate::plan::Role,
+    /// What it holds.
+    pub dtype: DType,
+    /// Its shape.
+    pub shape: Vec<u64>,
+    /// How elements were made to fill it.
+    pub fit: Fit,
+    /// The checksum of the header.
+    pub header: Checksum,
+    /// The bytes and checksum of each block.
+    pub blocks: Vec<(u64, Checksum)>,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Run {
+    /// How long pass 2 took.
+    pub seconds: f64,
+    /// Threads that worked.
+    pub threads: usize,
+    /// How blocks reached the disk, and why.
+    pub io: String,
+    /// Bytes of memory that the plan meant to take.
+    pub planned_memory: u64,
+    /// The most bytes of memory that the process has held.
+    pub peak_memory: Option<u64>,
+}
+
+impl Manifest {
+    pub(super) fn of(plan: &Plan, blocks: &[Vec<(Checksum, u64)>], run: Run) -> Self {
+        let arrays = plan.arrays.iter().zip(blocks).map(|(array, blocks)| {
+            let feature = &plan.features[array.feature];
+            let mut hasher = crate::store::Hasher::new();
+            hasher.update(&crate::store::npy::header(array.dtype, &array.shape));
+            ArrayRecord {
+                file: PathBuf::from(format!("{}.npy", array.name)),
+                feature: feature.feature.clone(),
+                role: array.role,
+                dtype: array.dtype,
+                shape: array.shape.clone(),
+                fit: feature.fit.clone(),
+                header: hasher.finish(),
+                blocks: blocks.iter().map(|(checksum, bytes)| (*bytes, *checksum)).collect(),
+            }
+        });
+        Self {
+            version: VERSION,
+            written_by: format!("lithify {}", env!("CARGO_PKG_VERSION")),
+            format: plan.format.clone(),
+            parts: plan.parts.clone(),
+            elements: plan.elements,
+            request: plan.request.clone(),
+            on_error: plan.on_error,
+            skipped: plan.skipped.clone(),
+            block_rows: plan.block_rows,
+            arrays: arrays.collect(),
+            run,
+        }
+    }
+
+    /// Reads the manifest of an output: a directory, or one `.npy` file with its manifest beside it.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be understood.
+    pub fn read(output: &Path) -> Result<Self> {
+        let path = path_for(output);
+        let text = std::fs::read(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::request(format!("`{}` is no output of lithify: there is no `{}`", output.display(), path.display())),
+            _ => Error::io("read", &path, e),
+        })?;
+        let manifest: Self = serde_json::from_slice(&text).map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(&path))?;
+        if manifest.version != VERSION {
+            return Err(Error::input(format!("it is of version {}, and this program knows {VERSION}", manifest.version)).in_file(&path));
+        }
+        if let Some(array) = manifest.arrays.iter().find(|array| array.file.components().any(|part| !matches!(part, std::path::Component::Normal(_)))) {
+            return Err(Error::input(format!("it names `{}`, which lies outside of the output", array.file.display())).in_file(&path));
+        }
+        Ok(manifest)
+    }
+}
+
+/// Where the manifest of an output is.
+#[must_use]
+pub fn path_for(output: &Path) -> PathBuf {
+    if output.is_dir() { output.join(NAME) } else { output.with_extension(NAME) }
+}
+
+/// The directory that the files of an output are in.
+#[must_use]
+pub fn directory_of(output: &Path) -> PathBuf {
+    if output.is_dir() { output.to_path_buf() } else { output.parent().unwrap_or(Path::new("")).to_path_buf() }
+}

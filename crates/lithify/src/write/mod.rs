@@ -1,0 +1,266 @@
+//! Pass 2: blocks are filled by all cores, each straight into its place in the store.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::parallel::on_threads;
+use crate::plan::{Plan, Rows};
+use crate::progress::Progress;
+use crate::scan::OnError;
+use crate::scan::index::Counted;
+use crate::scan::profile::Skipped;
+use crate::source::{Part, Source};
+use crate::store::{Checksum, Store};
+use crate::value::Slots;
+
+mod cast;
+mod cursor;
+mod fill;
+pub mod manifest;
+mod publish;
+pub mod verify;
+
+use cursor::Cursor;
+use fill::{Block, Filler, Scratch, slots_of};
+pub use publish::{Report, WriteOptions, check_target, write};
+
+/// What is known of a block once it is written.
+#[derive(Clone, Debug)]
+struct Written {
+    /// Its bytes in each array.
+    checksums: Vec<Checksum>,
+    bytes: Vec<u64>,
+    /// Where the counters stood before and after it.
+    totals: [Vec<u64>; 2],
+}
+
+/// What came of all blocks.
+pub(crate) enum Outcome {
+    /// For each array: the checksum and bytes of each block.
+    Done(Vec<Vec<(Checksum, u64)>>),
+    /// Elements that passed the scan, but do not fit their rows.
+    Bad(Vec<Skipped>),
+}
+
+/// Writes all blocks of a plan to a store.
+///
+/// # Errors
+/// The first element, in the order of the dataset, that does not fit its row; or reading or writing fails.
+pub(crate) fn fill_blocks(source: &dyn Source, plan: &Plan, store: &dyn Store, progress: &dyn Progress) -> Result<Outcome> {
+    check_parts(source.parts(), &plan.parts)?;
+    let runs = runs_of(source, plan);
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    // Blocks after the first that failed need not be filled; those before may fail even earlier in the dataset.
+    let failed_block = AtomicU64::new(u64::MAX);
+    let failure: Mutex<Option<(u64, Error)>> = Mutex::new(None);
+    let written: Mutex<Vec<Option<Written>>> = Mutex::new(Vec::new());
+    let bad: Mutex<Vec<Skipped>> = Mutex::new(Vec::new());
+    written.lock().unwrap_or_else(PoisonError::into_inner).resize_with(usize::try_from(plan.blocks()).unwrap_or_default(), || None);
+    on_threads(plan.threads.min(runs.len()), || {
+        let mut worker = Worker::new(source, plan);
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for number in run.clone() {
+                if stop.load(Ordering::Relaxed) || progress.cancelled() || number > failed_block.load(Ordering::Relaxed) {
+                    break;
+                }
+                match worker.write_block(number, store, progress) {
+                    Ok(block) => {
+                        let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+                        written[usize::try_from(number).unwrap_or_default()] = Some(block);
+                    }
+                    Err(error) => {
+                        stop.store(error.kind() != ErrorKind::Input, Ordering::Relaxed);
+                        failed_block.fetch_min(number, Ordering::Relaxed);
+                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        if failure.as_ref().is_none_or(|first| number < first.0) {
+                            *failure = Some((number, error));
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        bad.lock().unwrap_or_else(PoisonError::into_inner).append(&mut worker.bad);
+    })?;
+    if let Some((_, error)) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    if progress.cancelled() {
+        return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
+    }
+    let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !bad.is_empty() {
+        return Ok(Outcome::Bad(bad));
+    }
+    joined(plan, written.into_inner().unwrap_or_else(PoisonError::into_inner)).map(Outcome::Done)
+}
+
+/// Refuses parts that are not those of the scan.
+fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
+    if now.len() != then.len() {
+        return Err(Error::input(format!("the dataset had {} files when it was scanned, and has {} now", then.len(), now.len())).hint("run it again"));
+    }
+    match now.iter().zip(then).find(|(now, then)| now != then) {
+        Some((now, then)) => Err(Error::input(format!(
+            "the file has changed since it was scanned: it had {} bytes, and has {} now, or another time of change",
+            then.bytes, now.bytes
+        ))
+        .in_file(&now.path)
+        .hint("run it again")),
+        None => Ok(()),
+    }
+}
+
+/// Blocks that one thread fills one after another: single ones where a part can be entered anywhere, all of a part where
+/// entering it means to read it from its start.
+fn runs_of(source: &dyn Source, plan: &Plan) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut last = None;
+    for number in 0..plan.blocks() {
+        let part = plan.index.before(number * plan.block_rows).map(|(_, entry)| entry.part);
+        let whole = part.filter(|part| !source.seekable(*part));
+        match runs.last_mut() {
+            Some(run) if whole.is_some() && whole == last => run.end = number + 1,
+            _ => runs.push(number..number + 1),
+        }
+        last = whole;
+    }
+    runs
+}
+
+/// Puts blocks together, and checks that each begins where the one before ends.
+fn joined(plan: &Plan, written: Vec<Option<Written>>) -> Result<Vec<Vec<(Checksum, u64)>>> {
+    let changed = || Error::input("the dataset holds other values than in pass 1: it has changed in between").hint("run it again");
+    let mut arrays = vec![Vec::with_capacity(written.len()); plan.arrays.len()];
+    let mut totals = vec![0; plan.counters.len()];
+    for block in written {
+        let block = block.ok_or_else(changed)?;
+        if block.totals[0] != totals {
+            return Err(changed());
+        }
+        let [_, after] = block.totals;
+        totals = after;
+        for (array, pair) in arrays.iter_mut().zip(block.checksums.into_iter().zip(block.bytes)) {
+            array.push(pair);
+        }
+    }
+    let ends_right = plan.counters.iter().zip(&totals).all(|(counter, total)| counter.total == *total);
+    if ends_right { Ok(arrays) } else { Err(changed()) }
+}
+
+struct Worker<'a> {
+    plan: &'a Plan,
+    cursor: Cursor<'a>,
+    slots: Slots,
+    fillers: Vec<Filler<'a>>,
+    scratch: Scratch,
+    /// Elements that do not fit, where they are to be skipped.
+    bad: Vec<Skipped>,
+    /// The number of the element that the counters stand before, while reading goes on there.
+    counted: Option<(u64, Vec<u64>)>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
+        let slots = slots_of(plan);
+        Self {
+            plan,
+            cursor: Cursor::new(source, plan),
+            fillers: (0..plan.features.len()).map(|number| Filler::of(plan, number, &slots)).collect(),
+            slots,
+            scratch: Scratch::default(),
+            bad: Vec::new(),
+            counted: None,
+        }
+    }
+
+    fn write_block(&mut self, number: u64, store: &dyn Store, progress: &dyn Progress) -> Result<Written> {
+        let plan = self.plan;
+        let start = number * plan.block_rows;
+        let stop = (start + plan.block_rows).min(plan.elements);
+        let before = self.seek(start, stop)?;
+        let mut block = Block::begin(store, plan, start, stop - start, before.clone())?;
+        let Self { cursor, slots, fillers, scratch, bad, .. } = self;
+        let mut read = 0;
+        for _ in start..stop {
+            let filled = cursor.next(|number, _, element| {
+                read += element.stored_bytes() as u64;
+                slots.find(element, |_| Ok::<_, Error>(false))?;
+                fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
+            });
+            match filled {
+                Err(error) if error.kind() == ErrorKind::Input && plan.on_error == OnError::Skip && error.place().element.is_some() => {
+                    bad.push(skipped_by(plan, &error));
+                }
+                other => other?,
+            }
+        }
+        if stop == plan.elements {
+            fillers.iter().try_for_each(|filler| filler.end(&mut block))?;
+        }
+        let bytes: Vec<u64> = block.filled().collect();
+        if bad.is_empty() {
+            check_filled(plan, &bytes, stop - start)?;
+        }
+        let after = block.totals.clone();
+        self.counted = Some((stop, after.clone()));
+        let checksums = block.commit()?;
+        progress.advance(read);
+        Ok(Written { checksums, bytes, totals: [before, after] })
+    }
+
+    /// Moves to an element, and tells where the counters stand before it.
+    fn seek(&mut self, start: u64, stop: u64) -> Result<Vec<u64>> {
+        let plan = self.plan;
+        let (mut at, entry) = self.cursor.seek(start, stop)?;
+        let mut totals: Vec<u64> = match (entry, self.counted.take()) {
+            (Some(entry), _) => plan.counters.iter().map(|counter| match counter.indexed {
+                Some(indexed) => plan.index.total_before(indexed, entry),
+                None => counter.each * at,
+            }).collect(),
+            (None, Some((element, totals))) if element == at => totals,
+            (None, _) => vec![0; plan.counters.len()],
+        };
+        let Self { cursor, slots, fillers, scratch, .. } = self;
+        while at < start {
+            if plan.counts() {
+                cursor.next(|_, _, element| {
+                    slots.find(element, |_| Ok::<_, Error>(false))?;
+                    fillers.iter().try_for_each(|filler| filler.count(element, slots, &mut totals, scratch))
+                })?;
+            } else {
+                cursor.skip()?;
+                for (total, counter) in totals.iter_mut().zip(&plan.counters) {
+                    *total += counter.each;
+                }
+            }
+            at += 1;
+        }
+        Ok(totals)
+    }
+}
+
+fn skipped_by(plan: &Plan, error: &Error) -> Skipped {
+    let place = error.place().clone();
+    let part = plan.parts.iter().position(|part| Some(&part.path) == place.file.as_ref()).unwrap_or_default();
+    let part = place.element.and_then(|element| plan.index.before(element)).map_or(part, |(_, entry)| entry.part);
+    Skipped { part, position: place.byte.unwrap_or_default(), place, reason: error.message().to_owned() }
+}
+
+/// Rows filled against rows promised.
+fn check_filled(plan: &Plan, bytes: &[u64], rows: u64) -> Result<()> {
+    for (array, filled) in plan.arrays.iter().zip(bytes) {
+        let promised = match array.rows {
+            Rows::Elements => rows * array.row_bytes(),
+            _ => continue,
+        };
+        if promised != *filled {
+            return Err(Error::input(format!("a block of `{}` has {filled} bytes instead of {promised}: this is a defect of the program", array.name)));
+        }
+    }
+    debug_assert!(plan.counters.iter().all(|counter| counter.what != Counted::Bytes || counter.total < u64::MAX));
+    Ok(())
+}
