@@ -218,22 +218,20 @@ pub struct Writing {
     /// Replace an output that is there already.
     #[arg(long)]
     pub overwrite: bool,
-    /// How to write: into mapped files or with positioned writes. By default as the file system is best served.
-    #[arg(long, value_enum, default_value_t = IoChoice::Auto)]
+    /// How to write: with positioned writes, or by filling mapped files in place.
+    #[arg(long, value_enum, default_value_t = IoChoice::Pwrite)]
     pub io: IoChoice,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum IoChoice {
-    Auto,
-    Mapped,
     Pwrite,
+    Mapped,
 }
 
 impl From<IoChoice> for Io {
     fn from(choice: IoChoice) -> Self {
         match choice {
-            IoChoice::Auto => Self::Auto,
             IoChoice::Mapped => Self::Mapped,
             IoChoice::Pwrite => Self::Pwrite,
         }
@@ -269,7 +267,9 @@ impl Wanted {
                 let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
                 Request::from_recipe(&text).map_err(|e| e.in_file(path))?
             }
-            None => Request { features: self.features.iter().map(|text| text.parse()).collect::<Result<_>>()? },
+            None => {
+                Request { features: self.features.iter().map(|text| text.parse()).collect::<Result<_>>()? }
+            }
         };
         let only = &self.only;
         let given = [
@@ -323,7 +323,18 @@ mod tests {
                 _ => unreachable!(),
             }
         };
-        let short = wanted(&["--feature", "tokens", "--pad", "512", "--value", "-1", "--truncate", "--dtype", "int32"]).unwrap();
+        let short = wanted(&[
+            "--feature",
+            "tokens",
+            "--pad",
+            "512",
+            "--value",
+            "-1",
+            "--truncate",
+            "--dtype",
+            "int32",
+        ])
+        .unwrap();
         assert_eq!(short, wanted(&["-f", "tokens: pad=512 value=-1 truncate dtype=int32"]).unwrap());
         assert!(wanted(&["-f", "a", "-f", "b", "--pad", "3"]).is_err());
     }

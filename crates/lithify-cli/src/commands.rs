@@ -14,9 +14,10 @@ use lithify::plan::{Plan, Target, advice};
 use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
 use lithify::source::Source;
+use lithify::store::npy::Io;
 use lithify::write::manifest::Manifest;
 use lithify::write::verify::{verify, verify_against_source};
-use lithify::write::WriteOptions;
+use lithify::write::{WriteOptions, check_target};
 use lithify::{open, scan, show};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -33,35 +34,56 @@ pub fn run(command: Command) -> Result<Outcome> {
             let request = wanted.request()?;
             let source = context.open(&dataset)?;
             let target = Target { output, on_error: dataset.on_error.into() };
-            context.convert(source.as_ref(), &request, &target, &writing, None, dry_run, json)
+            let writing = context.writing(&writing);
+            let job =
+                Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+            if dry_run {
+                let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+                return show_plan(&profile, &plan, &context.machine, json);
+            }
+            check_target(&target, writing.overwrite)?;
+            let start = Instant::now();
+            let (_, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+            context.write(source.as_ref(), &job, plan, start, json)
         }
         Command::Plan { dataset, to, output, wanted, run } => {
             let context = Context::new(&run, &to)?;
             let request = wanted.request()?;
             let source = context.open(&dataset)?;
             let target = Target { output: absolute(&to), on_error: dataset.on_error.into() };
-            let writing = context.writing(None);
-            let job = Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+            let writing = WriteOptions { io: Io::default(), overwrite: false, progress: &context.progress };
+            let job =
+                Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
             let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
             let text = serde_json::to_vec(&plan).map_err(|e| Error::new(Kind::Io, e.to_string()))?;
             std::fs::write(&output, text).map_err(|e| Error::io("write", &output, e))?;
-            print(&show::plan(&plan, &context.machine))?;
-            print_advice(&profile, &plan)?;
-            Ok(skipped_or_done(!plan.skipped.is_empty()))
+            show_plan(&profile, &plan, &context.machine, false)
         }
         Command::Write { plan: path, writing, run, json } => {
             let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-            let plan: Plan = serde_json::from_slice(&text)
-                .map_err(|e| Error::input(format!("it is not a plan of this version of lithify: {e}")).in_file(&path).hint("make it anew with `lithify plan`"))?;
+            let plan: Plan = serde_json::from_slice(&text).map_err(|e| {
+                Error::input(format!("it is not a plan of this version of lithify: {e}"))
+                    .in_file(&path)
+                    .hint("make it anew with `lithify plan`")
+            })?;
             let context = Context::new(&run, &plan.output)?;
-            let source = reopen(&plan.format, plan.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
-            let (request, target) = (plan.request.clone(), Target { output: plan.output.clone(), on_error: plan.on_error });
-            context.convert(source.as_ref(), &request, &target, &writing, Some(plan), false, json)
+            let source =
+                reopen(&plan.format, plan.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
+            let (request, target) =
+                (plan.request.clone(), Target { output: plan.output.clone(), on_error: plan.on_error });
+            let writing = context.writing(&writing);
+            let job =
+                Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+            context.write(source.as_ref(), &job, plan, Instant::now(), json)
         }
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
         Command::Info { output, json } => {
             let manifest = Manifest::read(&output)?;
-            if json { print(&json::pretty(&manifest)?)? } else { print(&show::manifest(&manifest))? }
+            if json {
+                print(&json::pretty(&manifest)?)?
+            } else {
+                print(&show::manifest(&manifest))?
+            }
             Ok(Outcome::Done)
         }
     }
@@ -91,60 +113,55 @@ impl Context {
         open(&dataset.inputs, dataset.from.as_deref(), &self.machine.source_options())
     }
 
-    fn writing(&self, flags: Option<&Writing>) -> WriteOptions<'_> {
-        WriteOptions {
-            io: flags.map(|flags| flags.io.into()).unwrap_or_default(),
-            overwrite: flags.is_some_and(|flags| flags.overwrite),
-            progress: &self.progress,
-        }
+    fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
+        WriteOptions { io: flags.io.into(), overwrite: flags.overwrite, progress: &self.progress }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a flag of two commands")]
-    fn convert(&self, source: &dyn Source, request: &Request, target: &Target, writing: &Writing, plan: Option<Plan>, dry_run: bool, json: bool) -> Result<Outcome> {
-        let start = Instant::now();
-        let writing = self.writing(Some(writing));
-        let job = Job { request, target, machine: &self.machine, writing: &writing };
-        if !dry_run {
-            lithify::write::check_target(target, writing.overwrite)?;
-        }
-        let plan = match plan {
-            Some(plan) => plan,
-            None => {
-                let (profile, plan) = scan_and_plan(source, &job, &[])?;
-                if dry_run {
-                    if json {
-                        print(&json::pretty(&json::plan(&plan, &self.machine))?)?;
-                    } else {
-                        print(&show::plan(&plan, &self.machine))?;
-                        print_advice(&profile, &plan)?;
-                    }
-                    return Ok(skipped_or_done(!plan.skipped.is_empty()));
-                }
-                plan
-            }
-        };
-        let manifest = write_plan(source, &job, plan)?;
+    fn write(
+        &self,
+        source: &dyn Source,
+        job: &Job<'_>,
+        plan: Plan,
+        start: Instant,
+        json: bool,
+    ) -> Result<Outcome> {
+        let manifest = write_plan(source, job, plan)?;
         if json {
-            print(&json::pretty(&json::outcome(&manifest, target))?)?;
+            print(&json::pretty(&json::outcome(&manifest, job.target))?)?;
         } else if !self.quiet {
             print(&show::manifest(&manifest))?;
-            print(&summary(&manifest, target, start))?;
+            print(&summary(&manifest, job.target, start))?;
         }
         Ok(skipped_or_done(!manifest.skipped.is_empty()))
     }
 }
 
+fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> Result<Outcome> {
+    if json {
+        print(&json::pretty(&json::plan(plan, machine))?)?;
+    } else {
+        print(&show::plan(plan, machine))?;
+        for advice in advice::for_plan(profile, plan) {
+            print(&format!("advice: {advice}\n"))?;
+        }
+    }
+    Ok(skipped_or_done(!plan.skipped.is_empty()))
+}
+
 fn scan_command(dataset: &Dataset, run: &Run, json: bool) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
     let source = context.open(dataset)?;
-    let profile = scan(source.as_ref(), &ScanOptions {
-        request: &Request::default(),
-        on_error: dataset.on_error.into(),
-        threads: context.machine.threads,
-        largest_payload: context.machine.largest_record(),
-        excluded: &[],
-        progress: &context.progress,
-    })?;
+    let profile = scan(
+        source.as_ref(),
+        &ScanOptions {
+            request: &Request::default(),
+            on_error: dataset.on_error.into(),
+            threads: context.machine.threads,
+            largest_payload: context.machine.largest_record(),
+            excluded: &[],
+            progress: &context.progress,
+        },
+    )?;
     if json {
         print(&json::pretty(&json::profile(&profile, &context.machine))?)?;
     } else {
@@ -158,7 +175,11 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     let manifest = Manifest::read(output)?;
     let mut differences = verify(output, context.machine.threads, &context.progress)?;
     if against_source {
-        let source = reopen(&manifest.format, manifest.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
+        let source = reopen(
+            &manifest.format,
+            manifest.parts.iter().map(|part| part.path.as_path()),
+            &context.machine,
+        )?;
         let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
         differences.extend(verify_against_source(output, source.as_ref(), &plan, &context.progress)?);
     }
@@ -171,7 +192,11 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     if !run.quiet {
         let bytes = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
         let source = if against_source { ", and what the dataset gives" } else { "" };
-        print(&format!("{} in {} arrays are as they were written{source}\n", show_size(bytes), manifest.arrays.len()))?;
+        print(&format!(
+            "{} in {} arrays are as they were written{source}\n",
+            show_size(bytes),
+            manifest.arrays.len()
+        ))?;
     }
     Ok(Outcome::Done)
 }
@@ -180,18 +205,16 @@ fn skipped_or_done(skipped: bool) -> Outcome {
     if skipped { Outcome::Skipped } else { Outcome::Done }
 }
 
-fn print_advice(profile: &Profile, plan: &Plan) -> Result<()> {
-    for advice in advice::for_plan(profile, plan) {
-        print(&format!("advice: {advice}\n"))?;
-    }
-    Ok(())
-}
-
 /// The last lines of a conversion: how much, how fast, and whether memory was kept to.
 fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
     let bytes: u64 = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
     let seconds = start.elapsed().as_secs_f64();
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate to be read")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate to be read"
+    )]
     let rate = (bytes as f64 / seconds) as u64;
     let peak = lithify::machine::peak_memory().map_or("unknown".into(), show_size);
     format!(
@@ -211,7 +234,9 @@ fn absolute(path: &Path) -> std::path::PathBuf {
 /// Prints to standard output. A reader that has gone, as `head` does, ends the output and is no error.
 fn print(text: &str) -> Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", Path::new("standard output"), e)),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("write to", Path::new("standard output"), e))
+        }
         _ => Ok(()),
     }
 }

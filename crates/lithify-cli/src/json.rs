@@ -18,7 +18,13 @@ pub fn pretty(value: &impl Serialize) -> Result<String> {
 
 fn sizes(sizes: &Sizes) -> Value {
     // Each pair: the largest size that falls in the bin, and how many do. Bins without any are left out.
-    let bins: Vec<_> = sizes.histogram.iter().enumerate().filter(|bin| *bin.1 > 0).map(|(bin, count)| json!([bin_end(bin).min(sizes.max()), count])).collect();
+    let bins: Vec<_> = sizes
+        .histogram
+        .iter()
+        .enumerate()
+        .filter(|bin| *bin.1 > 0)
+        .map(|(bin, count)| json!([bin_end(bin).min(sizes.max()), count]))
+        .collect();
     json!({
         "min": sizes.min(), "max": sizes.max(), "total": sizes.total, "count": sizes.count,
         "median": sizes.quantile(0.5), "p99": sizes.quantile(0.99), "histogram": bins,
@@ -31,7 +37,11 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
         .features
         .iter()
         .map(|feature| {
-            let contents: serde_json::Map<String, Value> = feature.contents.iter().map(|(content, count)| (content_name(*content).into(), json!(count))).collect();
+            let contents: serde_json::Map<String, Value> = feature
+                .contents
+                .iter()
+                .map(|(content, count)| (content_name(*content).into(), json!(count)))
+                .collect();
             let tensors = feature.shapes.as_ref().filter(|_| feature.is_tensors()).map(|shapes| {
                 json!({
                     "dtype": shapes.first.0, "smallest": shapes.smallest, "largest": shapes.largest,

@@ -44,7 +44,7 @@ fn message(error: &Error) -> String {
     let mut text = format!("error: {error}\n");
     for (number, hint) in error.hints().iter().enumerate() {
         let blank = if number == 0 { "\n" } else { "" };
-        text.push_str(&format!("{blank}hint: {hint}\n"));
+        text.extend([blank, "hint: ", hint, "\n"]);
     }
     text
 }

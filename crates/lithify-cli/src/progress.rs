@@ -47,7 +47,9 @@ impl Progress for Reporter {
         match &self.shown {
             Shown::Bar(bar) => {
                 let new = ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::stderr());
-                let style = ProgressStyle::with_template("{msg:>6} {wide_bar} {percent:>3} %  {binary_bytes_per_sec}  {eta} left");
+                let style = ProgressStyle::with_template(
+                    "{msg:>6} {wide_bar} {percent:>3} %  {binary_bytes_per_sec}  {eta} left",
+                );
                 new.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                 new.set_message(what);
                 *locked(bar) = new;
@@ -114,7 +116,8 @@ impl Lines {
         }
         pass.last = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a share and a rate")]
-        let (share, rate) = (done as f64 / pass.total_bytes.max(1) as f64, done as f64 / pass.start.elapsed().as_secs_f64());
+        let (share, rate) =
+            (done as f64 / pass.total_bytes.max(1) as f64, done as f64 / pass.start.elapsed().as_secs_f64());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "to be read")]
         let shown = show_size(rate as u64);
         let left = pass.start.elapsed().as_secs_f64() * (1.0 / share.clamp(1e-6, 1.0) - 1.0);

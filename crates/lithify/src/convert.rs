@@ -31,15 +31,19 @@ pub struct Job<'a> {
 /// # Errors
 /// As [`scan`] and [`plan`].
 pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
+    job.request.check()?;
     let scan_for = |request: &Request| {
-        scan(source, &ScanOptions {
-            request,
-            on_error: job.target.on_error,
-            threads: job.machine.threads,
-            largest_payload: job.machine.largest_record(),
-            excluded: bad,
-            progress: job.writing.progress,
-        })
+        scan(
+            source,
+            &ScanOptions {
+                request,
+                on_error: job.target.on_error,
+                threads: job.machine.threads,
+                largest_payload: job.machine.largest_record(),
+                excluded: bad,
+                progress: job.writing.progress,
+            },
+        )
     };
     let profile = scan_for(job.request)?;
     let Some(settled) = settle_buckets(&profile, job.request)? else {
@@ -55,7 +59,7 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
 /// is then scanned and written without them.
 ///
 /// # Errors
-/// As [`scan`], [`plan`] and [`write`].
+/// As [`scan`], [`plan`] and [`write()`].
 pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
     let (_, plan) = scan_and_plan(source, job, &[])?;
     write_plan(source, job, plan)
@@ -64,7 +68,7 @@ pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
 /// Writes a plan, made by [`scan_and_plan`]; where elements turn out not to fit their rows, as [`convert`] does.
 ///
 /// # Errors
-/// As [`scan`], [`plan`] and [`write`].
+/// As [`scan`], [`plan`] and [`write()`].
 pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<Manifest> {
     let mut bad: Vec<Skipped> = Vec::new();
     loop {
@@ -80,25 +84,39 @@ pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<
 ///
 /// # Errors
 /// A file is not there any more, or cannot be read.
-pub fn reopen<'p>(format: &str, parts: impl IntoIterator<Item = &'p Path>, machine: &Machine) -> Result<Box<dyn Source>> {
+pub fn reopen<'p>(
+    format: &str,
+    parts: impl IntoIterator<Item = &'p Path>,
+    machine: &Machine,
+) -> Result<Box<dyn Source>> {
     let paths: Vec<_> = parts.into_iter().map(Path::to_path_buf).collect();
-    open(&paths, Some(format), &machine.source_options()).map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
+    open(&paths, Some(format), &machine.source_options())
+        .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }
 
 /// The plan by which an output was written, made anew from its dataset.
 ///
 /// # Errors
 /// The dataset is not there any more, or cannot be scanned.
-pub fn plan_again(source: &dyn Source, manifest: &Manifest, output: &Path, machine: &Machine, progress: &dyn Progress) -> Result<Plan> {
+pub fn plan_again(
+    source: &dyn Source,
+    manifest: &Manifest,
+    output: &Path,
+    machine: &Machine,
+    progress: &dyn Progress,
+) -> Result<Plan> {
     // The arrays exist, so that their disk need not be free once more.
     let machine = Machine { disk: u64::MAX, ..machine.clone() };
     let target = Target { output: output.to_path_buf(), on_error: manifest.on_error };
-    let writing = WriteOptions { io: crate::store::npy::Io::Auto, overwrite: false, progress };
+    let writing = WriteOptions { io: crate::store::npy::Io::default(), overwrite: false, progress };
     let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };
     let (_, mut plan) = scan_and_plan(source, &job, bad)?;
     if plan.elements != manifest.elements {
-        return Err(Error::input(format!("the dataset has {} elements, and had {} when it was converted", plan.elements, manifest.elements)));
+        return Err(Error::input(format!(
+            "the dataset has {} elements, and had {} when it was converted",
+            plan.elements, manifest.elements
+        )));
     }
     plan.block_rows = manifest.block_rows;
     Ok(plan)

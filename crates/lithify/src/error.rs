@@ -58,7 +58,13 @@ struct Inner {
 impl Error {
     /// An error of this kind that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), place: Place::default(), hints: Vec::new(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            place: Place::default(),
+            hints: Vec::new(),
+            source: None,
+        }))
     }
 
     /// The dataset is damaged.
@@ -72,6 +78,7 @@ impl Error {
     }
 
     /// The operating system failed to `action` the file at `path`.
+    #[must_use]
     pub fn io(action: &str, path: &Path, source: std::io::Error) -> Self {
         let mut error = Self::new(Kind::Io, format!("cannot {action} `{}`: {source}", printable(path)));
         error.0.source = Some(source);

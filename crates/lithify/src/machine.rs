@@ -39,13 +39,18 @@ impl Machine {
     pub fn here(output: &Path, memory: Option<u64>, threads: Option<usize>) -> Result<Self> {
         let (memory_available, limit) = available_memory();
         let disk_path = existing_ancestor(output);
-        let disk = rustix::fs::statvfs(&disk_path).map_err(|e| Error::io("ask the file system of", &disk_path, e.into()))?;
+        let disk = rustix::fs::statvfs(&disk_path)
+            .map_err(|e| Error::io("ask the file system of", &disk_path, e.into()))?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             threads: threads.unwrap_or(cores).max(1),
             memory: memory.unwrap_or(memory_available / 100 * MEMORY_SHARE),
             memory_available,
-            memory_limit: if memory.is_some() { "--memory".into() } else { format!("{MEMORY_SHARE} % of what {limit} leaves") },
+            memory_limit: if memory.is_some() {
+                "--memory".into()
+            } else {
+                format!("{MEMORY_SHARE} % of what {limit} leaves")
+            },
             disk: disk.f_bavail * disk.f_frsize,
             disk_path,
             largest_file: getrlimit(Resource::Fsize).current,
@@ -82,7 +87,11 @@ fn available_memory() -> (u64, &'static str) {
         system.refresh_memory();
         found.push((system.available_memory(), "the machine"));
         if let Ok(pid) = sysinfo::get_current_pid() {
-            system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, ProcessRefreshKind::nothing());
+            system.refresh_processes_specifics(
+                ProcessesToUpdate::Some(&[pid]),
+                false,
+                ProcessRefreshKind::nothing(),
+            );
             // The page cache counts towards a cgroup's usage but gives way, so only what processes hold is taken off.
             if let Some(limits) = system.process(pid).and_then(sysinfo::Process::cgroup_limits) {
                 found.push((limits.total_memory.saturating_sub(limits.rss), "the cgroup"));
@@ -110,7 +119,8 @@ pub fn peak_memory() -> Option<u64> {
 /// # Errors
 /// It is no size.
 pub fn parse_size(text: &str) -> Result<u64> {
-    let bad = || Error::request(format!("`{text}` is not a size")).hint("as in `512MiB`, `2GB` or `1073741824`");
+    let bad =
+        || Error::request(format!("`{text}` is not a size")).hint("as in `512MiB`, `2GB` or `1073741824`");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..digits].parse().map_err(|_| bad())?;
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
@@ -149,7 +159,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        for (text, bytes) in [("512MiB", 512 << 20), ("2GB", 2_000_000_000), ("1.5 GiB", 3 << 29), ("10", 10), ("4k", 4096)] {
+        for (text, bytes) in
+            [("512MiB", 512 << 20), ("2GB", 2_000_000_000), ("1.5 GiB", 3 << 29), ("10", 10), ("4k", 4096)]
+        {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
         assert!(parse_size("many").is_err() && parse_size("5 apples").is_err());

@@ -7,10 +7,10 @@ use crate::error::{Error, Kind, Result};
 /// # Errors
 /// The threads cannot be started.
 pub(crate) fn on_threads(threads: usize, work: impl Fn() + Sync) -> Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .build()
-        .map_err(|e| Error::new(Kind::Resources, format!("cannot start {threads} threads: {e}")).hint("use fewer with `--threads`"))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build().map_err(|e| {
+        Error::new(Kind::Resources, format!("cannot start {threads} threads: {e}"))
+            .hint("use fewer with `--threads`")
+    })?;
     pool.broadcast(|_| work());
     Ok(())
 }

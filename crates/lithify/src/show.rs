@@ -56,7 +56,11 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 fn range(sizes: &Sizes) -> String {
-    if sizes.min() == sizes.max() { show_count(sizes.min()) } else { format!("{}..{}", show_count(sizes.min()), show_count(sizes.max())) }
+    if sizes.min() == sizes.max() {
+        show_count(sizes.min())
+    } else {
+        format!("{}..{}", show_count(sizes.min()), show_count(sizes.max()))
+    }
 }
 
 fn middle(sizes: &Sizes) -> String {
@@ -128,7 +132,12 @@ fn looks_like(feature: &FeatureProfile) -> String {
 #[must_use]
 pub fn profile(profile: &Profile, machine: &Machine) -> String {
     let stored: u64 = profile.parts.iter().map(|part| part.bytes).sum();
-    let mut text = format!("{} in {} ({})\n", plural(profile.elements, "element"), plural(profile.parts.len() as u64, "file"), show_size(stored));
+    let mut text = format!(
+        "{} in {} ({})\n",
+        plural(profile.elements, "element"),
+        plural(profile.parts.len() as u64, "file"),
+        show_size(stored)
+    );
     if profile.elements > 0 {
         text.push('\n');
         text.push_str(&features(profile));
@@ -149,7 +158,17 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
 }
 
 fn features(profile: &Profile) -> String {
-    let head = ["feature", "stored as", "in", "values", "median / 99 %", "bytes of a string", "padded", "waste", "looks like"];
+    let head = [
+        "feature",
+        "stored as",
+        "in",
+        "values",
+        "median / 99 %",
+        "bytes of a string",
+        "padded",
+        "waste",
+        "looks like",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for feature in &profile.features {
         #[expect(clippy::cast_precision_loss, reason = "a percentage")]
@@ -187,16 +206,17 @@ pub fn dense_bytes(profile: &Profile) -> u64 {
 /// Bytes of a feature that is padded to its longest.
 #[must_use]
 pub fn dense_bytes_of(profile: &Profile, feature: &FeatureProfile) -> u64 {
-    let row = match (feature.kind(), feature.shapes.as_ref().filter(|_| feature.is_tensors() || feature.viewed)) {
-        (Some(_), Some(shapes)) => {
-            let item = shapes.first.0.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
-            shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))
-        }
-        (Some(Kind::Float), None) => feature.lengths.max() * 4,
-        (Some(Kind::Int64), None) => feature.lengths.max() * 8,
-        (Some(Kind::Bytes), None) => feature.lengths.max().saturating_mul(feature.strings.max()),
-        (None, _) => 0,
-    };
+    let row =
+        match (feature.kind(), feature.shapes.as_ref().filter(|_| feature.is_tensors() || feature.viewed)) {
+            (Some(_), Some(shapes)) => {
+                let item = shapes.first.0.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
+                shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))
+            }
+            (Some(Kind::Float), None) => feature.lengths.max() * 4,
+            (Some(Kind::Int64), None) => feature.lengths.max() * 8,
+            (Some(Kind::Bytes), None) => feature.lengths.max().saturating_mul(feature.strings.max()),
+            (None, _) => 0,
+        };
     row.saturating_mul(profile.elements)
 }
 
@@ -265,7 +285,13 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
         show_size(machine.memory),
         machine.memory_limit
     );
-    let _ = writeln!(text, "work:   {} of {}, on {}", plural(plan.blocks(), "block"), plural(plan.block_rows, "row"), plural(plan.threads as u64, "thread"));
+    let _ = writeln!(
+        text,
+        "work:   {} of {}, on {}",
+        plural(plan.blocks(), "block"),
+        plural(plan.block_rows, "row"),
+        plural(plan.threads as u64, "thread")
+    );
     text.push_str(&skipped(&plan.skipped));
     text
 }
@@ -273,7 +299,12 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
 /// What was written.
 #[must_use]
 pub fn manifest(manifest: &Manifest) -> String {
-    let mut text = format!("{} from {}, by {}\n\n", plural(manifest.elements, "element"), plural(manifest.parts.len() as u64, "file"), manifest.written_by);
+    let mut text = format!(
+        "{} from {}, by {}\n\n",
+        plural(manifest.elements, "element"),
+        plural(manifest.parts.len() as u64, "file"),
+        manifest.written_by
+    );
     let mut rows = vec![["array", "dtype", "shape", "bytes", "feature", "how"].map(str::to_owned).to_vec()];
     for array in &manifest.arrays {
         let how = match role_name(array.role) {

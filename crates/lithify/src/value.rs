@@ -73,7 +73,9 @@ impl DType {
     pub fn descr(self) -> String {
         match self {
             Self::Bytes(width) => format!("|S{width}"),
-            _ => NAMED.iter().find(|named| named.0 == self).map(|named| named.2.to_owned()).unwrap_or_default(),
+            _ => {
+                NAMED.iter().find(|named| named.0 == self).map(|named| named.2.to_owned()).unwrap_or_default()
+            }
         }
     }
 
@@ -82,7 +84,13 @@ impl DType {
     pub fn is_integer(self) -> bool {
         !matches!(
             self,
-            Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64 | Self::Complex64 | Self::Complex128 | Self::Bytes(_)
+            Self::Float16
+                | Self::BFloat16
+                | Self::Float32
+                | Self::Float64
+                | Self::Complex64
+                | Self::Complex128
+                | Self::Bytes(_)
         )
     }
 
@@ -109,11 +117,14 @@ impl FromStr for DType {
         if let Some(named) = NAMED.iter().find(|named| named.1 == text) {
             return Ok(named.0);
         }
-        if let Some(width) = text.strip_prefix('S').and_then(|width| width.parse().ok()).filter(|width| *width > 0) {
+        if let Some(width) =
+            text.strip_prefix('S').and_then(|width| width.parse().ok()).filter(|width| *width > 0)
+        {
             return Ok(Self::Bytes(width));
         }
         let known = NAMED.map(|named| named.1).join(", ");
-        Err(Error::request(format!("`{text}` is not a dtype")).hint(format!("use one of {known}, or S32 for 32 bytes")))
+        Err(Error::request(format!("`{text}` is not a dtype"))
+            .hint(format!("use one of {known}, or S32 for 32 bytes")))
     }
 }
 
@@ -264,7 +275,11 @@ impl Slots {
     ///
     /// # Errors
     /// What `discover` says.
-    pub fn find<E>(&mut self, element: &Element<'_>, mut discover: impl FnMut(&[u8]) -> Result<bool, E>) -> Result<(), E> {
+    pub fn find<E>(
+        &mut self,
+        element: &Element<'_>,
+        mut discover: impl FnMut(&[u8]) -> Result<bool, E>,
+    ) -> Result<(), E> {
         self.places.fill(0);
         for place in 0..element.len() {
             let name = element.name(place);
@@ -406,7 +421,9 @@ impl<'a> Runs<'a> {
             return Ok(None);
         }
         match (self.list.kind, wire_type) {
-            (Kind::Bytes, Wire::Bytes) => wire::bytes(&mut self.rest).map(Some).ok_or(BadList("a byte string is cut")),
+            (Kind::Bytes, Wire::Bytes) => {
+                wire::bytes(&mut self.rest).map(Some).ok_or(BadList("a byte string is cut"))
+            }
             (Kind::Float, Wire::Bytes) => match wire::bytes(&mut self.rest) {
                 Some(run) if run.len().is_multiple_of(4) => Ok(Some(run)),
                 Some(_) => Err(BadList("a packed float list is not a multiple of 4 bytes")),

@@ -35,7 +35,9 @@ impl fmt::Display for Decode {
         match self {
             Self::None => f.write_str("none"),
             Self::Tensor => f.write_str("tensor"),
-            Self::Raw { dtype, big_endian } => write!(f, "raw:{dtype}{}", if *big_endian { ":big" } else { "" }),
+            Self::Raw { dtype, big_endian } => {
+                write!(f, "raw:{dtype}{}", if *big_endian { ":big" } else { "" })
+            }
         }
     }
 }
@@ -48,7 +50,9 @@ impl FromStr for Decode {
             ["none"] => Ok(Self::None),
             ["tensor"] => Ok(Self::Tensor),
             ["raw", dtype] => Ok(Self::Raw { dtype: dtype.parse()?, big_endian: false }),
-            ["raw", dtype, order @ ("big" | "little")] => Ok(Self::Raw { dtype: dtype.parse()?, big_endian: order == "big" }),
+            ["raw", dtype, order @ ("big" | "little")] => {
+                Ok(Self::Raw { dtype: dtype.parse()?, big_endian: order == "big" })
+            }
             _ => Err(Error::request(format!("`decode={text}` is unknown"))
                 .hint("use `decode=raw:float32`, `decode=raw:int16:big`, `decode=tensor` or `decode=none`")),
         }
@@ -103,7 +107,9 @@ impl Content {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
             // Two letters prove little: the size that the header of a bitmap states must be right, too.
-            [b'B', b'M', a, b, c, d, ..] if u32::from_le_bytes([*a, *b, *c, *d]) as usize == bytes.len() => Self::Bmp,
+            [b'B', b'M', a, b, c, d, ..] if u32::from_le_bytes([*a, *b, *c, *d]) as usize == bytes.len() => {
+                Self::Bmp
+            }
             _ if tensor_proto::parse(bytes).is_ok() => Self::Tensor,
             _ if is_text(&bytes[..bytes.len().min(TEXT_LOOK)]) => Self::Text,
             _ => Self::Raw,
@@ -115,7 +121,9 @@ fn is_text(head: &[u8]) -> bool {
     let valid = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The last character may be cut by the look, not by the writer.
-        Err(e) if e.error_len().is_none() && head.len() == TEXT_LOOK => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or(""),
+        Err(e) if e.error_len().is_none() && head.len() == TEXT_LOOK => {
+            std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or("")
+        }
         Err(_) => return false,
     };
     !valid.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
@@ -140,7 +148,10 @@ fn sizes(list: List<'_>) -> Result<Vec<u64>> {
     for run in list.runs() {
         let run = run.map_err(|bad| Error::input(bad.0))?;
         if list.kind != Kind::Int64 {
-            return Err(Error::request(format!("a shape is made of int64 features, and this is one of {}", list.kind)));
+            return Err(Error::request(format!(
+                "a shape is made of int64 features, and this is one of {}",
+                list.kind
+            )));
         }
         crate::source::wire::each_varint(run, |value| match i64::try_from(value) {
             Ok(size) => {

@@ -95,7 +95,9 @@ pub fn parse(message: &[u8]) -> Result<TensorView<'_>, &'static str> {
     }
     let (dtype, field) = dtype_numbered(number).ok_or("its dtype is none that an array can have")?;
     let values = match content.filter(|content| !content.is_empty()) {
-        Some(content) if Some(content.len() as u64) == count.checked_mul(dtype.size() as u64) => Values::Content(content),
+        Some(content) if Some(content.len() as u64) == count.checked_mul(dtype.size() as u64) => {
+            Values::Content(content)
+        }
         Some(_) => return Err("its content has another size than its shape says"),
         // A message as short as `08 01` would be a tensor of one zero: more likely it is something else.
         None if !typed && count != 0 => return Err("it has no values"),
@@ -107,7 +109,9 @@ pub fn parse(message: &[u8]) -> Result<TensorView<'_>, &'static str> {
 fn parse_shape(mut rest: &[u8]) -> Result<Vec<u64>, &'static str> {
     let mut shape = Vec::new();
     while !rest.is_empty() {
-        let Some((2, Wire::Bytes)) = wire::tag(&mut rest) else { return Err("its shape is unknown or damaged") };
+        let Some((2, Wire::Bytes)) = wire::tag(&mut rest) else {
+            return Err("its shape is unknown or damaged");
+        };
         let mut dim = wire::bytes(&mut rest).ok_or("its shape is cut")?;
         let mut size = 0;
         while !dim.is_empty() {
@@ -129,12 +133,21 @@ fn parse_shape(mut rest: &[u8]) -> Result<Vec<u64>, &'static str> {
 ///
 /// # Errors
 /// The values are not those of the dtype, or they are far more than the bytes could hold.
-pub fn expand(dtype: DType, count: u64, message: &[u8], field: u32, most: u64, out: &mut Vec<u8>) -> Result<(), String> {
+pub fn expand(
+    dtype: DType,
+    count: u64,
+    message: &[u8],
+    field: u32,
+    most: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
     out.clear();
     let size = dtype.size();
     let whole = count.checked_mul(size as u64).filter(|bytes| *bytes <= most);
     let Some(whole) = whole.and_then(|bytes| usize::try_from(bytes).ok()) else {
-        return Err(format!("a tensor of {count} values has more bytes than the memory budget leaves for one ({most})"));
+        return Err(format!(
+            "a tensor of {count} values has more bytes than the memory budget leaves for one ({most})"
+        ));
     };
     out.try_reserve(whole).map_err(|e| e.to_string())?;
     let mut rest = message;

@@ -101,19 +101,26 @@ impl View {
 
 fn payload(list: List<'_>) -> Result<&[u8]> {
     if list.kind != Kind::Bytes {
-        return Err(Error::request(format!("only byte strings can be decoded, and this feature holds {}", list.kind)));
+        return Err(Error::request(format!(
+            "only byte strings can be decoded, and this feature holds {}",
+            list.kind
+        )));
     }
     let count = || list.count().map_err(bad_list);
     match list.single() {
         Some(payload) => Ok(payload),
-        None => Err(Error::input(format!("one byte string is wanted to be decoded, and there are {}", count()?))),
+        None => {
+            Err(Error::input(format!("one byte string is wanted to be decoded, and there are {}", count()?)))
+        }
     }
 }
 
 fn raw(payload: &[u8], dtype: DType, big_endian: bool) -> Result<Numbers<'_>> {
     if !payload.len().is_multiple_of(dtype.size()) {
         let (length, size) = (payload.len(), dtype.size());
-        return Err(Error::input(format!("{length} bytes are no whole number of {dtype} ({size} bytes each)")));
+        return Err(Error::input(format!(
+            "{length} bytes are no whole number of {dtype} ({size} bytes each)"
+        )));
     }
     let shape = vec![(payload.len() / dtype.size()) as u64];
     Ok(Numbers { dtype: Some(dtype), shape, data: Data::Raw { bytes: payload, big_endian } })
@@ -145,7 +152,9 @@ fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<
                 shape.push(1);
             }
             Dim::Feature(name) => {
-                let list = sibling(name).ok_or_else(|| Error::input(format!("feature `{name}`, which gives the shape, is missing")))?;
+                let list = sibling(name).ok_or_else(|| {
+                    Error::input(format!("feature `{name}`, which gives the shape, is missing"))
+                })?;
                 shape.extend(sizes(list).map_err(|e| e.in_feature(name))?);
             }
         }
@@ -158,7 +167,11 @@ fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<
             Ok(shape)
         }
         _ => {
-            let wanted: Vec<_> = shape.iter().enumerate().map(|(i, n)| if rest == Some(i) { "-1".into() } else { n.to_string() }).collect();
+            let wanted: Vec<_> = shape
+                .iter()
+                .enumerate()
+                .map(|(i, n)| if rest == Some(i) { "-1".into() } else { n.to_string() })
+                .collect();
             Err(Error::input(format!("{count} values do not fill a shape of ({})", wanted.join(", "))))
         }
     }

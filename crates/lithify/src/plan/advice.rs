@@ -151,7 +151,10 @@ fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice
 /// What could be better about a plan: what its padding wastes, in the dtype that it pads to.
 #[must_use]
 pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
-    let padded = plan.features.iter().filter(|feature| matches!(&feature.fit, Fit::Pad { shape, .. } if shape.len() == 1));
+    let padded = plan
+        .features
+        .iter()
+        .filter(|feature| matches!(&feature.fit, Fit::Pad { shape, .. } if shape.len() == 1));
     padded
         .filter_map(|feature| {
             let seen = profile.feature(&feature.feature)?;
@@ -167,7 +170,9 @@ mod tests {
 
     fn sizes(lengths: &[(u64, u64)]) -> Sizes {
         let mut histogram = vec![0; 70];
-        lengths.iter().for_each(|(length, count)| histogram[usize::try_from(*length).unwrap()] += count);
+        for (length, count) in lengths {
+            histogram[usize::try_from(*length).unwrap()] += count;
+        }
         let largest = lengths.iter().map(|length| length.0).max().unwrap();
         Sizes {
             count: lengths.iter().map(|length| length.1).sum(),
@@ -182,7 +187,7 @@ mod tests {
     fn buckets_waste_as_little_as_can_be() {
         let sizes = sizes(&[(2, 1000), (3, 10), (50, 5), (60, 1)]);
         assert_eq!(buckets(&sizes, 1), [60]);
-        assert_eq!(buckets(&sizes, 2), [3, 60]);
+        assert_eq!(buckets(&sizes, 2), [2, 60]);
         assert_eq!(buckets(&sizes, 9), [2, 3, 50, 60]);
         assert_eq!(padded_values(&sizes, &[3, 60]), 3030 + 360);
     }

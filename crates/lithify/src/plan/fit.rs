@@ -56,11 +56,17 @@ pub enum Fit {
 impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = |left: &bool, truncate: &bool| {
-            format!("{}{}", if *left { ", at the front" } else { "" }, if *truncate { ", longer ones cut" } else { "" })
+            format!(
+                "{}{}",
+                if *left { ", at the front" } else { "" },
+                if *truncate { ", longer ones cut" } else { "" }
+            )
         };
         match self {
             Self::Exact { .. } => f.write_str("exact"),
-            Self::Pad { shape, left, truncate } => write!(f, "padded to {}{}", show_shape(shape), end(left, truncate)),
+            Self::Pad { shape, left, truncate } => {
+                write!(f, "padded to {}{}", show_shape(shape), end(left, truncate))
+            }
             Self::Ragged { .. } | Self::RaggedBytes { .. } => f.write_str("ragged"),
             Self::Bucket { caps, left, truncate } => {
                 let caps = caps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
@@ -87,6 +93,8 @@ pub struct FeaturePlan {
     pub dtype: DType,
     /// Whether a number that does not fit the dtype is clipped.
     pub saturate: bool,
+    /// Whether a byte string that is wider than the dtype is cut.
+    pub cut_strings: bool,
     /// The padding value: one item.
     pub fill: Vec<u8>,
     /// The row of an element that lacks the feature, if that has one.
@@ -132,11 +140,18 @@ pub(crate) fn show_shape(shape: &[u64]) -> String {
     }
 }
 
-fn see<'a>(profile: &Profile, feature: &'a FeatureProfile, request: &FeatureRequest, kind: Kind) -> Result<Seen<'a>> {
+fn see<'a>(
+    profile: &Profile,
+    feature: &'a FeatureProfile,
+    request: &FeatureRequest,
+    kind: Kind,
+) -> Result<Seen<'a>> {
     let mut view = feature.view(&request.view);
     if let Some(shapes) = feature.shapes.as_ref().filter(|_| !view.is_plain()) {
         if let Some((dtype, shape, witness)) = &shapes.other {
-            let show = |dtype: &Option<DType>, shape: &[u64]| format!("{} {}", dtype.map_or("string".into(), |d| d.to_string()), show_shape(shape));
+            let show = |dtype: &Option<DType>, shape: &[u64]| {
+                format!("{} {}", dtype.map_or("string".into(), |d| d.to_string()), show_shape(shape))
+            };
             // Tensors that only look alike stay the bytes they are, unless they are asked for.
             if request.view == View::default() {
                 view.decode = None;
@@ -147,13 +162,25 @@ fn see<'a>(profile: &Profile, feature: &'a FeatureProfile, request: &FeatureRequ
                     show(&shapes.first.0, &shapes.first.1),
                     shapes.first.2.element
                 );
-                return Err(at(profile, *witness, Error::input(message)).hint("keep the bytes with `decode=none`"));
+                return Err(
+                    at(profile, *witness, Error::input(message)).hint("keep the bytes with `decode=none`")
+                );
             }
         }
         if !view.is_plain() {
-            let differ = shapes.differs.as_ref().map(|(shape, witness)| (show_shape(&shapes.first.1), shapes.first.2, show_shape(shape), *witness));
+            let differ = shapes.differs.as_ref().map(|(shape, witness)| {
+                (show_shape(&shapes.first.1), shapes.first.2, show_shape(shape), *witness)
+            });
             let largest = shapes.largest.clone();
-            return Ok(Seen { view, dtype: shapes.first.0, largest, differ, values: &shapes.values, strings: &shapes.strings, scalar: false });
+            return Ok(Seen {
+                view,
+                dtype: shapes.first.0,
+                largest,
+                differ,
+                values: &shapes.values,
+                strings: &shapes.strings,
+                scalar: false,
+            });
         }
     }
     let lengths = &feature.lengths;
@@ -185,7 +212,13 @@ fn at(profile: &Profile, witness: Witness, error: Error) -> Error {
 
 /// Decides what becomes of a feature. `chosen` says that it was asked for by name; `single` that only one array may come
 /// of it.
-pub(super) fn plan_feature(profile: &Profile, feature: &FeatureProfile, request: &FeatureRequest, chosen: bool, single: bool) -> Result<FeaturePlan> {
+pub(super) fn plan_feature(
+    profile: &Profile,
+    feature: &FeatureProfile,
+    request: &FeatureRequest,
+    chosen: bool,
+    single: bool,
+) -> Result<FeaturePlan> {
     let kind = feature.kind().ok_or_else(|| Error::input("no element has a value of it"))?;
     let seen = see(profile, feature, request, kind)?;
     let missing = feature.first_missing.filter(|_| feature.present < profile.elements);
@@ -196,13 +229,23 @@ pub(super) fn plan_feature(profile: &Profile, feature: &FeatureProfile, request:
 
     let fit = match asked {
         Some(FitRequest::Ragged) => ragged(&seen, item),
-        Some(FitRequest::Pad(sizes)) => Fit::Pad { shape: padded(&seen, sizes, request, profile)?, left: request.left, truncate: request.truncate },
+        Some(FitRequest::Pad(sizes)) => Fit::Pad {
+            shape: padded(&seen, sizes, request, profile)?,
+            left: request.left,
+            truncate: request.truncate,
+        },
         Some(FitRequest::Bucket(caps)) => bucket(&seen, caps, request)?,
-        Some(FitRequest::AutoBucket(_)) => return Err(Error::request("buckets are chosen before the plan is made")),
-        None if uniform && item.is_some() && (missing.is_none() || request.default.is_some() || chosen || single) => {
+        Some(FitRequest::AutoBucket(_)) => {
+            return Err(Error::request("buckets are chosen before the plan is made"));
+        }
+        None if uniform
+            && item.is_some()
+            && (missing.is_none() || request.default.is_some() || chosen || single) =>
+        {
             if let (Some(witness), None) = (missing, &request.default) {
                 let have = feature.present;
-                let message = format!("the feature is missing here; {have} of {} elements have it", profile.elements);
+                let message =
+                    format!("the feature is missing here; {have} of {} elements have it", profile.elements);
                 return Err(at(profile, witness, Error::input(message))
                     .hint("give what stands for it: `default=0`")
                     .hint("or keep which elements have it: `ragged present`"));
@@ -218,7 +261,8 @@ pub(super) fn plan_feature(profile: &Profile, feature: &FeatureProfile, request:
         }
     };
     if single && matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. }) {
-        return Err(varying(profile, feature, &seen, request).hint("or give a directory as the output: ragged arrays and buckets are several files"));
+        return Err(varying(profile, feature, &seen, request)
+            .hint("or give a directory as the output: ragged arrays and buckets are several files"));
     }
 
     let dtype = match (&fit, item) {
@@ -233,15 +277,23 @@ pub(super) fn plan_feature(profile: &Profile, feature: &FeatureProfile, request:
     }
     let default = match (&request.default, &fit) {
         (None, _) => None,
-        (Some(values), Fit::Exact { shape }) => Some(default_row(values, shape, dtype)?),
-        (Some(values), Fit::Pad { shape, .. }) => Some(default_row(values, shape, dtype)?),
-        (Some(_), _) => return Err(Error::request("`default` is for rows of one shape").hint("leave it out: a missing feature is an empty row here")),
+        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. }) => {
+            Some(default_row(values, shape, dtype)?)
+        }
+        (Some(_), _) => {
+            return Err(Error::request("`default` is for rows of one shape")
+                .hint("leave it out: a missing feature is an empty row here"));
+        }
     };
     let padded = matches!(fit, Fit::Pad { .. } | Fit::Bucket { .. });
     if request.mask && !padded {
-        return Err(Error::request("`mask` tells padding from data, and nothing is padded here").hint("use `pad`, or `present` for a missing feature"));
+        return Err(Error::request("`mask` tells padding from data, and nothing is padded here")
+            .hint("use `pad`, or `present` for a missing feature"));
     }
-    for (key, given) in [("truncate", request.truncate), ("side", request.left), ("value", request.value.is_some())] {
+    // `truncate` also cuts byte strings to the width that is asked for.
+    let cuts = request.truncate
+        && !matches!((request.dtype, dtype), (Some(DTypeRequest::Exactly(_)), DType::Bytes(_)));
+    for (key, given) in [("truncate", cuts), ("side", request.left), ("value", request.value.is_some())] {
         if given && !padded {
             return Err(Error::request(format!("`{key}` has a meaning only with `pad` or `bucket`")));
         }
@@ -254,6 +306,7 @@ pub(super) fn plan_feature(profile: &Profile, feature: &FeatureProfile, request:
         fit,
         dtype,
         saturate: request.saturate,
+        cut_strings: request.truncate,
         fill,
         default,
         lengths: padded && request.lengths != Some(false),
@@ -276,8 +329,10 @@ fn item_dtype(seen: &Seen<'_>, feature: &FeatureProfile, request: &FeatureReques
         (Some(DTypeRequest::Exactly(dtype @ DType::Bytes(width))), None) => {
             if seen.strings.max() > u64::from(width) && !request.truncate {
                 let longest = seen.strings.max();
-                return Err(Error::request(format!("the longest byte string has {longest} bytes, more than `dtype=S{width}` holds"))
-                    .hint(format!("use `dtype=S{longest}`, or cut them with `truncate`")));
+                return Err(Error::request(format!(
+                    "the longest byte string has {longest} bytes, more than `dtype=S{width}` holds"
+                ))
+                .hint(format!("use `dtype=S{longest}`, or cut them with `truncate`")));
             }
             Ok(Some(dtype))
         }
@@ -300,7 +355,9 @@ fn check_cast(from: Option<DType>, to: DType, request: &FeatureRequest) -> Resul
         Some(from) if from != to && (from.is_complex() || to.is_complex()) => {
             Err(Error::request(format!("{from} cannot become {to}")).hint("complex numbers keep their dtype"))
         }
-        None if request.saturate => Err(Error::request("`saturate` is for numbers, and these are byte strings")),
+        None if request.saturate => {
+            Err(Error::request("`saturate` is for numbers, and these are byte strings"))
+        }
         _ => Ok(()),
     }
 }
@@ -312,7 +369,12 @@ fn ragged(seen: &Seen<'_>, item: Option<DType>) -> Fit {
     }
 }
 
-fn padded(seen: &Seen<'_>, sizes: &[Option<u64>], request: &FeatureRequest, profile: &Profile) -> Result<Vec<u64>> {
+fn padded(
+    seen: &Seen<'_>,
+    sizes: &[Option<u64>],
+    request: &FeatureRequest,
+    profile: &Profile,
+) -> Result<Vec<u64>> {
     let rank = seen.largest.len();
     // One size is that of the first axis; the others are padded to the largest.
     let sizes = match sizes {
@@ -320,15 +382,21 @@ fn padded(seen: &Seen<'_>, sizes: &[Option<u64>], request: &FeatureRequest, prof
         _ => sizes.to_vec(),
     };
     if sizes.len() != rank {
-        return Err(Error::request(format!("`pad` gives {} sizes, but the feature has {rank} axes", sizes.len()))
-            .hint("give one size an axis, as in `pad=32x64` or `pad=max`"));
+        return Err(Error::request(format!(
+            "`pad` gives {} sizes, but the feature has {rank} axes",
+            sizes.len()
+        ))
+        .hint("give one size an axis, as in `pad=32x64` or `pad=max`"));
     }
-    let shape: Vec<u64> = sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
+    let shape: Vec<u64> =
+        sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
     let short = shape.iter().zip(&seen.largest).find(|(size, largest)| size < largest);
     if let (Some((size, largest)), false) = (short, request.truncate) {
-        let error = Error::request(format!("an element has {largest} values on an axis that `pad` makes {size} long"))
-            .hint(format!("use `pad={largest}` or `pad=max`"))
-            .hint("or cut longer ones with `truncate`");
+        let error = Error::request(format!(
+            "an element has {largest} values on an axis that `pad` makes {size} long"
+        ))
+        .hint(format!("use `pad={largest}` or `pad=max`"))
+        .hint("or cut longer ones with `truncate`");
         return Err(match (rank, seen.values.largest) {
             (1, Some((_, witness))) => at(profile, witness, error),
             _ => error,
@@ -339,12 +407,17 @@ fn padded(seen: &Seen<'_>, sizes: &[Option<u64>], request: &FeatureRequest, prof
 
 fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest) -> Result<Fit> {
     if seen.largest.len() != 1 {
-        return Err(Error::request(format!("buckets are of lengths, and this feature has {} axes", seen.largest.len())));
+        return Err(Error::request(format!(
+            "buckets are of lengths, and this feature has {} axes",
+            seen.largest.len()
+        )));
     }
     let (last, longest) = (caps.last().copied().unwrap_or_default(), seen.largest[0]);
     if longest > last && !request.truncate {
-        return Err(Error::request(format!("an element has {longest} values, more than the {last} of the last bucket"))
-            .hint(format!("end the list with {longest}, or cut longer ones with `truncate`")));
+        return Err(Error::request(format!(
+            "an element has {longest} values, more than the {last} of the last bucket"
+        ))
+        .hint(format!("end the list with {longest}, or cut longer ones with `truncate`")));
     }
     Ok(Fit::Bucket { caps: caps.to_vec(), left: request.left, truncate: request.truncate })
 }
@@ -353,14 +426,21 @@ fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>, request
     let name = request.array_name();
     let error = match &seen.differ {
         Some((one, first, other, second)) => {
-            let message = format!("elements differ in shape: {one} in element {}, but {other} here", first.element);
+            let message =
+                format!("elements differ in shape: {one} in element {}, but {other} here", first.element);
             at(profile, *second, Error::request(message))
         }
-        None => Error::request(format!("its byte strings have up to {} bytes, and no fit is given", seen.strings.max())),
+        None => Error::request(format!(
+            "its byte strings have up to {} bytes, and no fit is given",
+            seen.strings.max()
+        )),
     };
     let error = match seen.dtype {
-        None if feature.lengths.max() <= 1 => error.hint(format!("`--feature '{name}: dtype=S'` makes all as wide as the widest")),
-        _ => error.hint(format!("`--feature '{name}: pad=max'` fills them up to {}", show_shape(&seen.largest))),
+        None if feature.lengths.max() <= 1 => {
+            error.hint(format!("`--feature '{name}: dtype=S'` makes all as wide as the widest"))
+        }
+        _ => error
+            .hint(format!("`--feature '{name}: pad=max'` fills them up to {}", show_shape(&seen.largest))),
     };
     error.hint(format!("`--feature '{name}: ragged'` keeps values and offsets, without padding"))
 }

@@ -8,6 +8,7 @@ use crate::machine::{Machine, show_size};
 use crate::scan::profile::Profile;
 use crate::source::input::COMPRESSED_INPUT_BYTES;
 use crate::store::WINDOW_BYTES;
+use crate::value::DType;
 
 /// The program itself, its libraries, and what the allocator holds on to, in bytes: measured, and rounded up.
 const PROGRAM_BYTES: u64 = 16 << 20;
@@ -21,28 +22,45 @@ pub struct Memory {
     pub fixed: u64,
     /// A block in flight: the windows on its arrays.
     pub block: u64,
-    /// What is read: the buffer, the largest record, and what a payload is expanded to.
+    /// What is read: the buffer, the largest record, and the largest payload once it is decoded.
     pub input: u64,
+    /// The largest payload that is decoded.
+    pub payload: u64,
 }
 
 impl Memory {
-    pub(super) fn of(profile: &Profile, features: &[FeaturePlan], arrays: &[ArrayPlan], block_rows: u64) -> Self {
-        let windows = arrays.iter().fold(0_u64, |sum, array| sum.saturating_add(window(array, &features[array.feature], profile, block_rows)));
-        let decoded = features.iter().any(|feature| !feature.view.is_plain());
+    pub(super) fn of(
+        profile: &Profile,
+        features: &[FeaturePlan],
+        arrays: &[ArrayPlan],
+        block_rows: u64,
+    ) -> Self {
+        let windows = arrays.iter().fold(0_u64, |sum, array| {
+            sum.saturating_add(window(array, &features[array.feature], profile, block_rows))
+        });
+        let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
+            let shapes = profile.feature(&feature.feature)?.shapes.as_ref()?;
+            let item = shapes.first.0.map_or(1, DType::size).max(feature.dtype.size()) as u64;
+            Some(shapes.values.max().saturating_mul(item))
+        });
+        let payload = payload.max().unwrap_or_default();
         let record = profile.largest_record;
         let index = (profile.index.len() as u64) * 96;
         Self {
             fixed: PROGRAM_BYTES + index,
             block: windows,
-            // A buffer grows by doubling, so that it may be twice its record.
-            input: COMPRESSED_INPUT_BYTES + THREAD_BYTES + record * if decoded { 4 } else { 2 },
+            // A buffer grows by doubling, so that it may be twice its record. A payload is expanded, and cast.
+            input: (COMPRESSED_INPUT_BYTES + THREAD_BYTES)
+                .saturating_add(record.saturating_mul(2))
+                .saturating_add(payload.saturating_mul(2)),
+            payload,
         }
     }
 
     /// Bytes that so many threads take.
     #[must_use]
     pub fn at(&self, threads: usize) -> u64 {
-        self.fixed + threads as u64 * (self.block + self.input)
+        self.fixed.saturating_add((threads as u64).saturating_mul(self.block.saturating_add(self.input)))
     }
 
     /// As many of the threads as the machine's memory allows.
@@ -74,10 +92,13 @@ impl Memory {
 fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: u64) -> u64 {
     let row = array.row_bytes();
     match array.rows {
-        Rows::Elements | Rows::ElementsAndEnd => row.saturating_mul(block_rows + 1).min(WINDOW_BYTES.max(row)),
+        Rows::Elements | Rows::ElementsAndEnd => {
+            row.saturating_mul(block_rows + 1).min(WINDOW_BYTES.max(row))
+        }
         Rows::Counted(_) | Rows::CountedAndEnd(_) => {
             let values = profile.feature(&plan.feature).map_or(1, |feature| {
-                let seen = feature.shapes.as_ref().map_or(feature.lengths.max(), |shapes| shapes.values.max());
+                let seen =
+                    feature.shapes.as_ref().map_or(feature.lengths.max(), |shapes| shapes.values.max());
                 seen.max(feature.strings.max())
             });
             // Values of one element are written in one piece.

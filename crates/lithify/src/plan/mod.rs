@@ -22,9 +22,11 @@ pub(crate) mod scalar;
 pub use fit::{FeaturePlan, Fit};
 use request::{FeatureRequest, FitRequest, Request};
 
-/// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either;
-/// the budget decides how many blocks are in flight.
+/// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
+/// only a window on a block is in memory, and the budget decides how many blocks are in flight.
 const BLOCK_BYTES: u64 = 8 << 20;
+/// Blocks of the largest outputs, about: their blocks are larger, so that what is noted of each stays small.
+const MOST_BLOCKS: u64 = 1 << 16;
 /// Bytes of input that a block aims at, at most, where rows are small.
 const BLOCK_STORED_BYTES: u64 = 32 << 20;
 /// Rows of a block, at most.
@@ -161,7 +163,9 @@ impl Plan {
     /// Bytes of all arrays.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.arrays.iter().fold(0, |sum, array| sum.saturating_add(array.bytes()).saturating_add(HEADER_BYTES))
+        self.arrays
+            .iter()
+            .fold(0, |sum, array| sum.saturating_add(array.bytes()).saturating_add(HEADER_BYTES))
     }
 
     /// The number of blocks.
@@ -196,19 +200,26 @@ pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Req
 }
 
 fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a FeatureProfile> {
-    let names = || profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ");
+    let names = || {
+        profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ")
+    };
     if wanted.name.is_empty() {
         return match &profile.features[..] {
             [only] => Ok(only),
-            _ => Err(Error::request(format!("the dataset has {} features, and it is not said which one is meant", profile.features.len()))
-                .hint(format!("name it with `--feature NAME`; there are {}", names()))),
+            _ => Err(Error::request(format!(
+                "the dataset has {} features, and it is not said which one is meant",
+                profile.features.len()
+            ))
+            .hint(format!("name it with `--feature NAME`; there are {}", names()))),
         };
     }
     profile.feature(&wanted.name).ok_or_else(|| {
         let near = profile.features.iter().min_by_key(|feature| distance(&feature.name, &wanted.name));
         let error = Error::request(format!("no element has a feature `{}`", wanted.name));
         match near {
-            Some(near) if distance(&near.name, &wanted.name) <= 3 => error.hint(format!("did you mean `{}`?", near.name)),
+            Some(near) if distance(&near.name, &wanted.name) <= 3 => {
+                error.hint(format!("did you mean `{}`?", near.name))
+            }
             _ => error.hint(format!("there are {}", names())),
         }
     })
@@ -244,6 +255,18 @@ impl Target {
     pub fn single(&self) -> bool {
         self.output.extension().is_some_and(|ending| ending == "npy")
     }
+
+    /// The name of the one array: that of its file.
+    fn array_name(&self, wanted: &FeatureRequest) -> Result<String> {
+        if wanted.rename.is_some() {
+            return Err(Error::request(
+                "`rename` is for arrays in a directory: this one is named by the output's path",
+            ));
+        }
+        let stem = self.output.file_stem().and_then(|stem| stem.to_str());
+        stem.map(str::to_owned)
+            .ok_or_else(|| Error::request(format!("`{}` is no name in UTF-8", self.output.display())))
+    }
 }
 
 /// Decides what pass 2 will do.
@@ -253,28 +276,43 @@ impl Target {
 pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Target) -> Result<Plan> {
     let single = target.single();
     let (mut features, mut arrays, mut counters) = (Vec::new(), Vec::new(), Vec::new());
-    let everything: Vec<FeatureRequest> =
-        profile.features.iter().map(|feature| FeatureRequest { name: feature.name.clone(), ..FeatureRequest::default() }).collect();
+    let everything: Vec<FeatureRequest> = profile
+        .features
+        .iter()
+        .map(|feature| FeatureRequest { name: feature.name.clone(), ..FeatureRequest::default() })
+        .collect();
     let chosen = !request.features.is_empty();
     let wanted = if chosen { &request.features } else { &everything };
     if profile.elements == 0 {
         return Err(Error::input("the dataset has no elements"));
     }
+    request.check()?;
     if single && wanted.len() != 1 {
         let names: Vec<_> = wanted.iter().map(|feature| format!("`{}`", feature.name)).collect();
-        return Err(Error::request(format!("`{}` holds one array, but there are {} features", target.output.display(), wanted.len()))
-            .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
-            .hint("or give a directory as the output"));
+        return Err(Error::request(format!(
+            "`{}` holds one array, but there are {} features",
+            target.output.display(),
+            wanted.len()
+        ))
+        .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
+        .hint("or give a directory as the output"));
     }
     for wanted in wanted {
         let feature = named(profile, wanted)?;
-        let planned = fit::plan_feature(profile, feature, wanted, chosen, single).map_err(|e| e.in_feature(&feature.name))?;
+        let mut planned = fit::plan_feature(profile, feature, wanted, chosen, single)
+            .map_err(|e| e.in_feature(&feature.name))?;
+        if single {
+            planned.name = target.array_name(wanted)?;
+        }
         add_arrays(profile, feature, &planned, features.len(), &mut arrays, &mut counters);
         features.push(planned);
     }
     check_names(&arrays)?;
     let block_rows = block_rows(profile, &arrays);
-    let threads = machine.threads.min(usize::try_from(profile.elements.div_ceil(block_rows)).unwrap_or(usize::MAX)).max(1);
+    let threads = machine
+        .threads
+        .min(usize::try_from(profile.elements.div_ceil(block_rows)).unwrap_or(usize::MAX))
+        .max(1);
     let memory = memory::Memory::of(profile, &features, &arrays, block_rows);
     let mut plan = Plan {
         output: target.output.clone(),
@@ -302,12 +340,22 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
 /// Rows whose output and input both are of a good size.
 fn block_rows(profile: &Profile, arrays: &[ArrayPlan]) -> u64 {
     let elements = profile.elements.max(1);
-    let row = arrays.iter().fold(0_u64, |sum, array| sum.saturating_add(array.bytes())).div_ceil(elements).max(1);
-    let stored = profile.stored_bytes.div_ceil(elements).max(1);
-    (BLOCK_BYTES / row).min(BLOCK_STORED_BYTES / stored).clamp(1, BLOCK_ROWS)
+    let rows_of = |bytes: u64, wanted: u64| {
+        let row = bytes.div_ceil(elements).max(1);
+        wanted.max(bytes / MOST_BLOCKS) / row
+    };
+    let written = arrays.iter().fold(0_u64, |sum, array| sum.saturating_add(array.bytes()));
+    rows_of(written, BLOCK_BYTES).min(rows_of(profile.stored_bytes, BLOCK_STORED_BYTES)).clamp(1, BLOCK_ROWS)
 }
 
-fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, number: usize, arrays: &mut Vec<ArrayPlan>, counters: &mut Vec<CounterPlan>) {
+fn add_arrays(
+    profile: &Profile,
+    feature: &FeatureProfile,
+    plan: &FeaturePlan,
+    number: usize,
+    arrays: &mut Vec<ArrayPlan>,
+    counters: &mut Vec<CounterPlan>,
+) {
     let elements = profile.elements;
     let mut counter = |what: Counted| {
         let known = counters.iter().position(|counter| counter.feature == number && counter.what == what);
@@ -317,7 +365,14 @@ fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, n
         })
     };
     let mut add = |suffix: &str, dtype: DType, shape: Vec<u64>, role: Role, rows: Rows| {
-        arrays.push(ArrayPlan { name: format!("{}{suffix}", plan.name), dtype, shape, feature: number, role, rows });
+        arrays.push(ArrayPlan {
+            name: format!("{}{suffix}", plan.name),
+            dtype,
+            shape,
+            feature: number,
+            role,
+            rows,
+        });
     };
     let rows_of = |shape: &[u64]| [&[elements], shape].concat();
     match &plan.fit {
@@ -325,7 +380,8 @@ fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, n
         Fit::Pad { shape, .. } => {
             add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements);
             if plan.lengths {
-                let lengths = if shape.len() == 1 { vec![elements] } else { vec![elements, shape.len() as u64] };
+                let lengths =
+                    if shape.len() == 1 { vec![elements] } else { vec![elements, shape.len() as u64] };
                 add(".lengths", DType::Int64, lengths, Role::Lengths, Rows::Elements);
             }
             if plan.mask {
@@ -334,7 +390,12 @@ fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, n
         }
         Fit::Ragged { rank } => {
             let values = counter(if plan.view.is_plain() { Counted::Values } else { Counted::Seen });
-            let total = total_of(profile, feature, plan, if plan.view.is_plain() { Counted::Values } else { Counted::Seen });
+            let total = total_of(
+                profile,
+                feature,
+                plan,
+                if plan.view.is_plain() { Counted::Values } else { Counted::Seen },
+            );
             add(".values", plan.dtype, vec![total], Role::Values, Rows::Counted(values));
             add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
             if *rank != 1 {
@@ -343,11 +404,23 @@ fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, n
         }
         Fit::RaggedBytes { nested } => {
             let bytes = counter(Counted::Bytes);
-            add(".values", DType::Uint8, vec![total_of(profile, feature, plan, Counted::Bytes)], Role::Values, Rows::Counted(bytes));
+            add(
+                ".values",
+                DType::Uint8,
+                vec![total_of(profile, feature, plan, Counted::Bytes)],
+                Role::Values,
+                Rows::Counted(bytes),
+            );
             if *nested {
                 let strings = counter(Counted::Seen);
                 let total = total_of(profile, feature, plan, Counted::Seen);
-                add(".value_offsets", DType::Int64, vec![total + 1], Role::ValueOffsets, Rows::CountedAndEnd(strings));
+                add(
+                    ".value_offsets",
+                    DType::Int64,
+                    vec![total + 1],
+                    Role::ValueOffsets,
+                    Rows::CountedAndEnd(strings),
+                );
             }
             add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
         }
@@ -355,11 +428,23 @@ fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, n
             for (bucket, cap) in caps.iter().enumerate() {
                 let rows = counter(Counted::Bucket(bucket));
                 let total = total_of(profile, feature, plan, Counted::Bucket(bucket));
-                let counted = Rows::Counted(rows);
-                add(&format!(".le{cap}"), plan.dtype, vec![total, *cap], Role::Bucket(bucket), counted);
-                add(&format!(".le{cap}.elements"), DType::Int64, vec![total], Role::BucketElements(bucket), counted);
+                let rows = Rows::Counted(rows);
+                add(&format!(".le{cap}"), plan.dtype, vec![total, *cap], Role::Bucket(bucket), rows);
+                add(
+                    &format!(".le{cap}.elements"),
+                    DType::Int64,
+                    vec![total],
+                    Role::BucketElements(bucket),
+                    rows,
+                );
                 if plan.lengths {
-                    add(&format!(".le{cap}.lengths"), DType::Int64, vec![total], Role::BucketLengths(bucket), counted);
+                    add(
+                        &format!(".le{cap}.lengths"),
+                        DType::Int64,
+                        vec![total],
+                        Role::BucketLengths(bucket),
+                        rows,
+                    );
                 }
             }
         }
@@ -369,7 +454,13 @@ fn add_arrays(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, n
     }
 }
 
-fn count(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, number: usize, what: Counted) -> CounterPlan {
+fn count(
+    profile: &Profile,
+    feature: &FeatureProfile,
+    plan: &FeaturePlan,
+    number: usize,
+    what: Counted,
+) -> CounterPlan {
     let total = total_of(profile, feature, plan, what);
     let indexed = profile.index.counter(&feature.name, source_of(plan, what));
     CounterPlan { feature: number, what, indexed, each: total / profile.elements.max(1), total }
@@ -387,7 +478,9 @@ fn total_of(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, wha
     let what = source_of(plan, what);
     match (profile.index.counter(&feature.name, what), what) {
         (Some(counter), _) => profile.index.sum(counter),
-        (None, Counted::Seen) => feature.shapes.as_ref().map_or(feature.lengths.total, |shapes| shapes.values.total),
+        (None, Counted::Seen) => {
+            feature.shapes.as_ref().map_or(feature.lengths.total, |shapes| shapes.values.total)
+        }
         (None, _) => feature.lengths.total,
     }
 }
@@ -397,14 +490,16 @@ fn check_names(arrays: &[ArrayPlan]) -> Result<()> {
     names.sort_unstable();
     for pair in names.windows(2) {
         if pair[0] == pair[1] {
-            return Err(Error::request(format!("two arrays would be called `{}`", pair[0])).hint("give one another name with `rename=NAME`"));
+            return Err(Error::request(format!("two arrays would be called `{}`", pair[0]))
+                .hint("give one another name with `rename=NAME`"));
         }
         // `a.npy` beside `a/b.npy` is fine: a file and a folder whose names differ by the ending.
     }
     for name in names {
         let bad_part = |part: &str| part.is_empty() || part == "." || part == ".." || part.len() > 240;
         if name.contains(['\0', '\\']) || name.split('/').any(bad_part) {
-            return Err(Error::request(format!("`{}` cannot be the name of a file", name.escape_debug())).hint("give it another one with `rename=NAME`"));
+            return Err(Error::request(format!("`{}` cannot be the name of a file", name.escape_debug()))
+                .hint("give it another one with `rename=NAME`"));
         }
     }
     Ok(())
@@ -419,18 +514,26 @@ fn check_disk(profile: &Profile, plan: &Plan, machine: &Machine) -> Result<()> {
             show_size(machine.disk),
             machine.disk_path.display()
         );
-        let mut error = Error::new(ErrorKind::Resources, message).hint("give an output on another disk, or free some space");
+        let mut error = Error::new(ErrorKind::Resources, message)
+            .hint("give an output on another disk, or free some space");
         for advice in advice::for_plan(profile, plan) {
             error = error.hint(advice.to_string());
         }
         return Err(error);
     }
     let largest = plan.arrays.iter().max_by_key(|array| array.bytes());
-    if let (Some(most), Some(array)) = (machine.largest_file, largest) {
-        if array.bytes() + HEADER_BYTES > most {
-            let message = format!("`{}` takes {}, but this process may write files of {} at most", array.name, show_size(array.bytes()), show_size(most));
-            return Err(Error::new(ErrorKind::Resources, message).hint("raise the limit with `ulimit -f unlimited`"));
-        }
+    if let (Some(most), Some(array)) = (machine.largest_file, largest)
+        && array.bytes().saturating_add(HEADER_BYTES) > most
+    {
+        let message = format!(
+            "`{}` takes {}, but this process may write files of {} at most",
+            array.name,
+            show_size(array.bytes()),
+            show_size(most)
+        );
+        return Err(
+            Error::new(ErrorKind::Resources, message).hint("raise the limit with `ulimit -f unlimited`")
+        );
     }
     Ok(())
 }

@@ -75,7 +75,8 @@ pub enum DTypeRequest {
 const AUTO_BUCKETS: usize = 4;
 
 /// The keys, for messages.
-const KEYS: &str = "pad value side truncate ragged bucket reshape decode dtype saturate default lengths mask present rename";
+const KEYS: &str =
+    "pad value side truncate ragged bucket reshape decode dtype saturate default lengths mask present rename";
 
 impl FeatureRequest {
     /// Sets one key of the notation. A flag has no value, or `yes` or `no`.
@@ -83,7 +84,8 @@ impl FeatureRequest {
     /// # Errors
     /// The key is unknown, its value cannot be understood, or it contradicts what was set before.
     pub fn set(&mut self, key: &str, value: Option<&str>) -> Result<()> {
-        let needed = || value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")));
+        let needed =
+            || value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")));
         match key {
             "pad" => self.set_fit(FitRequest::Pad(parse_sizes(value.unwrap_or("max"))?))?,
             "ragged" => {
@@ -97,7 +99,10 @@ impl FeatureRequest {
                 self.left = match needed()? {
                     "left" => true,
                     "right" => false,
-                    other => return Err(Error::request(format!("`side={other}` is unknown")).hint("use `side=left` or `side=right`")),
+                    other => {
+                        return Err(Error::request(format!("`side={other}` is unknown"))
+                            .hint("use `side=left` or `side=right`"));
+                    }
                 }
             }
             "truncate" => self.truncate = parse_flag(key, value)?,
@@ -115,7 +120,10 @@ impl FeatureRequest {
             "mask" => self.mask = parse_flag(key, value)?,
             "present" => self.present = parse_flag(key, value)?,
             "rename" => self.rename = Some(needed()?.to_owned()),
-            _ => return Err(Error::request(format!("`{key}` is no key of a feature")).hint(format!("the keys are: {KEYS}"))),
+            _ => {
+                return Err(Error::request(format!("`{key}` is no key of a feature"))
+                    .hint(format!("the keys are: {KEYS}")));
+            }
         }
         Ok(())
     }
@@ -123,7 +131,10 @@ impl FeatureRequest {
     fn set_fit(&mut self, fit: FitRequest) -> Result<()> {
         match self.fit.replace(fit) {
             None => Ok(()),
-            Some(_) => Err(Error::request("`pad`, `ragged` and `bucket` exclude each other").hint("keep one of them")),
+            Some(_) => {
+                Err(Error::request("`pad`, `ragged` and `bucket` exclude each other")
+                    .hint("keep one of them"))
+            }
         }
     }
 
@@ -138,7 +149,10 @@ fn parse_flag(key: &str, value: Option<&str>) -> Result<bool> {
     match value {
         None | Some("yes" | "true") => Ok(true),
         Some("no" | "false") => Ok(false),
-        Some(other) => Err(Error::request(format!("`{key}={other}` is unknown")).hint(format!("use `{key}` or `{key}=no`"))),
+        Some(other) => {
+            Err(Error::request(format!("`{key}={other}` is unknown"))
+                .hint(format!("use `{key}` or `{key}=no`")))
+        }
     }
 }
 
@@ -160,7 +174,10 @@ fn parse_buckets(text: &str) -> Result<FitRequest> {
         None if text == "auto" => return Ok(FitRequest::AutoBucket(AUTO_BUCKETS)),
         Some(("auto", count)) => match count.parse() {
             Ok(count @ 1..=64) => return Ok(FitRequest::AutoBucket(count)),
-            _ => return Err(Error::request(format!("`bucket=auto:{count}` is not a number of buckets")).hint("use 1 to 64")),
+            _ => {
+                return Err(Error::request(format!("`bucket=auto:{count}` is not a number of buckets"))
+                    .hint("use 1 to 64"));
+            }
         },
         _ => {}
     }
@@ -168,7 +185,8 @@ fn parse_buckets(text: &str) -> Result<FitRequest> {
     if caps.is_sorted_by(|a, b| a < b) {
         Ok(FitRequest::Bucket(caps))
     } else {
-        Err(Error::request(format!("`bucket={text}`: the lengths must rise")).hint("as in `bucket=64,128,512`"))
+        Err(Error::request(format!("`bucket={text}`: the lengths must rise"))
+            .hint("as in `bucket=64,128,512`"))
     }
 }
 
@@ -185,7 +203,9 @@ fn parse_dims(text: &str) -> Result<Vec<Dim>> {
         return Err(Error::request(format!("`reshape={text}`: only one size can be -1")));
     }
     if dims.contains(&Dim::Feature(String::new())) {
-        return Err(Error::request(format!("`reshape={text}`: a size is missing")).hint("as in `reshape=28,28,1`"));
+        return Err(
+            Error::request(format!("`reshape={text}`: a size is missing")).hint("as in `reshape=28,28,1`")
+        );
     }
     Ok(dims)
 }
@@ -227,10 +247,16 @@ impl fmt::Display for FeatureRequest {
             Some(FitRequest::Ragged) => words.push("ragged".into()),
             Some(FitRequest::AutoBucket(count)) => words.push(format!("bucket=auto:{count}")),
             Some(FitRequest::Bucket(caps)) => {
-                words.push(format!("bucket={}", caps.iter().map(u64::to_string).collect::<Vec<_>>().join(",")));
+                words.push(format!(
+                    "bucket={}",
+                    caps.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+                ));
             }
             Some(FitRequest::Pad(sizes)) => {
-                let sizes: Vec<_> = sizes.iter().map(|size| size.map_or_else(|| "max".into(), |size| size.to_string())).collect();
+                let sizes: Vec<_> = sizes
+                    .iter()
+                    .map(|size| size.map_or_else(|| "max".into(), |size| size.to_string()))
+                    .collect();
                 words.push(format!("pad={}", sizes.join(",")));
             }
         }
@@ -240,12 +266,25 @@ impl fmt::Display for FeatureRequest {
         });
         let side = self.left.then(|| "left".to_owned());
         let default = self.default.as_ref().map(|values| values.join(","));
-        let pairs = [("value", &self.value), ("side", &side), ("dtype", &dtype), ("default", &default), ("rename", &self.rename)];
-        words.extend(pairs.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}"))));
+        let pairs = [
+            ("value", &self.value),
+            ("side", &side),
+            ("dtype", &dtype),
+            ("default", &default),
+            ("rename", &self.rename),
+        ];
+        words.extend(
+            pairs.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}"))),
+        );
         if let Some(lengths) = self.lengths {
             words.push(format!("lengths={}", if lengths { "yes" } else { "no" }));
         }
-        let flags = [("truncate", self.truncate), ("saturate", self.saturate), ("mask", self.mask), ("present", self.present)];
+        let flags = [
+            ("truncate", self.truncate),
+            ("saturate", self.saturate),
+            ("mask", self.mask),
+            ("present", self.present),
+        ];
         words.extend(flags.iter().filter(|flag| flag.1).map(|flag| flag.0.to_owned()));
         f.write_str(&self.name)?;
         if words.is_empty() { Ok(()) } else { write!(f, ": {}", words.join(" ")) }
@@ -272,7 +311,8 @@ impl Request {
     /// # Errors
     /// The text is no recipe.
     pub fn from_recipe(text: &str) -> Result<Self> {
-        let recipe: toml::Table = text.parse().map_err(|e| Error::request(format!("the recipe is not TOML: {e}")))?;
+        let recipe: toml::Table =
+            text.parse().map_err(|e| Error::request(format!("the recipe is not TOML: {e}")))?;
         let mut features = Vec::new();
         for (section, value) in &recipe {
             let ("feature", toml::Value::Table(tables)) = (section.as_str(), value) else {
@@ -286,6 +326,23 @@ impl Request {
         Ok(Self { features })
     }
 
+    /// Refuses what cannot be meant, whatever the dataset is.
+    ///
+    /// # Errors
+    /// A feature is asked for twice.
+    pub fn check(&self) -> Result<()> {
+        let twice = self
+            .features
+            .iter()
+            .enumerate()
+            .find(|(at, feature)| self.features[..*at].iter().any(|other| other.name == feature.name));
+        twice.map_or(Ok(()), |(_, feature)| {
+            Err(Error::request("it is asked for twice")
+                .in_feature(&feature.name)
+                .hint("convert it a second time, to another output"))
+        })
+    }
+
     /// The feature of this name, if it is wanted by name.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<&FeatureRequest> {
@@ -296,7 +353,9 @@ impl Request {
     #[must_use]
     pub fn looks_at(&self, name: &str) -> bool {
         let named = |feature: &FeatureRequest| {
-            feature.name == name || feature.name.is_empty() || feature.view.shape_features().any(|other| other == name)
+            feature.name == name
+                || feature.name.is_empty()
+                || feature.view.shape_features().any(|other| other == name)
         };
         self.features.is_empty() || self.features.iter().any(named)
     }
@@ -341,13 +400,24 @@ mod tests {
             let back: FeatureRequest = request.to_string().parse().unwrap();
             assert_eq!(back, request, "{text} became {request}");
         }
-        assert_eq!("t: pad=32x64".parse::<FeatureRequest>().unwrap().fit, Some(FitRequest::Pad(vec![Some(32), Some(64)])));
+        assert_eq!(
+            "t: pad=32x64".parse::<FeatureRequest>().unwrap().fit,
+            Some(FitRequest::Pad(vec![Some(32), Some(64)]))
+        );
         assert_eq!("t: pad".parse::<FeatureRequest>().unwrap().fit, Some(FitRequest::Pad(vec![None])));
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for text in ["t: pad=3 ragged", "t: bucket=5,4", "t: colour=red", "t: reshape=-1,-1", "t: dtype=float31", "t: side=top", "t: reshape=3,,4"] {
+        for text in [
+            "t: pad=3 ragged",
+            "t: bucket=5,4",
+            "t: colour=red",
+            "t: reshape=-1,-1",
+            "t: dtype=float31",
+            "t: side=top",
+            "t: reshape=3,,4",
+        ] {
             assert!(text.parse::<FeatureRequest>().is_err(), "{text}");
         }
     }

@@ -92,8 +92,12 @@ macro_rules! float_item {
             }
 
             #[inline]
-            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::allow_attributes, reason = "floats round")]
-            #[allow(clippy::redundant_closure_call, reason = "the closures are the macro's arguments")]
+            #[allow(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::redundant_closure_call,
+                reason = "floats round, and the closures are the macro's arguments; not every type needs each"
+            )]
             fn from_number(number: Number, saturate: bool) -> Option<Self> {
                 let cast: Self = match number {
                     Number::Int(whole) => $int(whole),
@@ -146,20 +150,61 @@ impl Item for Truth {
 macro_rules! with_item {
     ($dtype:expr, $item:ident => $body:expr, else => $other:expr) => {
         match $dtype {
-            $crate::value::DType::Bool => { type $item = $crate::plan::scalar::Truth; $body }
-            $crate::value::DType::Int8 => { type $item = i8; $body }
-            $crate::value::DType::Int16 => { type $item = i16; $body }
-            $crate::value::DType::Int32 => { type $item = i32; $body }
-            $crate::value::DType::Int64 => { type $item = i64; $body }
-            $crate::value::DType::Uint8 => { type $item = u8; $body }
-            $crate::value::DType::Uint16 => { type $item = u16; $body }
-            $crate::value::DType::Uint32 => { type $item = u32; $body }
-            $crate::value::DType::Uint64 => { type $item = u64; $body }
-            $crate::value::DType::Float16 => { type $item = half::f16; $body }
-            $crate::value::DType::BFloat16 => { type $item = half::bf16; $body }
-            $crate::value::DType::Float32 => { type $item = f32; $body }
-            $crate::value::DType::Float64 => { type $item = f64; $body }
-            $crate::value::DType::Complex64 | $crate::value::DType::Complex128 | $crate::value::DType::Bytes(_) => $other,
+            $crate::value::DType::Bool => {
+                type $item = $crate::plan::scalar::Truth;
+                $body
+            }
+            $crate::value::DType::Int8 => {
+                type $item = i8;
+                $body
+            }
+            $crate::value::DType::Int16 => {
+                type $item = i16;
+                $body
+            }
+            $crate::value::DType::Int32 => {
+                type $item = i32;
+                $body
+            }
+            $crate::value::DType::Int64 => {
+                type $item = i64;
+                $body
+            }
+            $crate::value::DType::Uint8 => {
+                type $item = u8;
+                $body
+            }
+            $crate::value::DType::Uint16 => {
+                type $item = u16;
+                $body
+            }
+            $crate::value::DType::Uint32 => {
+                type $item = u32;
+                $body
+            }
+            $crate::value::DType::Uint64 => {
+                type $item = u64;
+                $body
+            }
+            $crate::value::DType::Float16 => {
+                type $item = half::f16;
+                $body
+            }
+            $crate::value::DType::BFloat16 => {
+                type $item = half::bf16;
+                $body
+            }
+            $crate::value::DType::Float32 => {
+                type $item = f32;
+                $body
+            }
+            $crate::value::DType::Float64 => {
+                type $item = f64;
+                $body
+            }
+            $crate::value::DType::Complex64
+            | $crate::value::DType::Complex128
+            | $crate::value::DType::Bytes(_) => $other,
         }
     };
 }
@@ -188,7 +233,9 @@ pub(super) fn item_bytes(text: &str, dtype: DType) -> Result<Vec<u8>> {
     match dtype {
         DType::Complex64 => f32::from_number(number, false).ok_or_else(bad)?.write(&mut bytes[..4]),
         DType::Complex128 => f64::from_number(number, false).ok_or_else(bad)?.write(&mut bytes[..8]),
-        _ => with_item!(dtype, T => T::from_number(number, false).ok_or_else(bad)?.write(&mut bytes), else => {}),
+        _ => {
+            with_item!(dtype, T => T::from_number(number, false).ok_or_else(bad)?.write(&mut bytes), else => {})
+        }
     }
     Ok(bytes)
 }

@@ -122,10 +122,11 @@ impl Index {
     }
 
     /// Appends the index of the elements that come after these `elements`.
-    pub(super) fn merge(&mut self, later: Self, elements: u64) {
+    pub(super) fn merge(&mut self, later: &Self, elements: u64) {
         let start = self.entries.len();
         // An entry at the start of a piece may be of an element in the middle of its part.
-        self.entries.extend(later.entries.iter().map(|entry| Entry { element: entry.element + elements, ..*entry }));
+        self.entries
+            .extend(later.entries.iter().map(|entry| Entry { element: entry.element + elements, ..*entry }));
         for (number, counter) in later.counters.iter().enumerate() {
             let mine = self.counter(&counter.feature, counter.what).unwrap_or_else(|| {
                 self.counters.push(counter.clone());
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn totals_run_on_over_pieces() {
         let mut whole = piece(true, &[1, 2, 3]);
-        whole.merge(piece(false, &[4, 5]), 3);
+        whole.merge(&piece(false, &[4, 5]), 3);
         let counter = whole.counter("x", Counted::Values).unwrap();
         let before: Vec<_> = (0..5).map(|entry| whole.total_before(counter, entry)).collect();
         assert_eq!((before, whole.sum(counter)), (vec![0, 1, 3, 6, 10], 15));

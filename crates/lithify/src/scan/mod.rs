@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Content, Decode, Numbers, View};
+use crate::decode::{Content, Decode, View};
 use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::parallel::on_threads;
 use crate::plan::request::{FitRequest, Request};
 use crate::progress::Progress;
-use crate::parallel::on_threads;
 use crate::source::{Elements, Source, example};
-use crate::value::{Element, List, Slots};
+use crate::value::{Element, Kind, List, Slots};
 
 pub mod index;
 pub mod profile;
@@ -28,6 +28,9 @@ use profile::{FeatureProfile, Profile, Skipped, Witness};
 const SPAN_BYTES: u64 = 32 << 20;
 /// Bytes between two entries of the index, at least.
 const ENTRY_BYTES: u64 = 64 << 10;
+/// Entries of the largest indexes, about. It is a small multiple of the number of blocks, so that little must be passed
+/// over to get to one.
+const MOST_ENTRIES: u64 = 1 << 18;
 /// Elements between two entries of the index, at most, so that little must be passed over where they are tiny.
 const ENTRY_ELEMENTS: u64 = 4096;
 /// Bytes read between two looks at whether to stop.
@@ -142,7 +145,10 @@ impl Scanner<'_> {
     fn find_and_scan(&self, span: &Span) -> Result<Piece> {
         let start = match span.range.start {
             0 => Some(0),
-            _ => self.source.find_element(span.part, span.range.start..span.range.end.min(self.source.parts()[span.part].bytes))?,
+            _ => self.source.find_element(
+                span.part,
+                span.range.start..span.range.end.min(self.source.parts()[span.part].bytes),
+            )?,
         };
         match start {
             Some(start) => self.scan_from(span, start),
@@ -155,12 +161,12 @@ impl Scanner<'_> {
         let mut elements = self.source.read(span.part, range)?;
         let mut fold = Fold::new(self, span.part);
         let mut error = None;
-        let mut told = start;
+        let (mut looked, mut told) = (start, start);
         loop {
             let at = elements.position();
-            if at - told >= STEP_BYTES {
-                self.options.progress.advance(if self.source.seekable(span.part) { at - told } else { 0 });
-                told = at;
+            if at - looked >= STEP_BYTES {
+                self.options.progress.advance(elements.consumed().saturating_sub(told));
+                (looked, told) = (at, elements.consumed());
                 if self.stopped() {
                     break;
                 }
@@ -178,10 +184,7 @@ impl Scanner<'_> {
             }
         }
         let end = elements.position();
-        self.options.progress.advance(match self.source.seekable(span.part) {
-            true => end - told,
-            false => self.source.parts()[span.part].bytes,
-        });
+        self.options.progress.advance(elements.consumed().saturating_sub(told));
         Ok(Piece { covers: Some(start..end), profile: fold.profile, error })
     }
 }
@@ -198,6 +201,8 @@ struct Fold<'a> {
     next_entry: (u64, u64),
     spacing: u64,
     scratch: Vec<u8>,
+    /// How many values each slot has in the present element.
+    counts: Vec<u64>,
 }
 
 /// What a slot's feature is watched for.
@@ -222,15 +227,18 @@ impl<'a> Fold<'a> {
             first: None,
             next_entry: (0, 0),
             // An index of a large dataset would only be thinned.
-            spacing: ENTRY_BYTES.max(total >> 14),
+            spacing: ENTRY_BYTES.max(total / MOST_ENTRIES),
             scratch: Vec::new(),
+            counts: Vec::new(),
         }
     }
 
     /// Folds in the next element; says whether there was one.
     fn step(&mut self, elements: &mut dyn Elements) -> Result<bool> {
         let Some(element) = elements.next()? else { return Ok(false) };
-        if !self.scanner.excluded.is_empty() && self.scanner.excluded.contains(&(self.part, element.position())) {
+        if !self.scanner.excluded.is_empty()
+            && self.scanner.excluded.contains(&(self.part, element.position()))
+        {
             return Ok(true);
         }
         self.fold(&element).map_err(|e| e.at_byte(element.position()))?;
@@ -238,13 +246,17 @@ impl<'a> Fold<'a> {
     }
 
     fn fold(&mut self, element: &Element<'_>) -> Result<()> {
-        let witness = Witness { part: self.part, element: self.profile.elements, position: element.position() };
+        let witness =
+            Witness { part: self.part, element: self.profile.elements, position: element.position() };
         let known = self.asked.len();
         let Self { slots, profile, asked, scanner, first, .. } = self;
         let found = slots.find(element, |name| {
             if let Some(why) = example::bad_name(name) {
-                return Err(Error::input(format!("the record is no tf.train.Example: {why}: `{}`", name.escape_ascii()))
-                    .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+                return Err(Error::input(format!(
+                    "the record is no tf.train.Example: {why}: `{}`",
+                    name.escape_ascii()
+                ))
+                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
             }
             let name = std::str::from_utf8(name).unwrap_or_default();
             let index = &mut profile.index;
@@ -257,22 +269,12 @@ impl<'a> Fold<'a> {
             return Err(error);
         }
         // What can be wrong is found before anything is folded in: a bad element must leave no trace.
-        let mut seen: Vec<Option<(List<'_>, u64)>> = Vec::with_capacity(self.asked.len());
+        self.counts.clear();
         for slot in 0..self.asked.len() {
-            let list = self.slots.list(slot, element);
-            let count = list.map(|list| list.count().map_err(|bad| self.error_in(slot, Error::input(format!("the feature is damaged: {}", bad.0)))));
-            let count = count.transpose();
-            if count.is_err() {
-                self.forget(known);
-            }
-            seen.push(list.zip(count?));
-        }
-        for (slot, list) in seen.iter().enumerate() {
-            let Some((list, _)) = list else { continue };
-            if !self.asked[slot].view.is_plain() {
-                let checked = self.numbers(slot, *list, element).map(drop);
-                if let Err(error) = checked {
-                    let error = self.error_in(slot, error);
+            match self.check(slot, element) {
+                Ok(count) => self.counts.push(count),
+                Err(error) => {
+                    let error = error.in_feature(&self.profile.features[slot].name);
                     self.forget(known);
                     return Err(error);
                 }
@@ -280,9 +282,9 @@ impl<'a> Fold<'a> {
         }
         self.enter(witness, element);
         self.first.get_or_insert(witness);
-        for (slot, list) in seen.into_iter().enumerate() {
-            match list {
-                Some((list, count)) => self.observe(slot, list, count, element, witness),
+        for slot in 0..self.asked.len() {
+            match self.slots.list(slot, element) {
+                Some(list) => self.observe(slot, list, self.counts[slot], element, witness),
                 None => {
                     self.profile.features[slot].first_missing.get_or_insert(witness);
                 }
@@ -304,14 +306,21 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn error_in(&self, slot: usize, error: Error) -> Error {
-        error.in_feature(&self.profile.features[slot].name)
-    }
-
-    fn numbers<'e>(&'e mut self, slot: usize, list: List<'e>, element: &Element<'e>) -> Result<Numbers<'e>> {
-        let slots = &self.slots;
-        let sibling = |name: &str| slots.named(name, element);
-        self.asked[slot].view.numbers(list, &sibling, &mut self.scratch, self.scanner.options.largest_payload)
+    /// The number of values of a feature, after a look at whether all is well with it.
+    fn check(&mut self, slot: usize, element: &Element<'_>) -> Result<u64> {
+        let Some(list) = self.slots.list(slot, element) else { return Ok(0) };
+        let count = list.count().map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
+        let view = &self.asked[slot].view;
+        if !view.is_plain() {
+            let slots = &self.slots;
+            view.numbers(
+                list,
+                &|name| slots.named(name, element),
+                &mut self.scratch,
+                self.scanner.options.largest_payload,
+            )?;
+        }
+        Ok(count)
     }
 
     /// Enters the element in the index, if it is time.
@@ -319,7 +328,12 @@ impl<'a> Fold<'a> {
         let (position, number) = self.next_entry;
         if self.profile.elements == 0 || element.position() >= position || witness.element >= number {
             let first = element.position() == 0;
-            self.profile.index.push(Entry { element: witness.element, part: self.part, position: element.position(), first });
+            self.profile.index.push(Entry {
+                element: witness.element,
+                part: self.part,
+                position: element.position(),
+                first,
+            });
             self.next_entry = (element.position() + self.spacing, witness.element + ENTRY_ELEMENTS);
         }
     }
@@ -332,10 +346,14 @@ impl<'a> Fold<'a> {
         }
         // Tensors are looked for, unless something else is asked for.
         let tensor = View { decode: Some(Decode::Tensor), reshape: None };
-        let view = match (&asked.view, list.single()) {
-            (View { decode: None, reshape: None }, Some(payload)) if Content::of(payload) == Content::Tensor => Some(&tensor),
-            (view, _) if view.is_plain() => None,
-            (view, _) => Some(view),
+        let holds_tensor = || {
+            list.kind == Kind::Bytes
+                && list.single().is_some_and(|payload| Content::of(payload) == Content::Tensor)
+        };
+        let view = match &asked.view {
+            View { decode: None, reshape: None } if holds_tensor() => Some(&tensor),
+            view if view.is_plain() => None,
+            view => Some(view),
         };
         let slots = &self.slots;
         let sibling = |name: &str| slots.named(name, element);
@@ -361,7 +379,11 @@ impl<'a> Fold<'a> {
         let path = &self.scanner.source.parts()[self.part].path;
         let error = error.in_file(path).at_element(self.profile.elements).at_byte(position);
         if error.kind() != ErrorKind::Input || self.scanner.options.on_error == OnError::Fail {
-            return Err(if error.kind() == ErrorKind::Input { error.hint("`--on-error skip` leaves such elements out and lists them") } else { error });
+            return Err(if error.kind() == ErrorKind::Input {
+                error.hint("`--on-error skip` leaves such elements out and lists them")
+            } else {
+                error
+            });
         }
         self.profile.skipped.push(Skipped {
             part: self.part,
@@ -389,8 +411,14 @@ impl Asked {
         Self {
             watched,
             view: wanted.map(|wanted| wanted.view.clone()).unwrap_or_default(),
-            counters: if watched { [Counted::Values, Counted::Bytes, Counted::Seen].map(|what| index.counter_or_new(name, what)) } else { [0; 3] },
-            buckets: (0..caps.len()).map(|bucket| index.counter_or_new(name, Counted::Bucket(bucket))).collect(),
+            counters: if watched {
+                [Counted::Values, Counted::Bytes, Counted::Seen].map(|what| index.counter_or_new(name, what))
+            } else {
+                [0; 3]
+            },
+            buckets: (0..caps.len())
+                .map(|bucket| index.counter_or_new(name, Counted::Bucket(bucket)))
+                .collect(),
             caps,
         }
     }
@@ -409,7 +437,14 @@ struct Merger<'a> {
 
 impl<'a> Merger<'a> {
     fn new(scanner: &'a Scanner<'a>) -> Self {
-        Self { scanner, waiting: BTreeMap::new(), next: 0, position: 0, whole: Profile::default(), error: None }
+        Self {
+            scanner,
+            waiting: BTreeMap::new(),
+            next: 0,
+            position: 0,
+            whole: Profile::default(),
+            error: None,
+        }
     }
 
     fn take(&mut self, spans: &[Span], number: usize, piece: Result<Piece>) -> Result<()> {
@@ -433,14 +468,18 @@ impl<'a> Merger<'a> {
         }
         let starts_right = piece.covers.as_ref().is_some_and(|covers| covers.start == self.position);
         let part_bytes = self.scanner.source.parts()[span.part].bytes;
-        let nothing_left = piece.covers.is_none() && self.scanner.source.seekable(span.part) && self.position >= part_bytes;
-        let piece = if starts_right || nothing_left { piece } else { self.scanner.scan_from(span, self.position)? };
+        let nothing_left =
+            piece.covers.is_none() && self.scanner.source.seekable(span.part) && self.position >= part_bytes;
+        let piece =
+            if starts_right || nothing_left { piece } else { self.scanner.scan_from(span, self.position)? };
         self.position = piece.covers.map_or(self.position, |covers| covers.end);
         let before = self.whole.elements;
         merge(&mut self.whole, piece.profile);
         if self.whole.skipped.len() > MOST_SKIPPED {
-            return Err(Error::input(format!("more than {MOST_SKIPPED} elements are bad: this is not a dataset with some damage"))
-                .hint("look at the first one, without `--on-error skip`"));
+            return Err(Error::input(format!(
+                "more than {MOST_SKIPPED} elements are bad: this is not a dataset with some damage"
+            ))
+            .hint("look at the first one, without `--on-error skip`"));
         }
         piece.error.map_or(Ok(()), |error| Err(error.after_elements(before)))
     }
@@ -450,10 +489,21 @@ impl<'a> Merger<'a> {
 pub(crate) fn merge(whole: &mut Profile, later: Profile) {
     let before = whole.elements;
     let had_elements = before > 0;
-    let first = whole.index.before(0).map(|(_, entry)| Witness { part: entry.part, element: 0, position: entry.position });
-    let later_first = later.index.before(0).map(|(_, entry)| Witness { part: entry.part, element: before, position: entry.position });
+    let first = whole.index.before(0).map(|(_, entry)| Witness {
+        part: entry.part,
+        element: 0,
+        position: entry.position,
+    });
+    let later_first = later.index.before(0).map(|(_, entry)| Witness {
+        part: entry.part,
+        element: before,
+        position: entry.position,
+    });
     for mine in &mut whole.features {
-        if later.elements > 0 && later.features.iter().all(|theirs| theirs.name != mine.name) && mine.first_missing.is_none() {
+        if later.elements > 0
+            && later.features.iter().all(|theirs| theirs.name != mine.name)
+            && mine.first_missing.is_none()
+        {
             mine.first_missing = later_first;
         }
     }
@@ -475,7 +525,7 @@ pub(crate) fn merge(whole: &mut Profile, later: Profile) {
         skipped.place.element = skipped.place.element.map(|element| element + before);
         skipped
     }));
-    whole.index.merge(later.index, before);
+    whole.index.merge(&later.index, before);
 }
 
 fn finished(source: &dyn Source, options: &ScanOptions<'_>, mut whole: Profile) -> Result<Profile> {
@@ -490,7 +540,8 @@ fn finished(source: &dyn Source, options: &ScanOptions<'_>, mut whole: Profile) 
     }
     if let Some(feature) = whole.features.iter().find(|feature| feature.kinds.len() > 1) {
         let (first, other) = (feature.kinds[0], feature.kinds[1]);
-        let message = format!("it holds {} here, but {} in element {} before", other.0, first.0, first.1.element);
+        let message =
+            format!("it holds {} here, but {} in element {} before", other.0, first.0, first.1.element);
         let place = whole.place(other.1);
         return Err(Error::input(message)
             .in_feature(&feature.name)
@@ -505,9 +556,13 @@ fn finished(source: &dyn Source, options: &ScanOptions<'_>, mut whole: Profile) 
         feature.is_some_and(|feature| match counter.what {
             Counted::Bucket(_) => true,
             // Where every element has as many, a running total is a product.
-            Counted::Values => feature.present < whole.elements || feature.lengths.min() != feature.lengths.max(),
+            Counted::Values => {
+                feature.present < whole.elements || feature.lengths.min() != feature.lengths.max()
+            }
             Counted::Bytes => feature.strings.count > 0,
-            Counted::Seen => feature.shapes.as_ref().is_some_and(|shapes| feature.present < whole.elements || shapes.values.min() != shapes.values.max()),
+            Counted::Seen => feature.shapes.as_ref().is_some_and(|shapes| {
+                feature.present < whole.elements || shapes.values.min() != shapes.values.max()
+            }),
         })
     });
     Ok(whole)

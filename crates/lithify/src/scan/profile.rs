@@ -119,7 +119,8 @@ impl Sizes {
     fn merge(&mut self, later: &Self, before: u64) {
         self.count += later.count;
         self.total = self.total.saturating_add(later.total);
-        let shifted = |found: Option<(u64, Witness)>| found.map(|(size, witness)| (size, witness.after(before)));
+        let shifted =
+            |found: Option<(u64, Witness)>| found.map(|(size, witness)| (size, witness.after(before)));
         self.smallest = earliest(self.smallest, shifted(later.smallest), |new, old| new < old);
         self.largest = earliest(self.largest, shifted(later.largest), |new, old| new > old);
         if self.histogram.len() < later.histogram.len() {
@@ -145,7 +146,12 @@ impl Sizes {
     /// A size that so many of the sizes do not exceed, as near as the bins tell.
     #[must_use]
     pub fn quantile(&self, share: f64) -> u64 {
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count"
+        )]
         let wanted = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;
         for (bin, count) in self.histogram.iter().enumerate() {
@@ -158,7 +164,11 @@ impl Sizes {
     }
 }
 
-fn earliest(old: Option<(u64, Witness)>, new: Option<(u64, Witness)>, better: impl Fn(u64, u64) -> bool) -> Option<(u64, Witness)> {
+fn earliest(
+    old: Option<(u64, Witness)>,
+    new: Option<(u64, Witness)>,
+    better: impl Fn(u64, u64) -> bool,
+) -> Option<(u64, Witness)> {
     match (old, new) {
         (Some(old), Some(new)) if better(new.0, old.0) => Some(new),
         (Some(old), _) => Some(old),
@@ -284,7 +294,11 @@ impl FeatureProfile {
     /// Whether each of its byte strings is a serialized tensor.
     #[must_use]
     pub fn is_tensors(&self) -> bool {
-        !self.viewed && self.strings.count > 0 && self.contents == [(Content::Tensor, self.strings.count)] && self.lengths.min() == 1 && self.lengths.max() == 1
+        !self.viewed
+            && self.strings.count > 0
+            && self.contents == [(Content::Tensor, self.strings.count)]
+            && self.lengths.min() == 1
+            && self.lengths.max() == 1
     }
 
     /// The view that a request for it means, given what was found.
@@ -299,7 +313,13 @@ impl FeatureProfile {
 
     /// Folds in an element that has the feature, and gives the number of values and of payload bytes. `numbers` is what
     /// the view makes of it.
-    pub(super) fn observe(&mut self, list: List<'_>, count: u64, numbers: Option<&Numbers<'_>>, witness: Witness) -> u64 {
+    pub(super) fn observe(
+        &mut self,
+        list: List<'_>,
+        count: u64,
+        numbers: Option<&Numbers<'_>>,
+        witness: Witness,
+    ) -> u64 {
         if self.kinds.iter().all(|kind| kind.0 != list.kind) {
             self.kinds.push((list.kind, witness));
         }
@@ -375,7 +395,10 @@ impl Profile {
     /// What is known of the feature of this name.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<&FeatureProfile> {
-        self.features.binary_search_by(|feature| feature.name.as_str().cmp(name)).ok().map(|at| &self.features[at])
+        self.features
+            .binary_search_by(|feature| feature.name.as_str().cmp(name))
+            .ok()
+            .map(|at| &self.features[at])
     }
 
     /// Where a witness is, for people.
@@ -396,7 +419,10 @@ mod tests {
 
     #[test]
     fn every_size_falls_in_the_bin_that_ends_at_or_above_it() {
-        for size in (0..5000).chain((12..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1])).chain([u64::MAX]) {
+        for size in (0..5000)
+            .chain((12..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]))
+            .chain([u64::MAX])
+        {
             let bin = bin_of(size);
             assert!(bin_end(bin) >= size && (bin == 0 || bin_end(bin - 1) < size), "{size} in {bin}");
         }

@@ -34,7 +34,9 @@ pub fn parse(record: &[u8], fields: &mut Vec<Field>) -> Result<(), &'static str>
 
 fn parse_features(record: &[u8], mut rest: &[u8], fields: &mut Vec<Field>) -> Result<(), &'static str> {
     while !rest.is_empty() {
-        let Some((1, Wire::Bytes)) = wire::tag(&mut rest) else { return Err("the features hold something else") };
+        let Some((1, Wire::Bytes)) = wire::tag(&mut rest) else {
+            return Err("the features hold something else");
+        };
         let entry = wire::bytes(&mut rest).ok_or("a feature is cut")?;
         fields.push(parse_entry(record, entry)?);
     }
@@ -54,7 +56,9 @@ fn parse_entry(record: &[u8], mut rest: &[u8]) -> Result<Field, &'static str> {
             return Err("a feature has two names or two values");
         }
     }
-    let (Some(name), Some(feature)) = (name, feature) else { return Err("a feature lacks its name or its value") };
+    let (Some(name), Some(feature)) = (name, feature) else {
+        return Err("a feature lacks its name or its value");
+    };
     let (kind, body) = parse_feature(feature)?;
     Ok(Field { name: range_in(record, name), kind, body: range_in(record, body) })
 }

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -44,6 +46,8 @@ pub struct Input {
     end: usize,
     /// Offset of `buffer[start]` in the decoded stream.
     offset: u64,
+    /// Bytes read of a compressed file.
+    compressed: Option<Arc<AtomicU64>>,
 }
 
 impl Input {
@@ -54,13 +58,18 @@ impl Input {
     /// The file cannot be opened, or is damaged before the offset.
     pub fn open(path: &Path, compression: Compression, offset: u64, until: u64) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        if compression == Compression::None {
+            let stream = Box::new(Positioned { file, offset, until });
+            return Ok(Self { stream, buffer: Vec::new(), start: 0, end: 0, offset, compressed: None });
+        }
+        let read = Arc::new(AtomicU64::new(0));
+        let file = BufReader::with_capacity(READ_BYTES, Counted { file, read: Arc::clone(&read) });
         let stream: Box<dyn Read + Send> = match compression {
-            Compression::None => Box::new(Positioned { file, offset, until }),
-            Compression::Gzip => Box::new(ReadAhead::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file)))),
-            Compression::Zlib => Box::new(ReadAhead::new(OneZlib(ZlibDecoder::new(BufReader::with_capacity(READ_BYTES, file))))),
+            Compression::Zlib => Box::new(ReadAhead::new(OneZlib(ZlibDecoder::new(file)))),
+            _ => Box::new(ReadAhead::new(MultiGzDecoder::new(file))),
         };
-        let at = if compression == Compression::None { offset } else { 0 };
-        let mut input = Self { stream, buffer: Vec::new(), start: 0, end: 0, offset: at };
+        let mut input =
+            Self { stream, buffer: Vec::new(), start: 0, end: 0, offset: 0, compressed: Some(read) };
         while input.offset < offset {
             let missing = usize::try_from(offset - input.offset).unwrap_or(usize::MAX).min(READ_BYTES);
             let there = input.peek(missing).map_err(|e| Error::io("decompress", path, e))?.len();
@@ -76,6 +85,12 @@ impl Input {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// How many bytes of the file were read to get here, of a compressed file a little ahead.
+    #[must_use]
+    pub fn consumed(&self) -> u64 {
+        self.compressed.as_ref().map_or(self.offset, |read| read.load(Ordering::Relaxed))
     }
 
     /// The next `wanted` bytes or more; fewer only where the stream ends. The buffer grows as bytes come, so that a
@@ -103,7 +118,11 @@ impl Input {
         self.end -= self.start;
         self.start = 0;
         while self.end < wanted {
-            let room = if self.end < READ_BYTES { READ_BYTES } else { wanted.min(2 * self.end).max(self.end + READ_BYTES) };
+            let room = if self.end < READ_BYTES {
+                READ_BYTES
+            } else {
+                wanted.min(2 * self.end).max(self.end + READ_BYTES)
+            };
             if self.buffer.len() < room {
                 self.buffer.try_reserve_exact(room - self.buffer.len())?;
                 self.buffer.resize(room, 0);
@@ -144,6 +163,20 @@ impl Read for Positioned {
     }
 }
 
+/// A file read in order that tells how far it is.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
 /// A zlib stream that may not be followed by anything, for what follows would be lost in silence.
 struct OneZlib<R: BufRead>(ZlibDecoder<R>);
 
@@ -151,7 +184,10 @@ impl<R: BufRead> Read for OneZlib<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.0.read(buffer)?;
         if n == 0 && !buffer.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is more data after the end of the zlib stream"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "there is more data after the end of the zlib stream",
+            ));
         }
         Ok(n)
     }

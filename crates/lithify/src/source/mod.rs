@@ -90,6 +90,11 @@ pub trait Elements: Send {
 
     /// Where the next element starts: after the last one, or after what was lost to damage.
     fn position(&self) -> u64;
+
+    /// How many bytes of the file were read to get there, about: how far a pass over it is.
+    fn consumed(&self) -> u64 {
+        self.position()
+    }
 }
 
 /// How likely a file is of a format.

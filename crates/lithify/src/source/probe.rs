@@ -45,7 +45,8 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
                 (None, _) if listed && is_sidecar(&path) => continue,
                 (None, _) => return Err(unknown(&seen)),
                 (Some(new), Some(old)) if new.name() != old.name() => {
-                    let message = format!("it holds {}, but the files before it hold {}", new.about(), old.about());
+                    let message =
+                        format!("it holds {}, but the files before it hold {}", new.about(), old.about());
                     return Err(Error::input(message).in_file(&path).hint("give files of one format"));
                 }
                 (found, _) => format = found,
@@ -56,9 +57,15 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     if parts.is_empty() {
         let names: Vec<_> = inputs.iter().map(|input| format!("`{}`", printable(input))).collect();
         let error = Error::input(format!("no data files in {}", names.join(", ")));
-        let nested = inputs.iter().find(|input| std::fs::read_dir(input).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir()))));
+        let nested = inputs.iter().find(|input| {
+            std::fs::read_dir(input)
+                .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
+        });
         return Err(match nested {
-            Some(input) => error.hint(format!("there are directories in it: name one, or all with `'{}/*/*'`", printable(input))),
+            Some(input) => error.hint(format!(
+                "there are directories in it: name one, or all with `'{}/*/*'`",
+                printable(input)
+            )),
             None => error,
         });
     }
@@ -67,7 +74,8 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
 
 fn format_named(name: &str) -> Result<&'static dyn Format> {
     FORMATS.iter().find(|format| format.name() == name).copied().ok_or_else(|| {
-        let known: Vec<_> = FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
+        let known: Vec<_> =
+            FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
         Error::request(format!("`{name}` is not a format")).hint(format!("use {}", known.join(" or ")))
     })
 }
@@ -90,8 +98,10 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
     }
     let text = input.to_string_lossy();
     if !input.exists() && text.contains(['*', '?', '[']) {
-        let matches = glob::glob(&text).map_err(|e| Error::request(format!("`{text}` is not a glob: {e}")))?;
-        let mut files: Vec<_> = matches.flatten().filter(|path| path.is_file()).map(|path| (path, true)).collect();
+        let matches =
+            glob::glob(&text).map_err(|e| Error::request(format!("`{text}` is not a glob: {e}")))?;
+        let mut files: Vec<_> =
+            matches.flatten().filter(|path| path.is_file()).map(|path| (path, true)).collect();
         files.sort();
         if files.is_empty() {
             return Err(Error::input(format!("no file matches `{}`", printable(input))));
@@ -122,7 +132,9 @@ fn unknown(seen: &Evidence<'_>) -> Error {
         head if std::str::from_utf8(head).is_ok() => "text",
         _ => "of no known format",
     };
-    let mut error = Error::input(format!("it is not a TFRecord file (it looks like: {what})")).in_file(seen.path).at_byte(0);
+    let mut error = Error::input(format!("it is not a TFRecord file (it looks like: {what})"))
+        .in_file(seen.path)
+        .at_byte(0);
     if what == "of no known format" {
         error = error.hint("a TFRecord file whose first record is damaged looks like this, too: `--from tfrecord` reads it all the same, and `--on-error skip` leaves out what is damaged");
     }

@@ -49,7 +49,9 @@ fn compression_of(head: &[u8]) -> Option<Compression> {
     }
     let (compression, mut stream): (_, Box<dyn Read + '_>) = match head {
         [0x1f, 0x8b, 8, ..] => (Compression::Gzip, Box::new(flate2::bufread::MultiGzDecoder::new(head))),
-        [a, b, ..] if a & 15 == 8 && a >> 4 <= 7 && u16::from_be_bytes([*a, *b]) % 31 == 0 && b & 0x20 == 0 => {
+        [a, b, ..]
+            if a & 15 == 8 && a >> 4 <= 7 && u16::from_be_bytes([*a, *b]) % 31 == 0 && b & 0x20 == 0 =>
+        {
             (Compression::Zlib, Box::new(flate2::bufread::ZlibDecoder::new(head)))
         }
         _ => return None,
@@ -94,7 +96,7 @@ impl Format for ExampleFormat {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        TfRecords::open(parts, Payload::Example, options)
+        TfRecords::open(parts, Payload::Example, *options)
     }
 }
 
@@ -115,7 +117,7 @@ impl Format for RawFormat {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        TfRecords::open(parts, Payload::Raw, options)
+        TfRecords::open(parts, Payload::Raw, *options)
     }
 }
 
@@ -127,7 +129,7 @@ struct TfRecords {
 }
 
 impl TfRecords {
-    fn open(parts: Vec<Part>, payload: Payload, options: &Options) -> Result<Box<dyn Source>> {
+    fn open(parts: Vec<Part>, payload: Payload, options: Options) -> Result<Box<dyn Source>> {
         let mut compression = Vec::with_capacity(parts.len());
         for part in &parts {
             let mut head = Vec::new();
@@ -158,7 +160,15 @@ impl Source for TfRecords {
 
     fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>> {
         let input = Input::open(&self.parts[part].path, self.compression[part], range.start, range.end)?;
-        Ok(Box::new(Records { source: self, part, input, until: range.end, fields: Vec::new(), over: false, record: 0 }))
+        Ok(Box::new(Records {
+            source: self,
+            part,
+            input,
+            until: range.end,
+            fields: Vec::new(),
+            over: false,
+            record: 0,
+        }))
     }
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
@@ -230,7 +240,11 @@ impl Records<'_> {
         if self.source.seekable(self.part) {
             return Error::io("read", path, error);
         }
-        let what = if error.kind() == io::ErrorKind::UnexpectedEof { "the compressed stream is cut".into() } else { error.to_string() };
+        let what = if error.kind() == io::ErrorKind::UnexpectedEof {
+            "the compressed stream is cut".into()
+        } else {
+            error.to_string()
+        };
         self.damaged(self.input.offset(), format!("it cannot be decompressed further: {what}"))
             .hint("all that follows in this file is lost; the offset is one of the decompressed stream")
     }
@@ -251,30 +265,42 @@ impl Records<'_> {
             self.over = true;
             return match stray {
                 0 => Ok(None),
-                _ => Err(self.damaged(at, format!("the file ends with {stray} stray bytes, which is no whole record header"))),
+                _ => Err(self.damaged(
+                    at,
+                    format!("the file ends with {stray} stray bytes, which is no whole record header"),
+                )),
             };
         };
         let Some(length) = length_in(first) else {
             self.find_next()?;
             let start = if at == 0 { " (is this a TFRecord file?)" } else { "" };
-            return Err(self.damaged(at, format!("the record's length is damaged: its checksum is wrong{start}")));
+            return Err(
+                self.damaged(at, format!("the record's length is damaged: its checksum is wrong{start}"))
+            );
         };
         let path = &self.source.parts[self.part].path;
         let left = self.source.parts[self.part].bytes.saturating_sub(at + (HEADER + FOOTER) as u64);
         if self.source.seekable(self.part) && length > left {
             self.over = true;
-            return Err(self.damaged(at, format!("the record is cut: it is said to have {length} bytes, but {left} are left in the file")));
+            return Err(self.damaged(
+                at,
+                format!(
+                    "the record is cut: it is said to have {length} bytes, but {left} are left in the file"
+                ),
+            ));
         }
         let most = self.source.largest_record;
         match usize::try_from(length) {
             Ok(length) if length as u64 <= most => Ok(Some(length)),
             _ => {
                 self.over = true;
-                let message = format!("the record has {length} bytes, more than the {most} that the memory budget leaves for one");
-                Err(Error::new(ErrorKind::Resources, message)
-                    .in_file(path)
-                    .at_byte(at)
-                    .hint(format!("give more memory, e.g. `--memory {}MiB`", (length >> 20).saturating_mul(8).saturating_add(256))))
+                let message = format!(
+                    "the record has {length} bytes, more than the {most} that the memory budget leaves for one"
+                );
+                Err(Error::new(ErrorKind::Resources, message).in_file(path).at_byte(at).hint(format!(
+                    "give more memory, e.g. `--memory {}MiB`",
+                    (length >> 20).saturating_mul(8).saturating_add(256)
+                )))
             }
         }
     }
@@ -287,7 +313,10 @@ impl Records<'_> {
             false => None,
         };
         match found {
-            Some(position) => self.input = Input::open(&self.source.parts[self.part].path, Compression::None, position, self.until)?,
+            Some(position) => {
+                self.input =
+                    Input::open(&self.source.parts[self.part].path, Compression::None, position, self.until)?
+            }
             None => self.over = true,
         }
         Ok(())
@@ -303,7 +332,9 @@ impl Elements for Records<'_> {
             Err(e) => return Err(self.unreadable(e)),
             Ok(Check::Cut(there)) => {
                 self.over = true;
-                return Err(self.damaged(at, format!("the record is cut: it has {there} of its {whole} bytes")));
+                return Err(
+                    self.damaged(at, format!("the record is cut: it has {there} of its {whole} bytes"))
+                );
             }
             Ok(Check::Damaged) => {
                 self.input.consume(whole);
@@ -344,6 +375,10 @@ impl Elements for Records<'_> {
     fn position(&self) -> u64 {
         self.input.offset() + self.record as u64
     }
+
+    fn consumed(&self) -> u64 {
+        self.input.consumed()
+    }
 }
 
 enum Check {
@@ -353,7 +388,9 @@ enum Check {
 }
 
 fn check(bytes: &[u8], length: usize) -> Check {
-    let Some((data, footer)) = bytes[HEADER.min(bytes.len())..].split_at_checked(length) else { return Check::Cut(bytes.len()) };
+    let Some((data, footer)) = bytes[HEADER.min(bytes.len())..].split_at_checked(length) else {
+        return Check::Cut(bytes.len());
+    };
     match footer.first_chunk() {
         None => Check::Cut(bytes.len()),
         Some(crc) if u32::from_le_bytes(*crc) == masked_crc(data) => Check::Sound,

@@ -17,13 +17,23 @@ pub enum Wire {
 }
 
 /// Reads a varint of at most ten bytes. Bits beyond the 64th are dropped, as TensorFlow does.
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "most varints are tags and short lengths of one byte: a call costs more than reading them"
+)]
 pub fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let (&first, after) = rest.split_first()?;
-    if first < 0x80 {
-        *rest = after;
-        return Some(u64::from(first));
+    match rest.split_first() {
+        Some((&first, after)) if first < 0x80 => {
+            *rest = after;
+            Some(u64::from(first))
+        }
+        _ => long_varint(rest),
     }
+}
+
+fn long_varint(rest: &mut &[u8]) -> Option<u64> {
+    let (&first, after) = rest.split_first()?;
     let mut value = u64::from(first & 0x7f);
     for (i, &byte) in after.iter().take(9).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * (i + 1));
@@ -72,7 +82,9 @@ pub fn skip(rest: &mut &[u8], wire: Wire) -> Option<()> {
 #[must_use]
 pub fn count_varints(run: &[u8]) -> usize {
     // A byte's worth of additions at a time lets the compiler count in byte lanes.
-    run.chunks(255).map(|chunk| usize::from(chunk.iter().fold(0_u8, |n, byte| n + u8::from(*byte < 0x80)))).sum()
+    run.chunks(255)
+        .map(|chunk| usize::from(chunk.iter().fold(0_u8, |n, byte| n + u8::from(*byte < 0x80))))
+        .sum()
 }
 
 /// Decodes a run of varints, in order.
@@ -120,7 +132,9 @@ mod tests {
     fn varints_of_every_length_come_back() {
         let values: Vec<u64> = (0..64).flat_map(|bit| [1 << bit, (1 << bit) - 1, u64::MAX >> bit]).collect();
         let mut run = Vec::new();
-        values.iter().for_each(|value| encode(*value, &mut run));
+        for value in &values {
+            encode(*value, &mut run);
+        }
         assert_eq!(count_varints(&run), values.len());
         let mut back = Vec::new();
         each_varint(&run, |value| {

@@ -32,7 +32,9 @@ impl Cast {
         let unfit = |e: Unfit| self.unfit(&e);
         let left = match (data, self.to) {
             (Data::List(list), DType::Bytes(width)) => self.strings(list, width as usize, skip, out)?,
-            (Data::List(list), to) if list.kind == Kind::Int64 => with_item!(to, T => self.varints::<T>(list, skip, out)?, else => 0),
+            (Data::List(list), to) if list.kind == Kind::Int64 => {
+                with_item!(to, T => self.varints::<T>(list, skip, out)?, else => 0)
+            }
             (Data::List(list), to) => {
                 let mut skip = skip * 4;
                 let mut out = out;
@@ -40,7 +42,8 @@ impl Cast {
                     let run = run.map_err(damaged)?;
                     let passed = skip.min(run.len());
                     skip -= passed;
-                    let written = items(&run[passed..], DType::Float32, false, to, self.saturate, out).map_err(unfit)?;
+                    let written = items(&run[passed..], DType::Float32, false, to, self.saturate, out)
+                        .map_err(unfit)?;
                     out = &mut out[written..];
                 }
                 out.len()
@@ -61,7 +64,10 @@ impl Cast {
             let string = string.map_err(damaged)?;
             let Some(item) = items.next() else { break };
             if string.len() > width && !self.truncate {
-                return Err(Error::input(format!("a byte string has {} bytes, more than the {width} of its item", string.len())));
+                return Err(Error::input(format!(
+                    "a byte string has {} bytes, more than the {width} of its item",
+                    string.len()
+                )));
             }
             let kept = string.len().min(width);
             item[..kept].copy_from_slice(&string[..kept]);
@@ -86,7 +92,9 @@ impl Cast {
             });
             match done {
                 Ok(()) => {}
-                Err(None) => return Err(Error::input("the feature is damaged: an integer is cut or too long")),
+                Err(None) => {
+                    return Err(Error::input("the feature is damaged: an integer is cut or too long"));
+                }
                 Err(Some(Some(unfit))) => return Err(self.unfit(&unfit)),
                 Err(Some(None)) => break,
             }
@@ -109,7 +117,14 @@ fn damaged(bad: crate::value::BadList) -> Error {
 }
 
 /// Casts items until one side ends; gives the bytes written.
-fn items(values: &[u8], from: DType, big_endian: bool, to: DType, saturate: bool, out: &mut [u8]) -> Result<usize, Unfit> {
+fn items(
+    values: &[u8],
+    from: DType,
+    big_endian: bool,
+    to: DType,
+    saturate: bool,
+    out: &mut [u8],
+) -> Result<usize, Unfit> {
     let count = (values.len() / from.size()).min(out.len() / to.size().max(1));
     let (values, out) = (&values[..count * from.size()], &mut out[..count * to.size()]);
     if from == to {
@@ -124,7 +139,12 @@ fn items(values: &[u8], from: DType, big_endian: bool, to: DType, saturate: bool
     Ok(out.len())
 }
 
-fn convert<S: Item, T: Item>(values: &[u8], big_endian: bool, saturate: bool, out: &mut [u8]) -> Result<(), Unfit> {
+fn convert<S: Item, T: Item>(
+    values: &[u8],
+    big_endian: bool,
+    saturate: bool,
+    out: &mut [u8],
+) -> Result<(), Unfit> {
     let mut swapped = [0; 8];
     for (value, item) in values.chunks_exact(S::SIZE).zip(out.chunks_exact_mut(T::SIZE)) {
         let number = if big_endian {

@@ -50,7 +50,8 @@ impl<'a> Cursor<'a> {
 
     fn open_at(&mut self, part: usize, position: u64, next: u64, stop: u64) -> Result<()> {
         // A part that is read from end to end is opened once.
-        let end = self.plan.index.after(stop).filter(|entry| entry.part == part && self.source.seekable(part));
+        let end =
+            self.plan.index.after(stop).filter(|entry| entry.part == part && self.source.seekable(part));
         let (end, until) = end.map_or((u64::MAX, u64::MAX), |entry| (entry.position, entry.element));
         self.open = Some(Open { part, elements: self.source.read(part, position..end)?, next, until });
         Ok(())
@@ -68,7 +69,8 @@ impl<'a> Cursor<'a> {
             Ok(Some(element)) => {
                 open.next += 1;
                 let byte = element.position();
-                take(number, part, &element).map_err(|e| if e.kind() == ErrorKind::Input { place(e, byte) } else { e })
+                take(number, part, &element)
+                    .map_err(|e| if e.kind() == ErrorKind::Input { place(e, byte) } else { e })
             }
             Ok(None) => Err(changed()),
             Err(error) => Err(place(error, at)),
@@ -94,7 +96,9 @@ impl<'a> Cursor<'a> {
                 self.open_at(entry.part, entry.position, entry.element, self.plan.elements)?;
                 continue;
             };
-            if open.next >= open.until || self.plan.index.before(open.next).is_some_and(|(_, entry)| entry.part != open.part) {
+            if open.next >= open.until
+                || self.plan.index.before(open.next).is_some_and(|(_, entry)| entry.part != open.part)
+            {
                 let (_, entry) = self.plan.index.before(open.next).ok_or_else(changed)?;
                 self.open_at(entry.part, entry.position, entry.element, self.plan.elements)?;
                 continue;
@@ -113,5 +117,6 @@ impl<'a> Cursor<'a> {
 }
 
 fn changed() -> Error {
-    Error::input("the dataset holds fewer elements than in pass 1: it has changed in between").hint("run it again")
+    Error::input("the dataset holds fewer elements than in pass 1: it has changed in between")
+        .hint("run it again")
 }

@@ -19,14 +19,21 @@ pub(super) struct Block<'s> {
 
 impl<'s> Block<'s> {
     /// The block of `rows` elements from `start` on, before which the counters stand at `totals`.
-    pub(super) fn begin(store: &'s dyn Store, plan: &Plan, start: u64, rows: u64, totals: Vec<u64>) -> Result<Self> {
+    pub(super) fn begin(
+        store: &'s dyn Store,
+        plan: &Plan,
+        start: u64,
+        rows: u64,
+        totals: Vec<u64>,
+    ) -> Result<Self> {
         use crate::plan::Rows;
         let regions = plan.arrays.iter().enumerate().map(|(number, array)| {
             let row = array.row_bytes();
             let (at, expected) = match array.rows {
                 Rows::Elements | Rows::ElementsAndEnd => (start, rows),
                 Rows::Counted(counter) | Rows::CountedAndEnd(counter) => {
-                    let average = (plan.counters[counter].total).saturating_mul(rows).div_ceil(plan.elements.max(1));
+                    let average =
+                        (plan.counters[counter].total).saturating_mul(rows).div_ceil(plan.elements.max(1));
                     (totals[counter], average + average / 4)
                 }
             };
@@ -92,18 +99,28 @@ pub(super) fn slots_of(plan: &Plan) -> Slots {
 impl<'p> Filler<'p> {
     pub(super) fn of(plan: &'p Plan, number: usize, slots: &Slots) -> Self {
         let feature = &plan.features[number];
-        let arrays: Vec<_> = (0..plan.arrays.len()).filter(|at| plan.arrays[*at].feature == number).map(|at| (plan.arrays[at].role, at)).collect();
-        let counters = (0..plan.counters.len()).filter(|at| plan.counters[*at].feature == number).map(|at| (plan.counters[at].what, at)).collect();
+        let arrays: Vec<_> = (0..plan.arrays.len())
+            .filter(|at| plan.arrays[*at].feature == number)
+            .map(|at| (plan.arrays[at].role, at))
+            .collect();
+        let counters = (0..plan.counters.len())
+            .filter(|at| plan.counters[*at].feature == number)
+            .map(|at| (plan.counters[at].what, at))
+            .collect();
         let item = feature.dtype.size();
         let row = feature.row_shape().map_or(1, |shape| shape.iter().product::<u64>());
-        let truncate = plan.request.feature(&feature.feature).or_else(|| plan.request.feature("")).is_some_and(|request| request.truncate);
         Self {
             plan: feature,
             slot: slots.slot(&feature.feature).unwrap_or_default(),
-            cast: Cast { from: None, to: feature.dtype, saturate: feature.saturate, truncate },
+            cast: Cast {
+                from: None,
+                to: feature.dtype,
+                saturate: feature.saturate,
+                truncate: feature.cut_strings,
+            },
             arrays,
             counters,
-            largest_payload: plan.memory.at(1),
+            largest_payload: plan.memory.payload,
             item,
             row: usize::try_from(row).unwrap_or(usize::MAX).saturating_mul(item),
         }
@@ -122,13 +139,25 @@ impl<'p> Filler<'p> {
     }
 
     /// Sees the feature of an element.
-    fn see<'e>(&self, list: List<'e>, element: &Element<'e>, slots: &Slots, scratch: &'e mut Vec<u8>) -> Result<Numbers<'e>> {
+    fn see<'e>(
+        &self,
+        list: List<'e>,
+        element: &Element<'e>,
+        slots: &Slots,
+        scratch: &'e mut Vec<u8>,
+    ) -> Result<Numbers<'e>> {
         let sibling = |name: &str| slots.named(name, element);
         self.plan.view.numbers(list, &sibling, scratch, self.largest_payload)
     }
 
     /// Counts an element that is passed over.
-    pub(super) fn count(&self, element: &Element<'_>, slots: &Slots, totals: &mut [u64], scratch: &mut Scratch) -> Result<()> {
+    pub(super) fn count(
+        &self,
+        element: &Element<'_>,
+        slots: &Slots,
+        totals: &mut [u64],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let Some(list) = slots.list(self.slot, element) else { return Ok(()) };
         if self.counters.is_empty() {
             return Ok(());
@@ -153,16 +182,28 @@ impl<'p> Filler<'p> {
     }
 
     /// Writes the feature of the element numbered `number`.
-    pub(super) fn fill(&self, number: u64, element: &Element<'_>, slots: &Slots, block: &mut Block<'_>, scratch: &mut Scratch) -> Result<()> {
+    pub(super) fn fill(
+        &self,
+        number: u64,
+        element: &Element<'_>,
+        slots: &Slots,
+        block: &mut Block<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let list = slots.list(self.slot, element);
         let Scratch { payload, items } = scratch;
-        let numbers = list.map(|list| self.see(list, element, slots, payload)).transpose().map_err(|e| self.named(e))?;
+        let numbers = list
+            .map(|list| self.see(list, element, slots, payload))
+            .transpose()
+            .map_err(|e| self.named(e))?;
         if let Some(array) = self.array(Role::Present) {
             block.next(array, 1)?[0] = u8::from(numbers.is_some());
         }
         match &self.plan.fit {
             Fit::Exact { shape } => self.exact(shape, numbers.as_ref(), block),
-            Fit::Pad { shape, left, truncate } => self.pad(shape, *left, *truncate, numbers.as_ref(), block, items),
+            Fit::Pad { shape, left, truncate } => {
+                self.pad(shape, *left, *truncate, numbers.as_ref(), block, items)
+            }
             Fit::Ragged { rank } => self.ragged(*rank, numbers.as_ref(), block),
             Fit::RaggedBytes { .. } => self.ragged_bytes(numbers.as_ref(), block),
             Fit::Bucket { caps, left, truncate } => match &numbers {
@@ -185,7 +226,10 @@ impl<'p> Filler<'p> {
                 let fits = numbers.shape == shape || shape.is_empty() && numbers.shape == [1];
                 if !fits {
                     let wanted = if shape.is_empty() { "one value".into() } else { show_shape(shape) };
-                    return Err(Error::input(format!("its shape is {}, but the array's rows are {wanted}", show_shape(&numbers.shape))));
+                    return Err(Error::input(format!(
+                        "its shape is {}, but the array's rows are {wanted}",
+                        show_shape(&numbers.shape)
+                    )));
                 }
                 self.cast(numbers).write(numbers.data, 0, out).map(drop)
             }
@@ -193,11 +237,21 @@ impl<'p> Filler<'p> {
                 fill(out, default);
                 Ok(())
             }
-            (None, None) => Err(Error::input("the feature is missing").hint("give what stands for it: `default=0`")),
+            (None, None) => {
+                Err(Error::input("the feature is missing").hint("give what stands for it: `default=0`"))
+            }
         }
     }
 
-    fn pad(&self, shape: &[u64], left: bool, truncate: bool, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>, items: &mut Vec<u8>) -> Result<()> {
+    fn pad(
+        &self,
+        shape: &[u64],
+        left: bool,
+        truncate: bool,
+        numbers: Option<&Numbers<'_>>,
+        block: &mut Block<'_>,
+        items: &mut Vec<u8>,
+    ) -> Result<()> {
         let Some(array) = self.array(Role::Data) else { return Ok(()) };
         let missing = vec![0; shape.len()];
         let (lengths, default) = match (numbers, &self.plan.default) {
@@ -206,10 +260,17 @@ impl<'p> Filler<'p> {
             (None, None) => (&missing, None),
         };
         if lengths.len() != shape.len() {
-            return Err(Error::input(format!("its shape is {}, but the array's rows are {}", show_shape(lengths), show_shape(shape))));
+            return Err(Error::input(format!(
+                "its shape is {}, but the array's rows are {}",
+                show_shape(lengths),
+                show_shape(shape)
+            )));
         }
-        if let (Some((length, room)), false) = (lengths.iter().zip(shape).find(|(length, room)| length > room), truncate) {
-            return Err(Error::input(format!("it has {length} values on an axis of {room}")).hint("cut such elements with `truncate`"));
+        if let (Some((length, room)), false) =
+            (lengths.iter().zip(shape).find(|(length, room)| length > room), truncate)
+        {
+            return Err(Error::input(format!("it has {length} values on an axis of {room}"))
+                .hint("cut such elements with `truncate`"));
         }
         let kept: Vec<u64> = lengths.iter().zip(shape).map(|(length, room)| *length.min(room)).collect();
         let out = block.next(array, self.row)?;
@@ -268,7 +329,10 @@ impl<'p> Filler<'p> {
             let missing = vec![0; rank];
             let shape = numbers.map_or(&missing, |numbers| &numbers.shape);
             if shape.len() != rank {
-                return Err(Error::input(format!("its shape is {}, but others have {rank} axes", show_shape(shape))));
+                return Err(Error::input(format!(
+                    "its shape is {}, but others have {rank} axes",
+                    show_shape(shape)
+                )));
             }
             for size in shape {
                 block.put_i64(array, *size)?;
@@ -304,12 +368,22 @@ impl<'p> Filler<'p> {
         Ok(())
     }
 
-    fn bucket(&self, caps: &[u64], left: bool, truncate: bool, number: u64, numbers: &Numbers<'_>, block: &mut Block<'_>) -> Result<()> {
+    fn bucket(
+        &self,
+        caps: &[u64],
+        left: bool,
+        truncate: bool,
+        number: u64,
+        numbers: &Numbers<'_>,
+        block: &mut Block<'_>,
+    ) -> Result<()> {
         let length = numbers.shape.iter().product::<u64>();
         let Some(bucket) = bucket_of(caps, length) else { return Ok(()) };
         let cap = caps[bucket];
         if length > cap && !truncate {
-            return Err(Error::input(format!("it has {length} values, more than the {cap} of the last bucket")));
+            return Err(Error::input(format!(
+                "it has {length} values, more than the {cap} of the last bucket"
+            )));
         }
         if let Some(array) = self.array(Role::Bucket(bucket)) {
             let row = usize::try_from(cap).unwrap_or(usize::MAX).saturating_mul(self.item);
@@ -328,7 +402,8 @@ impl<'p> Filler<'p> {
     /// Writes what comes after the last element: the ends of offsets.
     pub(super) fn end(&self, block: &mut Block<'_>) -> Result<()> {
         let bytes = self.counter(Counted::Bytes);
-        let counts = self.counters.iter().find(|counter| counter.0 != Counted::Bytes).map(|counter| counter.1);
+        let counts =
+            self.counters.iter().find(|counter| counter.0 != Counted::Bytes).map(|counter| counter.1);
         if let (Some(array), Some(counter)) = (self.array(Role::Offsets), counts.or(bytes)) {
             block.put_i64(array, block.totals[counter])?;
         }
@@ -352,7 +427,10 @@ fn place(items: &[u8], from: &[u64], out: &mut [u8], to: &[u64], item: usize, le
     let (step_from, step_to) = (step(inner_from), step(inner_to));
     let kept = usize::try_from(*size.min(room)).unwrap_or_default();
     let (skip_from, skip_to) = match left {
-        true => (usize::try_from(*size).unwrap_or_default() - kept, usize::try_from(*room).unwrap_or_default() - kept),
+        true => (
+            usize::try_from(*size).unwrap_or_default() - kept,
+            usize::try_from(*room).unwrap_or_default() - kept,
+        ),
         false => (0, 0),
     };
     let (items, out) = (&items[skip_from * step_from..], &mut out[skip_to * step_to..]);
@@ -361,7 +439,14 @@ fn place(items: &[u8], from: &[u64], out: &mut [u8], to: &[u64], item: usize, le
         return;
     }
     for at in 0..kept {
-        place(&items[at * step_from..][..step_from], inner_from, &mut out[at * step_to..][..step_to], inner_to, item, left);
+        place(
+            &items[at * step_from..][..step_from],
+            inner_from,
+            &mut out[at * step_to..][..step_to],
+            inner_to,
+            item,
+            left,
+        );
     }
 }
 

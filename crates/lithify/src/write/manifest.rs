@@ -11,6 +11,7 @@ use crate::scan::OnError;
 use crate::scan::profile::Skipped;
 use crate::source::Part;
 use crate::store::Checksum;
+use crate::store::npy::Io;
 use crate::value::DType;
 
 /// The name of the file in an output directory.
@@ -73,8 +74,8 @@ pub struct Run {
     pub seconds: f64,
     /// Threads that worked.
     pub threads: usize,
-    /// How blocks reached the disk, and why.
-    pub io: String,
+    /// How blocks reached the disk.
+    pub io: Io,
     /// Bytes of memory that the plan meant to take.
     pub planned_memory: u64,
     /// The most bytes of memory that the process has held.
@@ -120,15 +121,30 @@ impl Manifest {
     pub fn read(output: &Path) -> Result<Self> {
         let path = path_for(output);
         let text = std::fs::read(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::request(format!("`{}` is no output of lithify: there is no `{}`", output.display(), path.display())),
+            std::io::ErrorKind::NotFound => Error::request(format!(
+                "`{}` is no output of lithify: there is no `{}`",
+                output.display(),
+                path.display()
+            )),
             _ => Error::io("read", &path, e),
         })?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(&path))?;
+        let manifest: Self = serde_json::from_slice(&text)
+            .map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(&path))?;
         if manifest.version != VERSION {
-            return Err(Error::input(format!("it is of version {}, and this program knows {VERSION}", manifest.version)).in_file(&path));
+            return Err(Error::input(format!(
+                "it is of version {}, and this program knows {VERSION}",
+                manifest.version
+            ))
+            .in_file(&path));
         }
-        if let Some(array) = manifest.arrays.iter().find(|array| array.file.components().any(|part| !matches!(part, std::path::Component::Normal(_)))) {
-            return Err(Error::input(format!("it names `{}`, which lies outside of the output", array.file.display())).in_file(&path));
+        if let Some(array) = manifest.arrays.iter().find(|array| {
+            array.file.components().any(|part| !matches!(part, std::path::Component::Normal(_)))
+        }) {
+            return Err(Error::input(format!(
+                "it names `{}`, which lies outside of the output",
+                array.file.display()
+            ))
+            .in_file(&path));
         }
         Ok(manifest)
     }
@@ -143,5 +159,9 @@ pub fn path_for(output: &Path) -> PathBuf {
 /// The directory that the files of an output are in.
 #[must_use]
 pub fn directory_of(output: &Path) -> PathBuf {
-    if output.is_dir() { output.to_path_buf() } else { output.parent().unwrap_or(Path::new("")).to_path_buf() }
+    if output.is_dir() {
+        output.to_path_buf()
+    } else {
+        output.parent().unwrap_or(Path::new("")).to_path_buf()
+    }
 }

@@ -48,7 +48,12 @@ pub(crate) enum Outcome {
 ///
 /// # Errors
 /// The first element, in the order of the dataset, that does not fit its row; or reading or writing fails.
-pub(crate) fn fill_blocks(source: &dyn Source, plan: &Plan, store: &dyn Store, progress: &dyn Progress) -> Result<Outcome> {
+pub(crate) fn fill_blocks(
+    source: &dyn Source,
+    plan: &Plan,
+    store: &dyn Store,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
     check_parts(source.parts(), &plan.parts)?;
     let runs = runs_of(source, plan);
     let next = AtomicUsize::new(0);
@@ -58,12 +63,18 @@ pub(crate) fn fill_blocks(source: &dyn Source, plan: &Plan, store: &dyn Store, p
     let failure: Mutex<Option<(u64, Error)>> = Mutex::new(None);
     let written: Mutex<Vec<Option<Written>>> = Mutex::new(Vec::new());
     let bad: Mutex<Vec<Skipped>> = Mutex::new(Vec::new());
-    written.lock().unwrap_or_else(PoisonError::into_inner).resize_with(usize::try_from(plan.blocks()).unwrap_or_default(), || None);
+    written
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .resize_with(usize::try_from(plan.blocks()).unwrap_or_default(), || None);
     on_threads(plan.threads.min(runs.len()), || {
         let mut worker = Worker::new(source, plan);
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             for number in run.clone() {
-                if stop.load(Ordering::Relaxed) || progress.cancelled() || number > failed_block.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed)
+                    || progress.cancelled()
+                    || number > failed_block.load(Ordering::Relaxed)
+                {
                     break;
                 }
                 match worker.write_block(number, store, progress) {
@@ -101,7 +112,12 @@ pub(crate) fn fill_blocks(source: &dyn Source, plan: &Plan, store: &dyn Store, p
 /// Refuses parts that are not those of the scan.
 fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
     if now.len() != then.len() {
-        return Err(Error::input(format!("the dataset had {} files when it was scanned, and has {} now", then.len(), now.len())).hint("run it again"));
+        return Err(Error::input(format!(
+            "the dataset had {} files when it was scanned, and has {} now",
+            then.len(),
+            now.len()
+        ))
+        .hint("run it again"));
     }
     match now.iter().zip(then).find(|(now, then)| now != then) {
         Some((now, then)) => Err(Error::input(format!(
@@ -133,7 +149,10 @@ fn runs_of(source: &dyn Source, plan: &Plan) -> Vec<Range<u64>> {
 
 /// Puts blocks together, and checks that each begins where the one before ends.
 fn joined(plan: &Plan, written: Vec<Option<Written>>) -> Result<Vec<Vec<(Checksum, u64)>>> {
-    let changed = || Error::input("the dataset holds other values than in pass 1: it has changed in between").hint("run it again");
+    let changed = || {
+        Error::input("the dataset holds other values than in pass 1: it has changed in between")
+            .hint("run it again")
+    };
     let mut arrays = vec![Vec::with_capacity(written.len()); plan.arrays.len()];
     let mut totals = vec![0; plan.counters.len()];
     for block in written {
@@ -192,7 +211,11 @@ impl<'a> Worker<'a> {
                 fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
             });
             match filled {
-                Err(error) if error.kind() == ErrorKind::Input && plan.on_error == OnError::Skip && error.place().element.is_some() => {
+                Err(error)
+                    if error.kind() == ErrorKind::Input
+                        && plan.on_error == OnError::Skip
+                        && error.place().element.is_some() =>
+                {
                     bad.push(skipped_by(plan, &error));
                 }
                 other => other?,
@@ -217,10 +240,14 @@ impl<'a> Worker<'a> {
         let plan = self.plan;
         let (mut at, entry) = self.cursor.seek(start, stop)?;
         let mut totals: Vec<u64> = match (entry, self.counted.take()) {
-            (Some(entry), _) => plan.counters.iter().map(|counter| match counter.indexed {
-                Some(indexed) => plan.index.total_before(indexed, entry),
-                None => counter.each * at,
-            }).collect(),
+            (Some(entry), _) => plan
+                .counters
+                .iter()
+                .map(|counter| match counter.indexed {
+                    Some(indexed) => plan.index.total_before(indexed, entry),
+                    None => counter.each * at,
+                })
+                .collect(),
             (None, Some((element, totals))) if element == at => totals,
             (None, _) => vec![0; plan.counters.len()],
         };
@@ -246,7 +273,8 @@ impl<'a> Worker<'a> {
 fn skipped_by(plan: &Plan, error: &Error) -> Skipped {
     let place = error.place().clone();
     let part = plan.parts.iter().position(|part| Some(&part.path) == place.file.as_ref()).unwrap_or_default();
-    let part = place.element.and_then(|element| plan.index.before(element)).map_or(part, |(_, entry)| entry.part);
+    let part =
+        place.element.and_then(|element| plan.index.before(element)).map_or(part, |(_, entry)| entry.part);
     Skipped { part, position: place.byte.unwrap_or_default(), place, reason: error.message().to_owned() }
 }
 
@@ -258,9 +286,14 @@ fn check_filled(plan: &Plan, bytes: &[u64], rows: u64) -> Result<()> {
             _ => continue,
         };
         if promised != *filled {
-            return Err(Error::input(format!("a block of `{}` has {filled} bytes instead of {promised}: this is a defect of the program", array.name)));
+            return Err(Error::input(format!(
+                "a block of `{}` has {filled} bytes instead of {promised}: this is a defect of the program",
+                array.name
+            )));
         }
     }
-    debug_assert!(plan.counters.iter().all(|counter| counter.what != Counted::Bytes || counter.total < u64::MAX));
+    debug_assert!(
+        plan.counters.iter().all(|counter| counter.what != Counted::Bytes || counter.total < u64::MAX)
+    );
     Ok(())
 }

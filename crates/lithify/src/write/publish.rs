@@ -44,6 +44,15 @@ pub enum Report {
 pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Result<Report> {
     let start = Instant::now();
     check_target(&Target { output: plan.output.clone(), on_error: plan.on_error }, options.overwrite)?;
+    if plan.single && !options.overwrite {
+        // What belongs to the one array stands beside it: `x.lengths.npy`.
+        let beside =
+            plan.arrays.iter().map(|array| plan.output.with_file_name(format!("{}.npy", array.name)));
+        if let Some(there) = beside.into_iter().find(|path| path.exists()) {
+            return Err(Error::new(ErrorKind::Output, format!("`{}` is there already", printable(&there)))
+                .hint("replace it with `--overwrite`"));
+        }
+    }
     let staging = Staging::create(&plan.output)?;
     let store = NpyStore::create(&staging.path, &plan.arrays, options.io)?;
     options.progress.begin("write", plan.stored_bytes);
@@ -56,14 +65,15 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     let run = Run {
         seconds: start.elapsed().as_secs_f64(),
         threads: plan.threads,
-        io: format!("{} ({})", if store.io() == Io::Mapped { "mapped" } else { "pwrite" }, store.reason()),
+        io: options.io,
         planned_memory: plan.memory.at(plan.threads),
         peak_memory: peak_memory(),
     };
     drop(store);
     let manifest = Manifest::of(plan, &blocks, run);
     let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::request(e.to_string()))?;
-    let beside = if plan.single { plan.output.with_extension(manifest::NAME) } else { PathBuf::from(manifest::NAME) };
+    let beside =
+        if plan.single { plan.output.with_extension(manifest::NAME) } else { PathBuf::from(manifest::NAME) };
     let path = staging.path.join(beside.file_name().unwrap_or_default());
     fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
     staging.publish(plan, &manifest)?;
@@ -83,11 +93,13 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
             return Err(exists(format!("`{}` is there, and is no file", printable(output))));
         }
     } else if !there.is_dir() {
-        return Err(exists(format!("`{}` is there, and is no directory", printable(output))).hint("for one array, let the name end in `.npy`"));
+        return Err(exists(format!("`{}` is there, and is no directory", printable(output)))
+            .hint("for one array, let the name end in `.npy`"));
     } else if fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(());
     } else if !output.join(manifest::NAME).exists() {
-        return Err(exists(format!("`{}` holds files that lithify has not written", printable(output))).hint("give another output"));
+        return Err(exists(format!("`{}` holds files that lithify has not written", printable(output)))
+            .hint("give another output"));
     }
     if overwrite {
         return Ok(());
@@ -107,7 +119,9 @@ const LOCK: &str = ".lock";
 
 impl Staging {
     fn create(output: &Path) -> Result<Self> {
-        let name = output.file_name().ok_or_else(|| Error::request(format!("`{}` is no name for an output", printable(output))))?;
+        let name = output
+            .file_name()
+            .ok_or_else(|| Error::request(format!("`{}` is no name for an output", printable(output))))?;
         let parent = match output.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -118,13 +132,15 @@ impl Staging {
         let lock_path = path.join(LOCK);
         let lock = File::create(&lock_path).map_err(|e| Error::io("create", &lock_path, e))?;
         match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(ErrorKind::Output, format!("another process is writing `{}`", printable(output)))
-                    .hint("wait for it, or give another output"));
-            }
             // Some file systems do not lock; names that only one run uses would not help against a second run either.
-            Err(TryLockError::Error(_)) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    ErrorKind::Output,
+                    format!("another process is writing `{}`", printable(output)),
+                )
+                .hint("wait for it, or give another output"));
+            }
         }
         // What a killed run has left cannot be gone on with yet: it is made anew.
         for entry in fs::read_dir(&path).map_err(|e| Error::io("list", &path, e))?.flatten() {
@@ -143,7 +159,12 @@ impl Staging {
         if plan.single {
             // The array comes last: where it stands, all that belongs to it does.
             let main = output.file_name().unwrap_or_default();
-            let mut names: Vec<PathBuf> = manifest.arrays.iter().map(|array| array.file.clone()).filter(|file| file != Path::new(main)).collect();
+            let mut names: Vec<PathBuf> = manifest
+                .arrays
+                .iter()
+                .map(|array| array.file.clone())
+                .filter(|file| file != Path::new(main))
+                .collect();
             names.push(PathBuf::from(output.with_extension(manifest::NAME).file_name().unwrap_or_default()));
             names.push(PathBuf::from(main));
             for name in names {

@@ -35,7 +35,10 @@ pub struct Difference {
 pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<Vec<Difference>> {
     let manifest = Manifest::read(output)?;
     let directory = directory_of(output);
-    progress.begin("verify", manifest.arrays.iter().map(|array| array.blocks.iter().map(|block| block.0).sum::<u64>()).sum());
+    progress.begin(
+        "verify",
+        manifest.arrays.iter().map(|array| array.blocks.iter().map(|block| block.0).sum::<u64>()).sum(),
+    );
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Ok(Vec::new()));
     on_threads(threads.min(manifest.arrays.len()), || {
@@ -55,12 +58,19 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
     Ok(found)
 }
 
-fn check_array(directory: &Path, array: &ArrayRecord, block_rows: u64, progress: &dyn Progress) -> Result<Vec<Difference>> {
+fn check_array(
+    directory: &Path,
+    array: &ArrayRecord,
+    block_rows: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<Difference>> {
     let path = directory.join(&array.file);
     let differs = |what: String| Difference { file: array.file.clone(), what };
     let mut file = match File::open(&path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![differs("the file is missing".into())]),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(vec![differs("the file is missing".into())]);
+        }
         Err(e) => return Err(Error::io("open", &path, e)),
     };
     let header = npy::header(array.dtype, &array.shape);
@@ -93,7 +103,11 @@ fn check_array(directory: &Path, array: &ArrayRecord, block_rows: u64, progress:
         }
         if hash(*bytes)? != *checksum {
             let first = number as u64 * block_rows;
-            found.push(differs(format!("the rows of elements {first} to {} have changed (bytes {at} to {})", first + block_rows - 1, at + bytes)));
+            found.push(differs(format!(
+                "the rows of elements {first} to {} have changed (bytes {at} to {})",
+                first + block_rows - 1,
+                at + bytes
+            )));
         }
         at += bytes;
     }
@@ -104,7 +118,12 @@ fn check_array(directory: &Path, array: &ArrayRecord, block_rows: u64, progress:
 ///
 /// # Errors
 /// The dataset cannot be read, or it has changed.
-pub fn verify_against_source(output: &Path, source: &dyn Source, plan: &Plan, progress: &dyn Progress) -> Result<Vec<Difference>> {
+pub fn verify_against_source(
+    output: &Path,
+    source: &dyn Source,
+    plan: &Plan,
+    progress: &dyn Progress,
+) -> Result<Vec<Difference>> {
     let manifest = Manifest::read(output)?;
     progress.begin("derive", plan.stored_bytes);
     let outcome = fill_blocks(source, plan, &ChecksumStore::new(&plan.arrays), progress);
@@ -120,9 +139,14 @@ pub fn verify_against_source(output: &Path, source: &dyn Source, plan: &Plan, pr
             continue;
         };
         let derived: Vec<_> = blocks.into_iter().map(|(checksum, bytes)| (bytes, checksum)).collect();
-        if let Some(number) = (0..derived.len().max(record.blocks.len())).find(|at| derived.get(*at) != record.blocks.get(*at)) {
+        if let Some(number) =
+            (0..derived.len().max(record.blocks.len())).find(|at| derived.get(*at) != record.blocks.get(*at))
+        {
             let first = number as u64 * manifest.block_rows;
-            found.push(Difference { file, what: format!("the dataset gives other rows from element {first} on") });
+            found.push(Difference {
+                file,
+                what: format!("the dataset gives other rows from element {first} on"),
+            });
         }
     }
     Ok(found)

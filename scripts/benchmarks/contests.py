@@ -1,0 +1,170 @@
+"""lithify against other programs, on the same input, in turns."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import measure, report
+from benchmarks.workloads import WORKLOADS, input_files, total_size
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+COPYING = Path(__file__).resolve().parent / "copying.py"
+
+COPY = "copy, in pieces of 1 MiB"
+TARGETS = {  # the least median ratio of the contender's time to lithify's
+    "floats": {COPY: (0.5, "lithify <= 2 x copy"), "tf.data": (25, ">= 25")},
+    "tokens": {"tf.data": (25, ">= 25")},
+    "gzip": {"tf.data": (3, ">= 3")},
+}
+
+
+class Failed(Exception):
+    """A program that is measured, or needed for it, did not do its work."""
+
+
+@dataclass
+class Contender:
+    """A program that makes arrays in the directory put in the place of `{output}`."""
+
+    name: str
+    command: list
+    arrays: tuple  # what it writes, to be compared with what the others do
+
+
+class Bench:
+    """What all benchmarks share: where things are, and how often to run."""
+
+    def __init__(self, lithify, python, data, rounds, scale, everything):
+        self.lithify = lithify
+        self.python = python
+        self.data = data
+        self.rounds = rounds
+        self.scale = scale
+        self.everything = everything
+        self.output = data / "output"
+        self.environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.raw = []  # every single run, for the JSON file
+
+    def say(self, text):
+        """Tells what goes on, apart from the tables."""
+        print(text, file=sys.stderr, flush=True)
+
+    def module(self, name, *arguments):
+        """The command for a module of these that needs NumPy or TensorFlow."""
+        return [self.python, "-m", f"benchmarks.{name}", *arguments]
+
+    def prepare(self, command):
+        """Runs what is needed but not measured."""
+        run = measure.run(command, self.environment, sync=False)
+        if run.status:
+            raise Failed(f"`{' '.join(map(str, command))}` failed:\n{run.output}")
+
+    def dataset(self, name):
+        """The directory of a workload's files, generated if need be."""
+        directory = WORKLOADS[name].directory(self.data, self.scale)
+        if not directory.is_dir():
+            self.say(f"generating {directory.name}")
+            self.prepare(self.module("generate", name, self.data, self.scale))
+        return directory
+
+    def can_import(self, package):
+        """Whether a package of a peer is installed."""
+        return measure.run([self.python, "-c", f"import {package}"], sync=False).status == 0
+
+    def convert(self, inputs, output, *options):
+        """The command for a conversion by lithify."""
+        return [self.lithify, "convert", inputs, "--output", output, "--quiet", *options]
+
+    def record(self, benchmark, contender, number, run):
+        """Keeps a run for the JSON file, and fails if the program did."""
+        self.raw.append({"benchmark": benchmark, "contender": contender, "round": number, **run.raw()})
+        if run.status:
+            raise Failed(f"{contender} failed with {run.status} in {benchmark}:\n{run.output}")
+
+    def clear(self):
+        """Removes what a run wrote."""
+        shutil.rmtree(self.output, ignore_errors=True)
+
+
+def reference(bench, workload):
+    """Arrays by lithify, which all others must equal. Converting also gets the input into the page cache."""
+    directory = bench.data / f"arrays-{workload.name}"
+    shutil.rmtree(directory, ignore_errors=True)
+    inputs = bench.dataset(workload.name)
+    bench.prepare(bench.convert(inputs, directory, *workload.options))
+    return directory
+
+
+def copies(bench, workload, expected):
+    """Copying the largest array, which is nearly all of the output."""
+    array = workload.arrays[0]
+    source, target = expected / f"{array}.npy", bench.output / f"{array}.npy"
+    python = [sys.executable, "-I", "-S", COPYING]
+    yield Contender(COPY, [*python, "pieces", source, target], (array,))
+    yield Contender("copy, by the kernel", [*python, "kernel", source, target], (array,))
+
+
+def peers(bench, workload):
+    """The other programs that there are for a workload."""
+    names = ["tf.data"]
+    if workload.name == "floats":
+        if bench.can_import("tfrecord"):
+            names.append("tfrecord")
+        else:
+            bench.say(f"without the peer tfrecord: install it with `{bench.python} -m pip install tfrecord`")
+        if bench.everything:
+            names.append("naive")
+    inputs = workload.directory(bench.data, bench.scale)
+    for name in names:
+        yield Contender(name, bench.module("peers", name, workload.name, inputs, bench.output), workload.arrays)
+
+
+def contenders(bench, workload, expected):
+    """All who take part, lithify first."""
+    inputs = workload.directory(bench.data, bench.scale)
+    convert = bench.convert(inputs, bench.output, *workload.options)
+    yield Contender("lithify", convert, workload.arrays)
+    if bench.everything:
+        for way in ("mapped", "pwrite"):
+            yield Contender(f"lithify --io {way}", [*convert, "--io", way], workload.arrays)
+    if workload.name == "floats":
+        yield from copies(bench, workload, expected)
+    yield from peers(bench, workload)
+
+
+def take_turns(bench, workload, expected):
+    """Runs all contenders in each round, every round beginning with another one. Gives the runs of each."""
+    field = list(contenders(bench, workload, expected))
+    results = {contender.name: [] for contender in field}
+    for number in range(bench.rounds):
+        first = number % len(field)
+        for contender in field[first:] + field[:first]:
+            bench.clear()
+            bench.say(f"{workload.name}, round {number + 1} of {bench.rounds}: {contender.name}")
+            run = measure.run(contender.command, bench.environment)
+            bench.record(workload.name, contender.name, number, run)
+            results[contender.name].append(run)
+            if number == 0:
+                bench.prepare(bench.module("compare", expected, bench.output, *contender.arrays))
+    return results
+
+
+def contest(name):
+    """The benchmark that is a contest on the workload `name`."""
+
+    def benchmark(bench):
+        workload = WORKLOADS[name]
+        expected = reference(bench, workload)
+        try:
+            results = take_turns(bench, workload, expected)
+        finally:
+            bench.clear()
+            shutil.rmtree(expected)
+        files = input_files(bench.dataset(name))
+        size = total_size(files)
+        counts = f"{workload.scaled(bench.scale):,} elements, {size / report.MIB:.0f} MiB, files: {len(files)}"
+        return report.contest(f"{name}: {counts}", results, size, TARGETS[name])
+
+    return benchmark

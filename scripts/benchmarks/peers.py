@@ -1,0 +1,157 @@
+"""What one would run instead of lithify: `python -m benchmarks.peers PEER WORKLOAD INPUT OUTPUT`.
+
+Every program reads the files of the directory INPUT and writes the arrays of the workload into the directory OUTPUT,
+in the order of the elements. None of them waits for the disk at its end (no `flush()`), as lithify does not either.
+The last line printed is a JSON object with the seconds that importing took, since TensorFlow takes a while to load.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.workloads import WIDTH, WORKLOADS, input_files
+
+BUFFER = 8 << 20  # bytes TensorFlow reads at once
+BATCH = 256  # vectors parsed at once: the fastest of 128, 256, 512 and 1024
+TOKEN_BATCH = 8192  # sequences parsed at once: the fastest of 256, 1024, 2048 and 8192
+
+
+def open_array(output, name, dtype, shape):
+    """A new `.npy` file, mapped for writing."""
+    return np.lib.format.open_memmap(f"{output}/{name}.npy", "w+", dtype, shape)
+
+
+def fill(arrays, batches):
+    """Writes batches (a dict of arrays each) one after the other into the mapped files of the same names."""
+    at = 0
+    for batch in batches:
+        count = len(next(iter(batch.values())))
+        for name, values in batch.items():
+            arrays[name][at : at + count] = values
+        at += count
+
+
+class TfData:
+    """The fastest programs found with tf.data: batches are parsed in parallel, and go right into the mapped file."""
+
+    def __init__(self):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import tensorflow
+
+        self.tf = tensorflow
+
+    def records(self, workload, files):
+        """The serialised examples."""
+        names = [str(file) for file in files]
+        return self.tf.data.TFRecordDataset(names, workload.compression, buffer_size=BUFFER)
+
+    def parsed(self, workload, files, spec, batch):
+        """Batches of parsed examples."""
+        tf = self.tf
+        records = self.records(workload, files).batch(batch)
+        return records.map(lambda b: tf.io.parse_example(b, spec), num_parallel_calls=tf.data.AUTOTUNE)
+
+    def vector_spec(self, workload):
+        """How to parse the elements of a workload of vectors."""
+        tf = self.tf
+        spec = {"x": tf.io.FixedLenFeature([WIDTH], tf.float32), "y": tf.io.FixedLenFeature([], tf.int64)}
+        return {name: spec[name] for name in workload.arrays}
+
+    def count(self, workload, files):
+        """The number of elements: the shape of a mapped file must be known before the first is written."""
+        tf = self.tf
+        batches = self.records(workload, files).batch(4096)
+        return int(batches.reduce(np.int64(0), lambda n, batch: n + tf.size(batch, tf.int64)))
+
+    def vectors(self, workload, files, output):
+        """Vectors of one length: a pass to count, a pass to convert."""
+        count = self.count(workload, files)
+        shapes = {"x": ("<f4", (count, WIDTH)), "y": ("<i8", (count,))}
+        arrays = {name: open_array(output, name, *shapes[name]) for name in workload.arrays}
+        batches = self.parsed(workload, files, self.vector_spec(workload), BATCH)
+        fill(arrays, batches.prefetch(self.tf.data.AUTOTUNE).as_numpy_iterator())
+
+    def tokens(self, workload, files, output):
+        """Sequences: a pass for their number and the longest, a pass to pad and convert."""
+        tf = self.tf
+        spec = {"tokens": tf.io.RaggedFeature(tf.int64), "label": tf.io.FixedLenFeature([], tf.int64)}
+        parsed = self.parsed(workload, files, spec, TOKEN_BATCH)
+
+        def measured(so_far, batch):
+            lengths = tf.cast(batch["tokens"].row_lengths(), tf.int64)
+            return so_far[0] + tf.size(lengths, tf.int64), tf.maximum(so_far[1], tf.reduce_max(lengths))
+
+        count, longest = (int(n) for n in parsed.reduce((np.int64(0), np.int64(0)), measured))
+
+        def padded(batch):
+            ids = tf.cast(batch["tokens"], tf.int32).to_tensor(shape=[None, longest])
+            return {"tokens": ids, "label": batch["label"]}
+
+        arrays = {
+            "tokens": open_array(output, "tokens", "<i4", (count, longest)),
+            "label": open_array(output, "label", "<i8", (count,)),
+        }
+        batches = parsed.map(padded, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        fill(arrays, batches.as_numpy_iterator())
+
+    def convert(self, workload, files, output):
+        """The program for the workload."""
+        convert = self.tokens if workload.name == "tokens" else self.vectors
+        convert(workload, files, output)
+
+
+class Naive(TfData):
+    """What many write first: all elements in a list, the list into an array, the array into a file."""
+
+    def convert(self, workload, files, output):
+        tf = self.tf
+        spec = self.vector_spec(workload)
+        dataset = self.records(workload, files).map(lambda r: tf.io.parse_single_example(r, spec))
+        elements = list(dataset.as_numpy_iterator())
+        for name in workload.arrays:
+            np.save(f"{output}/{name}.npy", np.array([element[name] for element in elements]))
+
+
+class TfrecordPackage:
+    """The `tfrecord` package, which needs no TensorFlow: a pass to count, a pass to convert."""
+
+    KINDS = {"x": "float", "y": "int", "tokens": "int", "label": "int"}
+
+    def __init__(self):
+        from tfrecord.reader import tfrecord_loader
+
+        self.load = tfrecord_loader
+
+    def elements(self, workload, files):
+        """The parsed elements, a dict of arrays each."""
+        kinds = {name: self.KINDS[name] for name in workload.arrays}
+        for file in files:
+            yield from self.load(str(file), None, kinds)
+
+    def convert(self, workload, files, output):
+        count = sum(1 for _ in self.elements(workload, files))
+        x = open_array(output, "x", "<f4", (count, WIDTH))
+        y = open_array(output, "y", "<i8", (count,))
+        for number, element in enumerate(self.elements(workload, files)):
+            x[number] = element["x"]
+            y[number] = element["y"][0]
+
+
+PEERS = {"tf.data": TfData, "naive": Naive, "tfrecord": TfrecordPackage}
+
+
+def main(peer, workload, directory, output):
+    """Runs one peer, and tells how long its imports took."""
+    start = time.perf_counter()
+    program = PEERS[peer]()
+    importing = time.perf_counter() - start
+    os.makedirs(output)
+    program.convert(WORKLOADS[workload], input_files(directory), output)
+    print(json.dumps({"importing": round(importing, 3)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

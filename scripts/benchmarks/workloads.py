@@ -1,0 +1,59 @@
+"""What is converted: the sizes, names and features of the generated datasets.
+
+Only the standard library is used here, as this is read both by the script that times (which must stay small, see
+`measure.py`) and by the programs it starts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A dataset to generate, and the arrays that every contender makes of it."""
+
+    name: str
+    elements: int
+    files: int
+    compression: str  # as TensorFlow names it: "" or "GZIP"
+    arrays: tuple[str, ...]  # one `.npy` file each
+    options: tuple[str, ...]  # what to ask lithify for, beyond its defaults
+
+    def scaled(self, scale):
+        """The number of elements at `scale`, the same in every file."""
+        return max(1, round(self.elements * scale / self.files)) * self.files
+
+    def directory(self, data, scale):
+        """Where the files are. The size is in the name, so that scales do not get mixed up."""
+        return Path(data) / f"{self.name}-{self.scaled(scale)}"
+
+
+WIDTH = 1024  # floats in an element
+LONGEST = 512  # tokens in an element, at most
+VOCABULARY = 50_000
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("floats", 200_000, 4, "", ("x", "y"), ()),
+        Workload(
+            "tokens",
+            1_000_000,
+            4,
+            "",
+            ("tokens", "label"),
+            ("--feature", "tokens: pad=max dtype=int32", "--feature", "label"),
+        ),
+        Workload("gzip", 60_000, 1, "GZIP", ("x",), ()),
+    )
+}
+
+
+def input_files(directory):
+    """The files of a generated dataset, in order."""
+    return sorted(Path(directory).glob("*.tfrecord"))
+
+
+def total_size(paths):
+    """The bytes of all `paths` together, of what links point to where they are links."""
+    return sum(path.stat().st_size for path in paths)
