@@ -240,7 +240,7 @@ fn role_name(role: Role) -> &'static str {
     match role {
         Role::Data => "",
         Role::Lengths | Role::BucketLengths(_) => "true lengths",
-        Role::Mask => "what is data",
+        Role::Mask | Role::BucketMask(_) => "what is data",
         Role::Present => "which elements have it",
         Role::Values => "values",
         Role::Offsets => "where elements start and end",

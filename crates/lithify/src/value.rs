@@ -142,6 +142,9 @@ impl From<DType> for String {
     }
 }
 
+/// The sizes of an element's axes. Up to four stand in place, so that looking at an element allocates nothing.
+pub type Shape = smallvec::SmallVec<[u64; 4]>;
+
 /// What a feature is stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

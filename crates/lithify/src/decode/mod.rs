@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::value::{DType, Kind, List};
+use crate::value::{DType, Kind, List, Shape};
 
 pub mod tensor_proto;
 mod view;
@@ -143,8 +143,8 @@ pub fn natural_dtype(kind: Kind) -> Option<DType> {
 ///
 /// # Errors
 /// It holds no integers, or negative ones.
-fn sizes(list: List<'_>) -> Result<Vec<u64>> {
-    let mut sizes = Vec::new();
+fn sizes(list: List<'_>) -> Result<Shape> {
+    let mut sizes = Shape::new();
     for run in list.runs() {
         let run = run.map_err(|bad| Error::input(bad.0))?;
         if list.kind != Kind::Int64 {
@@ -153,14 +153,16 @@ fn sizes(list: List<'_>) -> Result<Vec<u64>> {
                 list.kind
             )));
         }
-        crate::source::wire::each_varint(run, |value| match i64::try_from(value) {
-            Ok(size) => {
-                sizes.push(size.unsigned_abs());
-                Ok(())
-            }
-            Err(_) => Err(Error::input("a size in a shape is negative")),
-        })
-        .map_err(|e| e.unwrap_or_else(|| Error::input("an integer is cut")))?;
+        let mut negative = false;
+        let whole = crate::source::wire::each_varint(run, |value| {
+            negative |= i64::try_from(value).is_err();
+            sizes.push(value);
+            !negative
+        });
+        whole.map_err(|_| Error::input("an integer is cut"))?;
+        if negative {
+            return Err(Error::input("a size in a shape is negative"));
+        }
     }
     Ok(sizes)
 }

@@ -8,7 +8,7 @@
 //! mean that the last one repeats, none that all are zero, and too many that the rest does not count.
 
 use crate::source::wire::{self, Wire, each_varint};
-use crate::value::{DType, Kind, List};
+use crate::value::{DType, Kind, List, Shape};
 
 /// A tensor as it lies in its bytes.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct TensorView<'a> {
     /// The dtype; `None` for strings.
     pub dtype: Option<DType>,
     /// The shape.
-    pub shape: Vec<u64>,
+    pub shape: Shape,
     /// The values.
     pub values: Values<'a>,
 }
@@ -106,8 +106,8 @@ pub fn parse(message: &[u8]) -> Result<TensorView<'_>, &'static str> {
     Ok(TensorView { dtype: Some(dtype), shape, values })
 }
 
-fn parse_shape(mut rest: &[u8]) -> Result<Vec<u64>, &'static str> {
-    let mut shape = Vec::new();
+fn parse_shape(mut rest: &[u8]) -> Result<Shape, &'static str> {
+    let mut shape = Shape::new();
     while !rest.is_empty() {
         let Some((2, Wire::Bytes)) = wire::tag(&mut rest) else {
             return Err("its shape is unknown or damaged");
@@ -169,10 +169,11 @@ pub fn expand(
             out.extend_from_slice(&run[..run.len().min(whole - out.len())]);
         } else {
             each_varint(run, |value| {
-                if out.len() < whole {
+                let more = out.len() < whole;
+                if more {
                     out.extend_from_slice(&value.to_le_bytes()[..size]);
                 }
-                Ok::<_, ()>(())
+                more
             })
             .map_err(|_| "the values are cut")?;
         }

@@ -1,11 +1,12 @@
 //! How one feature of an element is seen: its list, decoded, in a shape.
 
 use serde::{Deserialize, Serialize};
+use smallvec::smallvec;
 
 use super::tensor_proto::{self, Values};
 use super::{Decode, natural_dtype, sizes};
 use crate::error::{Error, Result};
-use crate::value::{BadList, DType, Kind, List};
+use crate::value::{BadList, DType, Kind, List, Shape};
 
 /// One axis of a requested shape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub struct Numbers<'a> {
     /// What the values are; `None` for byte strings.
     pub dtype: Option<DType>,
     /// The shape; its product is the number of values.
-    pub shape: Vec<u64>,
+    pub shape: Shape,
     /// The values.
     pub data: Data<'a>,
 }
@@ -87,7 +88,7 @@ impl View {
         let mut numbers = match self.decode {
             None | Some(Decode::None) => {
                 let count = list.count().map_err(bad_list)?;
-                Numbers { dtype: natural_dtype(list.kind), shape: vec![count], data: Data::List(list) }
+                Numbers { dtype: natural_dtype(list.kind), shape: smallvec![count], data: Data::List(list) }
             }
             Some(Decode::Raw { dtype, big_endian }) => raw(payload(list)?, dtype, big_endian)?,
             Some(Decode::Tensor) => tensor(payload(list)?, scratch, most)?,
@@ -122,7 +123,7 @@ fn raw(payload: &[u8], dtype: DType, big_endian: bool) -> Result<Numbers<'_>> {
             "{length} bytes are no whole number of {dtype} ({size} bytes each)"
         )));
     }
-    let shape = vec![(payload.len() / dtype.size()) as u64];
+    let shape = smallvec![(payload.len() / dtype.size()) as u64];
     Ok(Numbers { dtype: Some(dtype), shape, data: Data::Raw { bytes: payload, big_endian } })
 }
 
@@ -141,8 +142,8 @@ fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<
     Ok(Numbers { dtype: tensor.dtype, shape: tensor.shape, data })
 }
 
-fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<'a>>) -> Result<Vec<u64>> {
-    let mut shape = Vec::new();
+fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<'a>>) -> Result<Shape> {
+    let mut shape = Shape::new();
     let mut rest = None;
     for dim in dims {
         match dim {
@@ -178,6 +179,12 @@ fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<
 }
 
 impl<'a> Numbers<'a> {
+    /// Bytes of the values, where they are byte strings.
+    #[must_use]
+    pub fn string_bytes(&self) -> u64 {
+        self.strings().map(|string| string.len() as u64).sum()
+    }
+
     /// The values, where they are byte strings.
     pub fn strings(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let list = match self.data {

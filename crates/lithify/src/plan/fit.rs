@@ -41,6 +41,8 @@ pub enum Fit {
     RaggedBytes {
         /// Whether an element may have other than one byte string.
         nested: bool,
+        /// The number of axes.
+        rank: usize,
     },
     /// It is padded to the first of these lengths that is not below its own, and goes to that array.
     Bucket {
@@ -85,6 +87,8 @@ pub struct FeaturePlan {
     pub name: String,
     /// What it is stored as.
     pub kind: Kind,
+    /// What its values are before they are cast; byte strings where there is none.
+    pub stored: Option<DType>,
     /// How it is seen.
     pub view: View,
     /// How it fills its rows.
@@ -128,6 +132,8 @@ struct Seen<'a> {
     differ: Option<(String, Witness, String, Witness)>,
     values: &'a Sizes,
     strings: &'a Sizes,
+    /// Whether a string ends in NUL, which fixed-width items do not keep.
+    ends_in_nul: bool,
     /// Whether one value is no axis of its own.
     scalar: bool,
 }
@@ -145,6 +151,7 @@ fn see<'a>(
     feature: &'a FeatureProfile,
     request: &FeatureRequest,
     kind: Kind,
+    skip: bool,
 ) -> Result<Seen<'a>> {
     let mut view = feature.view(&request.view);
     if let Some(shapes) = feature.shapes.as_ref().filter(|_| !view.is_plain()) {
@@ -155,7 +162,7 @@ fn see<'a>(
             // Tensors that only look alike stay the bytes they are, unless they are asked for.
             if request.view == View::default() {
                 view.decode = None;
-            } else {
+            } else if !skip {
                 let message = format!(
                     "it is {} here, but {} in element {}: one array needs one dtype and one number of axes",
                     show(dtype, shape),
@@ -179,6 +186,7 @@ fn see<'a>(
                 differ,
                 values: &shapes.values,
                 strings: &shapes.strings,
+                ends_in_nul: shapes.ends_in_nul,
                 scalar: false,
             });
         }
@@ -197,6 +205,7 @@ fn see<'a>(
         differ,
         values: lengths,
         strings: &feature.strings,
+        ends_in_nul: feature.ends_in_nul,
         scalar: lengths.max() == 1 && lengths.min() == 1,
     })
 }
@@ -210,31 +219,40 @@ fn at(profile: &Profile, witness: Witness, error: Error) -> Error {
     }
 }
 
-/// Decides what becomes of a feature. `chosen` says that it was asked for by name; `single` that only one array may come
-/// of it.
+/// On what terms features are planned.
+pub(super) struct Terms {
+    /// They were asked for by name.
+    pub chosen: bool,
+    /// Only one array may come of it.
+    pub single: bool,
+    /// Elements that do not fit are left out.
+    pub skip: bool,
+}
+
+/// Decides what becomes of a feature.
 pub(super) fn plan_feature(
     profile: &Profile,
     feature: &FeatureProfile,
     request: &FeatureRequest,
-    chosen: bool,
-    single: bool,
+    terms: &Terms,
 ) -> Result<FeaturePlan> {
+    let &Terms { chosen, single, skip } = terms;
     let kind = feature.kind().ok_or_else(|| Error::input("no element has a value of it"))?;
-    let seen = see(profile, feature, request, kind)?;
+    let seen = see(profile, feature, request, kind, skip)?;
     let missing = feature.first_missing.filter(|_| feature.present < profile.elements);
     let uniform = seen.differ.is_none();
-    let item = item_dtype(&seen, feature, request)?;
+    let item = item_dtype(&seen, request, skip)?;
     let asked = request.fit.as_ref();
     let mut present = request.present;
 
     let fit = match asked {
         Some(FitRequest::Ragged) => ragged(&seen, item),
         Some(FitRequest::Pad(sizes)) => Fit::Pad {
-            shape: padded(&seen, sizes, request, profile)?,
+            shape: padded(&seen, sizes, request, profile, skip)?,
             left: request.left,
             truncate: request.truncate,
         },
-        Some(FitRequest::Bucket(caps)) => bucket(&seen, caps, request)?,
+        Some(FitRequest::Bucket(caps)) => bucket(&seen, caps, request, skip)?,
         Some(FitRequest::AutoBucket(_)) => {
             return Err(Error::request("buckets are chosen before the plan is made"));
         }
@@ -242,7 +260,7 @@ pub(super) fn plan_feature(
             && item.is_some()
             && (missing.is_none() || request.default.is_some() || chosen || single) =>
         {
-            if let (Some(witness), None) = (missing, &request.default) {
+            if let (Some(witness), None, false) = (missing, &request.default, skip) {
                 let have = feature.present;
                 let message =
                     format!("the feature is missing here; {have} of {} elements have it", profile.elements);
@@ -268,7 +286,7 @@ pub(super) fn plan_feature(
     let dtype = match (&fit, item) {
         (Fit::RaggedBytes { .. }, _) => DType::Uint8,
         (_, Some(item)) => item,
-        (_, None) => DType::Bytes(width(seen.strings)),
+        (_, None) => DType::Bytes(width(seen.strings, request)),
     };
     check_cast(seen.dtype, dtype, request)?;
     let mut fill = vec![0; dtype.size()];
@@ -302,6 +320,7 @@ pub(super) fn plan_feature(
         feature: feature.name.clone(),
         name: request.rename.clone().unwrap_or_else(|| feature.name.clone()),
         kind,
+        stored: seen.dtype,
         view: seen.view,
         fit,
         dtype,
@@ -316,18 +335,18 @@ pub(super) fn plan_feature(
 }
 
 /// The dtype of an item; `None` for byte strings that do not become fixed-width items.
-fn item_dtype(seen: &Seen<'_>, feature: &FeatureProfile, request: &FeatureRequest) -> Result<Option<DType>> {
+fn item_dtype(seen: &Seen<'_>, request: &FeatureRequest, skip: bool) -> Result<Option<DType>> {
     let strings = seen.dtype.is_none();
     match (request.dtype, seen.dtype) {
         (None, Some(natural)) => Ok(Some(natural)),
         (None, None) => {
             let padded = matches!(request.fit, Some(FitRequest::Pad(_) | FitRequest::Bucket(_)));
-            let short = seen.strings.max() <= SHORT_STRING && !feature.ends_in_nul;
-            Ok((short || padded).then(|| DType::Bytes(width(seen.strings))))
+            let short = seen.strings.max() <= SHORT_STRING && !seen.ends_in_nul;
+            Ok((short || padded).then(|| DType::Bytes(width(seen.strings, request))))
         }
-        (Some(DTypeRequest::WidestBytes), None) => Ok(Some(DType::Bytes(width(seen.strings)))),
+        (Some(DTypeRequest::WidestBytes), None) => Ok(Some(DType::Bytes(width(seen.strings, request)))),
         (Some(DTypeRequest::Exactly(dtype @ DType::Bytes(width))), None) => {
-            if seen.strings.max() > u64::from(width) && !request.truncate {
+            if seen.strings.max() > u64::from(width) && !request.truncate && !skip {
                 let longest = seen.strings.max();
                 return Err(Error::request(format!(
                     "the longest byte string has {longest} bytes, more than `dtype=S{width}` holds"
@@ -345,9 +364,11 @@ fn item_dtype(seen: &Seen<'_>, feature: &FeatureProfile, request: &FeatureReques
     }
 }
 
-fn width(strings: &Sizes) -> u32 {
+/// Bytes of the widest string, the default among them.
+fn width(strings: &Sizes, request: &FeatureRequest) -> u32 {
+    let default = request.default.iter().flatten().map(String::len).max().unwrap_or(0);
     // NumPy writes strings of width 0 with width 1.
-    u32::try_from(strings.max()).unwrap_or(u32::MAX).max(1)
+    u32::try_from(strings.max()).unwrap_or(u32::MAX).max(u32::try_from(default).unwrap_or(u32::MAX)).max(1)
 }
 
 fn check_cast(from: Option<DType>, to: DType, request: &FeatureRequest) -> Result<()> {
@@ -365,7 +386,10 @@ fn check_cast(from: Option<DType>, to: DType, request: &FeatureRequest) -> Resul
 fn ragged(seen: &Seen<'_>, item: Option<DType>) -> Fit {
     match item {
         Some(_) => Fit::Ragged { rank: seen.largest.len() },
-        None => Fit::RaggedBytes { nested: seen.values.min() != 1 || seen.values.max() != 1 },
+        None => Fit::RaggedBytes {
+            nested: seen.values.min() != 1 || seen.values.max() != 1,
+            rank: seen.largest.len(),
+        },
     }
 }
 
@@ -374,6 +398,7 @@ fn padded(
     sizes: &[Option<u64>],
     request: &FeatureRequest,
     profile: &Profile,
+    skip: bool,
 ) -> Result<Vec<u64>> {
     let rank = seen.largest.len();
     // One size is that of the first axis; the others are padded to the largest.
@@ -391,7 +416,7 @@ fn padded(
     let shape: Vec<u64> =
         sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
     let short = shape.iter().zip(&seen.largest).find(|(size, largest)| size < largest);
-    if let (Some((size, largest)), false) = (short, request.truncate) {
+    if let (Some((size, largest)), false) = (short, request.truncate || skip) {
         let error = Error::request(format!(
             "an element has {largest} values on an axis that `pad` makes {size} long"
         ))
@@ -405,7 +430,7 @@ fn padded(
     Ok(shape)
 }
 
-fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest) -> Result<Fit> {
+fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -> Result<Fit> {
     if seen.largest.len() != 1 {
         return Err(Error::request(format!(
             "buckets are of lengths, and this feature has {} axes",
@@ -413,7 +438,7 @@ fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest) -> Result<Fit
         )));
     }
     let (last, longest) = (caps.last().copied().unwrap_or_default(), seen.largest[0]);
-    if longest > last && !request.truncate {
+    if longest > last && !request.truncate && !skip {
         return Err(Error::request(format!(
             "an element has {longest} values, more than the {last} of the last bucket"
         ))
@@ -429,6 +454,9 @@ fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>, request
             let message =
                 format!("elements differ in shape: {one} in element {}, but {other} here", first.element);
             at(profile, *second, Error::request(message))
+        }
+        None if seen.ends_in_nul => {
+            Error::request("a byte string ends in NUL, which NumPy's fixed-width strings lose")
         }
         None => Error::request(format!(
             "its byte strings have up to {} bytes, and no fit is given",

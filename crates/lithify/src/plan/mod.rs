@@ -16,6 +16,7 @@ use crate::value::{DType, Kind};
 pub mod advice;
 pub mod fit;
 pub mod memory;
+pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
 
@@ -112,6 +113,8 @@ pub enum Role {
     Bucket(usize),
     /// The true lengths of a bucket's rows.
     BucketLengths(usize),
+    /// Which items of a bucket's rows are data.
+    BucketMask(usize),
     /// Which elements the rows of a bucket are.
     BucketElements(usize),
 }
@@ -149,7 +152,7 @@ impl ArrayPlan {
     /// Bytes of a row.
     #[must_use]
     pub fn row_bytes(&self) -> u64 {
-        self.shape.iter().skip(1).product::<u64>() * self.dtype.size() as u64
+        self.shape.iter().skip(1).fold(self.dtype.size() as u64, |bytes, size| bytes.saturating_mul(*size))
     }
 
     /// Bytes of the whole array, without its header.
@@ -214,6 +217,12 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
         };
     }
     profile.feature(&wanted.name).ok_or_else(|| {
+        if let Some((name, _)) =
+            wanted.name.split_once(':').filter(|parts| profile.feature(parts.0).is_some())
+        {
+            return Error::request(format!("no element has a feature `{}`", wanted.name))
+                .hint(format!("leave a blank between the name and the keys: `{name}: …`"));
+        }
         let near = profile.features.iter().min_by_key(|feature| distance(&feature.name, &wanted.name));
         let error = Error::request(format!("no element has a feature `{}`", wanted.name));
         match near {
@@ -297,10 +306,11 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
         .hint("or give a directory as the output"));
     }
+    let terms = fit::Terms { chosen, single, skip: target.on_error == OnError::Skip };
     for wanted in wanted {
         let feature = named(profile, wanted)?;
-        let mut planned = fit::plan_feature(profile, feature, wanted, chosen, single)
-            .map_err(|e| e.in_feature(&feature.name))?;
+        let mut planned =
+            fit::plan_feature(profile, feature, wanted, &terms).map_err(|e| e.in_feature(&feature.name))?;
         if single {
             planned.name = target.array_name(wanted)?;
         }
@@ -389,40 +399,27 @@ fn add_arrays(
             }
         }
         Fit::Ragged { rank } => {
-            let values = counter(if plan.view.is_plain() { Counted::Values } else { Counted::Seen });
-            let total = total_of(
-                profile,
-                feature,
-                plan,
-                if plan.view.is_plain() { Counted::Values } else { Counted::Seen },
-            );
+            let values = counter(Counted::Seen);
+            let total = total_of(profile, feature, plan, Counted::Seen);
             add(".values", plan.dtype, vec![total], Role::Values, Rows::Counted(values));
             add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
-            if *rank != 1 {
+            if *rank > 1 {
                 add(".shapes", DType::Int64, vec![elements, *rank as u64], Role::Shapes, Rows::Elements);
             }
         }
-        Fit::RaggedBytes { nested } => {
+        Fit::RaggedBytes { nested, rank } => {
             let bytes = counter(Counted::Bytes);
-            add(
-                ".values",
-                DType::Uint8,
-                vec![total_of(profile, feature, plan, Counted::Bytes)],
-                Role::Values,
-                Rows::Counted(bytes),
-            );
+            let total = total_of(profile, feature, plan, Counted::Bytes);
+            add(".values", DType::Uint8, vec![total], Role::Values, Rows::Counted(bytes));
             if *nested {
                 let strings = counter(Counted::Seen);
-                let total = total_of(profile, feature, plan, Counted::Seen);
-                add(
-                    ".value_offsets",
-                    DType::Int64,
-                    vec![total + 1],
-                    Role::ValueOffsets,
-                    Rows::CountedAndEnd(strings),
-                );
+                let ends = vec![total_of(profile, feature, plan, Counted::Seen) + 1];
+                add(".value_offsets", DType::Int64, ends, Role::ValueOffsets, Rows::CountedAndEnd(strings));
             }
             add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
+            if *rank > 1 {
+                add(".shapes", DType::Int64, vec![elements, *rank as u64], Role::Shapes, Rows::Elements);
+            }
         }
         Fit::Bucket { caps, .. } => {
             for (bucket, cap) in caps.iter().enumerate() {
@@ -446,6 +443,15 @@ fn add_arrays(
                         rows,
                     );
                 }
+                if plan.mask {
+                    add(
+                        &format!(".le{cap}.mask"),
+                        DType::Bool,
+                        vec![total, *cap],
+                        Role::BucketMask(bucket),
+                        rows,
+                    );
+                }
             }
         }
     }
@@ -466,22 +472,27 @@ fn count(
     CounterPlan { feature: number, what, indexed, each: total / profile.elements.max(1), total }
 }
 
-/// Under which name the scan has counted it: strings in plain lists are its values.
+/// Under which name the scan has counted it: what a plain view sees is what is stored.
 fn source_of(plan: &FeaturePlan, what: Counted) -> Counted {
-    match what {
-        Counted::Seen if plan.view.is_plain() => Counted::Values,
-        other => other,
+    match (what, plan.view.is_plain()) {
+        (Counted::Seen, true) => Counted::Values,
+        (Counted::Bytes, false) => Counted::SeenBytes,
+        (other, _) => other,
     }
 }
 
 fn total_of(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, what: Counted) -> u64 {
     let what = source_of(plan, what);
-    match (profile.index.counter(&feature.name, what), what) {
-        (Some(counter), _) => profile.index.sum(counter),
-        (None, Counted::Seen) => {
-            feature.shapes.as_ref().map_or(feature.lengths.total, |shapes| shapes.values.total)
-        }
-        (None, _) => feature.lengths.total,
+    if let Some(counter) = profile.index.counter(&feature.name, what) {
+        return profile.index.sum(counter);
+    }
+    let shapes = feature.shapes.as_ref();
+    match what {
+        Counted::Values => feature.lengths.total,
+        Counted::Bytes => feature.strings.total,
+        Counted::Seen => shapes.map_or(0, |shapes| shapes.values.total),
+        Counted::SeenBytes => shapes.map_or(0, |shapes| shapes.strings.total),
+        Counted::Bucket(_) => 0,
     }
 }
 

@@ -1,11 +1,8 @@
-//! What the user wants of each feature, in one notation: the command line, recipe files, saved plans and the library
-//! all say `NAME: key=value key=value flag`.
-
-use std::fmt;
-use std::str::FromStr;
+//! What the user wants of each feature. How it is written is in [`notation`](super::notation).
 
 use serde::{Deserialize, Serialize};
 
+use super::notation::split_list;
 use crate::decode::{Decode, Dim, View};
 use crate::error::{Error, Result};
 use crate::value::DType;
@@ -115,7 +112,7 @@ impl FeatureRequest {
                 });
             }
             "saturate" => self.saturate = parse_flag(key, value)?,
-            "default" => self.default = Some(needed()?.split(',').map(str::to_owned).collect()),
+            "default" => self.default = Some(split_list(needed()?)),
             "lengths" => self.lengths = Some(parse_flag(key, value)?),
             "mask" => self.mask = parse_flag(key, value)?,
             "present" => self.present = parse_flag(key, value)?,
@@ -161,12 +158,12 @@ fn parse_number(text: &str) -> Result<u64> {
 }
 
 fn parse_sizes(text: &str) -> Result<Vec<Option<u64>>> {
+    let bad =
+        || Error::request(format!("`pad={text}` is no size")).hint("use `pad=max`, `pad=512` or `pad=32x64`");
     // `max` holds an `x`, which also stands between sizes.
-    text.replace("max", "-1")
-        .split(['x', ','])
-        .map(|size| if size == "-1" { Ok(None) } else { parse_number(size).map(Some) })
-        .collect::<Result<_>>()
-        .map_err(|e| e.hint("use `pad=max`, `pad=512` or `pad=32x64`"))
+    let sizes = text.replace("max", "*");
+    let size = |size: &str| if size == "*" { Ok(None) } else { size.parse().map(Some).map_err(|_| bad()) };
+    sizes.split(['x', ',']).map(size).collect()
 }
 
 fn parse_buckets(text: &str) -> Result<FitRequest> {
@@ -191,9 +188,8 @@ fn parse_buckets(text: &str) -> Result<FitRequest> {
 }
 
 fn parse_dims(text: &str) -> Result<Vec<Dim>> {
-    let dims: Vec<_> = text
-        .trim_matches(['[', ']', '(', ')'])
-        .split(',')
+    let dims: Vec<_> = split_list(text.trim_matches(['[', ']', '(', ')']))
+        .into_iter()
         .map(|dim| match dim.trim() {
             "-1" => Dim::Rest(-1),
             dim => dim.parse().map_or_else(|_| Dim::Feature(dim.to_owned()), Dim::Size),
@@ -210,122 +206,7 @@ fn parse_dims(text: &str) -> Result<Vec<Dim>> {
     Ok(dims)
 }
 
-impl FromStr for FeatureRequest {
-    type Err = Error;
-
-    /// Reads `NAME` or `NAME: key=value …`. The name may hold anything but a colon before a blank.
-    fn from_str(text: &str) -> Result<Self> {
-        let (name, keys) = text.split_once(": ").unwrap_or((text.trim_end().trim_end_matches(':'), ""));
-        let mut request = Self { name: name.trim().to_owned(), ..Self::default() };
-        for word in keys.split_whitespace() {
-            let (key, value) = word.split_once('=').map_or((word, None), |(key, value)| (key, Some(value)));
-            request.set(key, value).map_err(|e| e.in_feature(&request.name))?;
-        }
-        Ok(request)
-    }
-}
-
-impl fmt::Display for FeatureRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words = Vec::new();
-        if let Some(decode) = self.view.decode {
-            words.push(format!("decode={decode}"));
-        }
-        if let Some(dims) = &self.view.reshape {
-            let dims: Vec<_> = dims
-                .iter()
-                .map(|dim| match dim {
-                    Dim::Size(size) => size.to_string(),
-                    Dim::Rest(_) => "-1".into(),
-                    Dim::Feature(name) => name.clone(),
-                })
-                .collect();
-            words.push(format!("reshape={}", dims.join(",")));
-        }
-        match &self.fit {
-            None => {}
-            Some(FitRequest::Ragged) => words.push("ragged".into()),
-            Some(FitRequest::AutoBucket(count)) => words.push(format!("bucket=auto:{count}")),
-            Some(FitRequest::Bucket(caps)) => {
-                words.push(format!(
-                    "bucket={}",
-                    caps.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
-                ));
-            }
-            Some(FitRequest::Pad(sizes)) => {
-                let sizes: Vec<_> = sizes
-                    .iter()
-                    .map(|size| size.map_or_else(|| "max".into(), |size| size.to_string()))
-                    .collect();
-                words.push(format!("pad={}", sizes.join(",")));
-            }
-        }
-        let dtype = self.dtype.map(|dtype| match dtype {
-            DTypeRequest::Exactly(dtype) => dtype.to_string(),
-            DTypeRequest::WidestBytes => "S".into(),
-        });
-        let side = self.left.then(|| "left".to_owned());
-        let default = self.default.as_ref().map(|values| values.join(","));
-        let pairs = [
-            ("value", &self.value),
-            ("side", &side),
-            ("dtype", &dtype),
-            ("default", &default),
-            ("rename", &self.rename),
-        ];
-        words.extend(
-            pairs.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}"))),
-        );
-        if let Some(lengths) = self.lengths {
-            words.push(format!("lengths={}", if lengths { "yes" } else { "no" }));
-        }
-        let flags = [
-            ("truncate", self.truncate),
-            ("saturate", self.saturate),
-            ("mask", self.mask),
-            ("present", self.present),
-        ];
-        words.extend(flags.iter().filter(|flag| flag.1).map(|flag| flag.0.to_owned()));
-        f.write_str(&self.name)?;
-        if words.is_empty() { Ok(()) } else { write!(f, ": {}", words.join(" ")) }
-    }
-}
-
-impl TryFrom<String> for FeatureRequest {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl From<FeatureRequest> for String {
-    fn from(request: FeatureRequest) -> Self {
-        request.to_string()
-    }
-}
-
 impl Request {
-    /// Reads the `[feature.NAME]` tables of a recipe (TOML): the keys of the notation, flags as booleans.
-    ///
-    /// # Errors
-    /// The text is no recipe.
-    pub fn from_recipe(text: &str) -> Result<Self> {
-        let recipe: toml::Table =
-            text.parse().map_err(|e| Error::request(format!("the recipe is not TOML: {e}")))?;
-        let mut features = Vec::new();
-        for (section, value) in &recipe {
-            let ("feature", toml::Value::Table(tables)) = (section.as_str(), value) else {
-                return Err(Error::request(format!("`{section}` has no meaning in a recipe"))
-                    .hint("a recipe is made of tables like `[feature.tokens]`"));
-            };
-            for (name, table) in tables {
-                features.push(feature_from(name, table).map_err(|e| e.in_feature(name))?);
-            }
-        }
-        Ok(Self { features })
-    }
-
     /// Refuses what cannot be meant, whatever the dataset is.
     ///
     /// # Errors
@@ -358,76 +239,5 @@ impl Request {
                 || feature.view.shape_features().any(|other| other == name)
         };
         self.features.is_empty() || self.features.iter().any(named)
-    }
-}
-
-fn feature_from(name: &str, table: &toml::Value) -> Result<FeatureRequest> {
-    let toml::Value::Table(keys) = table else {
-        return Err(Error::request("it must be a table of keys"));
-    };
-    let mut request = FeatureRequest { name: name.to_owned(), ..FeatureRequest::default() };
-    for (key, value) in keys {
-        let text = |value: &toml::Value| match value {
-            toml::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let value = match value {
-            toml::Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(","),
-            other => text(other),
-        };
-        request.set(key, Some(&value))?;
-    }
-    Ok(request)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_notation_comes_back_as_it_was_read() {
-        for text in [
-            "tokens",
-            "tokens: pad=512 value=0 dtype=int32",
-            "image/encoded: decode=raw:uint8 reshape=height,width,3 pad=max,max,3 mask",
-            "a b: bucket=64,128 lengths=no",
-            "x: bucket=auto:3 rename=y",
-            "x: ragged default=1,2 present",
-            "x: pad=3 side=left truncate saturate",
-            "s: dtype=S32",
-        ] {
-            let request: FeatureRequest = text.parse().unwrap();
-            let back: FeatureRequest = request.to_string().parse().unwrap();
-            assert_eq!(back, request, "{text} became {request}");
-        }
-        assert_eq!(
-            "t: pad=32x64".parse::<FeatureRequest>().unwrap().fit,
-            Some(FitRequest::Pad(vec![Some(32), Some(64)]))
-        );
-        assert_eq!("t: pad".parse::<FeatureRequest>().unwrap().fit, Some(FitRequest::Pad(vec![None])));
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused() {
-        for text in [
-            "t: pad=3 ragged",
-            "t: bucket=5,4",
-            "t: colour=red",
-            "t: reshape=-1,-1",
-            "t: dtype=float31",
-            "t: side=top",
-            "t: reshape=3,,4",
-        ] {
-            assert!(text.parse::<FeatureRequest>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_recipe_says_the_same_as_the_command_line() {
-        let recipe = "[feature.tokens]\npad = 512\ntruncate = true\nreshape = [2, -1, \"depth\"]\n[feature.\"a/b\"]\ndtype = \"int32\"\n";
-        let request = Request::from_recipe(recipe).unwrap();
-        assert_eq!(request.features[0].to_string(), "tokens: reshape=2,-1,depth pad=512 truncate");
-        assert_eq!(request.features[1], "a/b: dtype=int32".parse().unwrap());
-        assert!(Request::from_recipe("[machine]\nx = 1").is_err());
     }
 }

@@ -18,6 +18,8 @@ pub enum Number {
 pub trait Item: Copy + Sized {
     /// Bytes of an item.
     const SIZE: usize;
+    /// The largest finite value, about.
+    const LARGEST: f64;
     /// From its little-endian bytes.
     fn read(bytes: &[u8]) -> Self;
     /// To its little-endian bytes.
@@ -28,12 +30,19 @@ pub trait Item: Copy + Sized {
     /// integer only if it is whole, or with `saturate` by dropping its fraction, as `tf.saturate_cast` does; floats are
     /// rounded to the nearest, as every cast does.
     fn from_number(number: Number, saturate: bool) -> Option<Self>;
+    /// The same from a stored integer, where it can be done faster.
+    #[inline]
+    fn from_i64(whole: i64, saturate: bool) -> Option<Self> {
+        Self::from_number(Number::Int(i128::from(whole)), saturate)
+    }
 }
 
 macro_rules! integer_item {
     ($($type:ty),*) => {$(
         impl Item for $type {
             const SIZE: usize = size_of::<Self>();
+            #[allow(clippy::cast_precision_loss, clippy::cast_lossless, reason = "about, and not every type loses")]
+            const LARGEST: f64 = Self::MAX as f64;
 
             #[inline]
             fn read(bytes: &[u8]) -> Self {
@@ -65,6 +74,15 @@ macro_rules! integer_item {
                     Err(_) => None,
                 }
             }
+
+            #[inline]
+            fn from_i64(whole: i64, saturate: bool) -> Option<Self> {
+                match Self::try_from(whole) {
+                    Ok(item) => Some(item),
+                    Err(_) if saturate => Self::from_number(Number::Int(i128::from(whole)), true),
+                    Err(_) => None,
+                }
+            }
         }
     )*};
 }
@@ -72,9 +90,10 @@ macro_rules! integer_item {
 integer_item!(i8, i16, i32, i64, u8, u16, u32, u64);
 
 macro_rules! float_item {
-    ($($type:ty, $read:expr, $int:expr, $write:expr, $largest:expr);*) => {$(
+    ($($type:ty, $read:expr, $int:expr, $write:expr, $largest:expr, $largest_f64:expr);*) => {$(
         impl Item for $type {
             const SIZE: usize = size_of::<Self>();
+            const LARGEST: f64 = $largest_f64;
 
             #[inline]
             fn read(bytes: &[u8]) -> Self {
@@ -116,10 +135,10 @@ macro_rules! float_item {
 
 // TensorFlow rounds to a half float by way of a float.
 float_item!(
-    f16, f64::from, |whole| f16::from_f32(whole as f32), |float| f16::from_f32(float as f32), f16::MAX;
-    bf16, f64::from, |whole| bf16::from_f32(whole as f32), |float| bf16::from_f32(float as f32), bf16::MAX;
-    f32, f64::from, |whole| whole as f32, |float| float as f32, f32::MAX;
-    f64, |float| float, |whole| whole as f64, |float: f64| float, f64::MAX
+    f16, f64::from, |whole| f16::from_f32(whole as f32), |float| f16::from_f32(float as f32), f16::MAX, f16::MAX.to_f64_const();
+    bf16, f64::from, |whole| bf16::from_f32(whole as f32), |float| bf16::from_f32(float as f32), bf16::MAX, f16::MAX.to_f64_const();
+    f32, f64::from, |whole| whole as f32, |float| float as f32, f32::MAX, f32::MAX as f64;
+    f64, |float| float, |whole| whole as f64, |float: f64| float, f64::MAX, f64::MAX
 );
 
 /// A boolean byte, kept as it is where it comes from booleans; a number is true unless it is zero.
@@ -128,6 +147,7 @@ pub struct Truth(u8);
 
 impl Item for Truth {
     const SIZE: usize = 1;
+    const LARGEST: f64 = 1.0;
 
     fn read(bytes: &[u8]) -> Self {
         Self(bytes.first().copied().unwrap_or_default())
@@ -227,14 +247,20 @@ pub(super) fn item_bytes(text: &str, dtype: DType) -> Result<Vec<u8>> {
         "false" | "False" => Number::Int(0),
         _ => match text.parse::<i128>() {
             Ok(whole) => Number::Int(whole),
-            Err(_) => Number::Float(text.parse().map_err(|_| bad())?),
+            Err(_) => match text.parse::<f64>() {
+                // `1e400` is no infinity that anyone asked for.
+                Ok(float) if float.is_finite() || !text.contains(|letter: char| letter.is_ascii_digit()) => {
+                    Number::Float(float)
+                }
+                _ => return Err(bad()),
+            },
         },
     };
     match dtype {
         DType::Complex64 => f32::from_number(number, false).ok_or_else(bad)?.write(&mut bytes[..4]),
         DType::Complex128 => f64::from_number(number, false).ok_or_else(bad)?.write(&mut bytes[..8]),
         _ => {
-            with_item!(dtype, T => T::from_number(number, false).ok_or_else(bad)?.write(&mut bytes), else => {})
+            with_item!(dtype, T => T::from_number(number, false).ok_or_else(bad)?.write(&mut bytes), else => {});
         }
     }
     Ok(bytes)

@@ -40,6 +40,8 @@ pub enum Counted {
     Bytes,
     /// Values as the view sees them.
     Seen,
+    /// Bytes of byte strings as the view sees them.
+    SeenBytes,
     /// Elements whose length falls in the bucket of this number.
     Bucket(usize),
 }

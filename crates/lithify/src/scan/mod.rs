@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Content, Decode, View};
+use crate::decode::{Content, Decode, Numbers, View};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::request::{FitRequest, Request};
@@ -205,13 +205,16 @@ struct Fold<'a> {
     counts: Vec<u64>,
 }
 
+/// What is counted of each feature that is watched.
+const COUNTED: [Counted; 4] = [Counted::Values, Counted::Bytes, Counted::Seen, Counted::SeenBytes];
+
 /// What a slot's feature is watched for.
 struct Asked {
     /// Whether more than its presence is wanted.
     watched: bool,
     view: View,
     caps: Vec<u64>,
-    counters: [usize; 3],
+    counters: [usize; 4],
     buckets: Vec<usize>,
 }
 
@@ -362,11 +365,12 @@ impl<'a> Fold<'a> {
         // found and not asked for, which do not count then.
         let numbers = view.and_then(|view| view.numbers(list, &sibling, &mut self.scratch, most).ok());
         let seen = numbers.as_ref().map_or(count, |numbers| numbers.shape.iter().product());
+        let seen_bytes = numbers.as_ref().map_or(0, Numbers::string_bytes);
         let feature = &mut self.profile.features[slot];
         feature.viewed = asked.view != View::default();
         let bytes = feature.observe(list, count, numbers.as_ref(), witness);
         let index = &mut self.profile.index;
-        for (counter, more) in asked.counters.iter().zip([count, bytes, seen]) {
+        for (counter, more) in asked.counters.iter().zip([count, bytes, seen, seen_bytes]) {
             index.count(*counter, more);
         }
         if let Some(bucket) = bucket_of(&asked.caps, seen) {
@@ -411,11 +415,7 @@ impl Asked {
         Self {
             watched,
             view: wanted.map(|wanted| wanted.view.clone()).unwrap_or_default(),
-            counters: if watched {
-                [Counted::Values, Counted::Bytes, Counted::Seen].map(|what| index.counter_or_new(name, what))
-            } else {
-                [0; 3]
-            },
+            counters: if watched { COUNTED.map(|what| index.counter_or_new(name, what)) } else { [0; 4] },
             buckets: (0..caps.len())
                 .map(|bucket| index.counter_or_new(name, Counted::Bucket(bucket)))
                 .collect(),
@@ -538,7 +538,9 @@ fn finished(source: &dyn Source, options: &ScanOptions<'_>, mut whole: Profile) 
             .in_file(&whole.parts[0].path)
             .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
     }
-    if let Some(feature) = whole.features.iter().find(|feature| feature.kinds.len() > 1) {
+    // Where elements may be skipped, those of another kind than the first will be: pass 2 finds them.
+    let two_kinds = |feature: &&FeatureProfile| feature.kinds.len() > 1 && options.on_error == OnError::Fail;
+    if let Some(feature) = whole.features.iter().find(two_kinds) {
         let (first, other) = (feature.kinds[0], feature.kinds[1]);
         let message =
             format!("it holds {} here, but {} in element {} before", other.0, first.0, first.1.element);
@@ -560,6 +562,7 @@ fn finished(source: &dyn Source, options: &ScanOptions<'_>, mut whole: Profile) 
                 feature.present < whole.elements || feature.lengths.min() != feature.lengths.max()
             }
             Counted::Bytes => feature.strings.count > 0,
+            Counted::SeenBytes => feature.shapes.as_ref().is_some_and(|shapes| shapes.strings.count > 0),
             Counted::Seen => feature.shapes.as_ref().is_some_and(|shapes| {
                 feature.present < whole.elements || shapes.values.min() != shapes.values.max()
             }),

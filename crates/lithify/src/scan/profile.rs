@@ -193,18 +193,21 @@ pub struct Shapes {
     pub values: Sizes,
     /// How wide strings are, where the values are strings.
     pub strings: Sizes,
+    /// Whether one of them ends in NUL.
+    pub ends_in_nul: bool,
 }
 
 impl Shapes {
     fn of(numbers: &Numbers<'_>, witness: Witness) -> Self {
         let mut shapes = Self {
-            first: (numbers.dtype, numbers.shape.clone(), witness),
+            first: (numbers.dtype, numbers.shape.to_vec(), witness),
             other: None,
             differs: None,
-            smallest: numbers.shape.clone(),
-            largest: numbers.shape.clone(),
+            smallest: numbers.shape.to_vec(),
+            largest: numbers.shape.to_vec(),
             values: Sizes::default(),
             strings: Sizes::default(),
+            ends_in_nul: false,
         };
         shapes.observe(numbers, witness);
         shapes
@@ -212,11 +215,11 @@ impl Shapes {
 
     fn observe(&mut self, numbers: &Numbers<'_>, witness: Witness) {
         if numbers.dtype != self.first.0 || numbers.shape.len() != self.first.1.len() {
-            self.other.get_or_insert_with(|| (numbers.dtype, numbers.shape.clone(), witness));
+            self.other.get_or_insert_with(|| (numbers.dtype, numbers.shape.to_vec(), witness));
             return;
         }
-        if numbers.shape != self.first.1 {
-            self.differs.get_or_insert_with(|| (numbers.shape.clone(), witness));
+        if numbers.shape[..] != self.first.1[..] {
+            self.differs.get_or_insert_with(|| (numbers.shape.to_vec(), witness));
         }
         for (axis, size) in numbers.shape.iter().enumerate() {
             self.smallest[axis] = self.smallest[axis].min(*size);
@@ -226,6 +229,7 @@ impl Shapes {
         if numbers.dtype.is_none() {
             for string in numbers.strings() {
                 self.strings.observe(string.len() as u64, witness);
+                self.ends_in_nul |= string.last() == Some(&0);
             }
         }
     }
@@ -252,6 +256,7 @@ impl Shapes {
         }
         self.values.merge(&later.values, before);
         self.strings.merge(&later.strings, before);
+        self.ends_in_nul |= later.ends_in_nul;
     }
 }
 

@@ -217,8 +217,9 @@ impl ReadAhead {
                 };
                 buffer.truncate(end);
                 let last = end < READ_BYTES;
-                // A failed send means that the reader has gone, and so does this thread.
-                if sender.send(Ok(buffer)).is_err() {
+                // A failed send means that the reader has gone, and so does this thread. An empty buffer would be taken
+                // for the end of the stream.
+                if end > 0 && sender.send(Ok(buffer)).is_err() {
                     return;
                 }
                 if let Err(error) = result {

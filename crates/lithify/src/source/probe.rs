@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::{FORMATS, Format, Options, Part, Source, Verdict};
 use crate::error::{Error, Result, printable};
 
+/// How many of a file's first bytes a format may see.
+pub const HEAD_BYTES: usize = 4096;
+
 /// What is known of a file before it is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -30,19 +33,21 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     let forced = from.map(format_named).transpose()?;
     let mut parts = Vec::new();
     let mut format = forced;
+    // The first file whose beginning tells nothing: damaged, if the others are of a format, and unknown if not.
+    let mut strange: Option<Error> = None;
     for input in inputs {
         for (path, listed) in files_of(input)? {
             let part = Part::of(&path)?;
             let mut head = Vec::new();
             let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
-            file.take(4096).read_to_end(&mut head).map_err(|e| Error::io("read", &path, e))?;
+            file.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|e| Error::io("read", &path, e))?;
             let seen = Evidence { path: &path, head: &head, bytes: part.bytes };
             let found = FORMATS.iter().find(|format| format.probe(&seen) == Verdict::Yes).copied();
             match (found, format) {
                 // An empty file is an empty part of whatever the others are.
-                _ if part.bytes == 0 => {}
-                (_, Some(_)) if forced.is_some() => {}
+                _ if part.bytes == 0 || forced.is_some() => {}
                 (None, _) if listed && is_sidecar(&path) => continue,
+                (None, _) if may_be_damaged(&head) => strange = strange.or_else(|| Some(unknown(&seen))),
                 (None, _) => return Err(unknown(&seen)),
                 (Some(new), Some(old)) if new.name() != old.name() => {
                     let message =
@@ -53,6 +58,9 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             }
             parts.push(part);
         }
+    }
+    if let (None, Some(error)) = (format, strange) {
+        return Err(error);
     }
     if parts.is_empty() {
         let names: Vec<_> = inputs.iter().map(|input| format!("`{}`", printable(input))).collect();
@@ -100,8 +108,16 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
     if !input.exists() && text.contains(['*', '?', '[']) {
         let matches =
             glob::glob(&text).map_err(|e| Error::request(format!("`{text}` is not a glob: {e}")))?;
-        let mut files: Vec<_> =
-            matches.flatten().filter(|path| path.is_file()).map(|path| (path, true)).collect();
+        let mut files = Vec::new();
+        for found in matches {
+            let path = found.map_err(|e| {
+                let path = e.path().to_path_buf();
+                Error::io("list", &path, e.into())
+            })?;
+            if path.is_file() {
+                files.push((path, true));
+            }
+        }
         files.sort();
         if files.is_empty() {
             return Err(Error::input(format!("no file matches `{}`", printable(input))));
@@ -115,27 +131,45 @@ fn is_sidecar(path: &Path) -> bool {
     path.extension().is_some_and(|ending| SIDECARS.iter().any(|sidecar| ending.eq_ignore_ascii_case(sidecar)))
 }
 
+fn is_text(head: &[u8]) -> bool {
+    std::str::from_utf8(head)
+        .is_ok_and(|text| !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace()))
+}
+
+/// What a file looks like that is of no format that can be read.
+fn looks_like(head: &[u8]) -> &'static str {
+    match head {
+        [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] | [b'G', b'I', b'F', b'8', ..] => "an image",
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a .npy array",
+        [b'P', b'K', 3, 4, ..] => "a zip or .npz file",
+        [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => "an Arrow file",
+        [0x1f, 0x8b, ..] => GZIP,
+        head if head.get(257..262) == Some(b"ustar") => "a tar file",
+        head if is_text(head) => "text",
+        _ => UNKNOWN,
+    }
+}
+
+const GZIP: &str = "gzip data, but not of TFRecords";
+const UNKNOWN: &str = "of no known format";
+
+/// Whether a file may be one of TFRecords whose first record is damaged.
+fn may_be_damaged(head: &[u8]) -> bool {
+    matches!(looks_like(head), GZIP | UNKNOWN)
+}
+
 fn unknown(seen: &Evidence<'_>) -> Error {
     if seen.head.starts_with(b"version https://git-lfs") {
         return Error::input("it is a Git LFS pointer, not the data")
             .in_file(seen.path)
             .hint("fetch the data with `git lfs pull`");
     }
-    let what = match seen.head {
-        [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] | [b'G', b'I', b'F', b'8', ..] => "an image",
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a .npy array",
-        [b'P', b'K', 3, 4, ..] => "a zip or .npz file",
-        [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
-        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => "an Arrow file",
-        [0x1f, 0x8b, ..] => "gzip data, but not of TFRecords",
-        head if head.get(257..262) == Some(b"ustar") => "a tar file",
-        head if std::str::from_utf8(head).is_ok() => "text",
-        _ => "of no known format",
-    };
+    let what = looks_like(seen.head);
     let mut error = Error::input(format!("it is not a TFRecord file (it looks like: {what})"))
         .in_file(seen.path)
         .at_byte(0);
-    if what == "of no known format" {
+    if may_be_damaged(seen.head) {
         error = error.hint("a TFRecord file whose first record is damaged looks like this, too: `--from tfrecord` reads it all the same, and `--on-error skip` leaves out what is damaged");
     }
     error

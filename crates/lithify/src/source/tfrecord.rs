@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use crc_fast::{CrcAlgorithm, checksum};
 
 use super::input::{Compression, Input, READ_BYTES};
-use super::probe::Evidence;
+use super::probe::{Evidence, HEAD_BYTES};
 use super::{Elements, Format, Options, Part, Source, Verdict, example};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::value::{Element, Field, Kind};
@@ -41,32 +41,38 @@ fn length_in(header: &[u8; HEADER]) -> Option<u64> {
     (masked_crc(length) == crc).then(|| length.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)))
 }
 
-/// How the file is compressed, if it is a TFRecord file. The checksum comes first, because the length of a plain
-/// record may well look like the first bytes of gzip.
+/// How the file is compressed, if it is a TFRecord file.
 fn compression_of(head: &[u8]) -> Option<Compression> {
-    if head.first_chunk().is_some_and(|header| length_in(header).is_some()) {
-        return Some(Compression::None);
+    let (compression, first) = beginning(head);
+    match first {
+        Some(first) => (first.is_empty()
+            || first.first_chunk().is_some_and(|header| length_in(header).is_some()))
+        .then_some(compression),
+        // The head may end before twelve bytes are decoded only if the file does: then the reading of it will tell.
+        None => (head.len() < HEAD_BYTES).then_some(compression),
     }
-    let (compression, mut stream): (_, Box<dyn Read + '_>) = match head {
+}
+
+/// How a file of this beginning must be compressed, if it is one of TFRecords, and the first record's header; `None`
+/// where it cannot be decompressed. The checksum comes first, because the length of a plain record may well look like
+/// the first bytes of gzip.
+fn beginning(head: &[u8]) -> (Compression, Option<Vec<u8>>) {
+    let plain = head[..head.len().min(HEADER)].to_vec();
+    if head.first_chunk().is_some_and(|header| length_in(header).is_some()) {
+        return (Compression::None, Some(plain));
+    }
+    let (compression, stream): (_, Box<dyn Read + '_>) = match head {
         [0x1f, 0x8b, 8, ..] => (Compression::Gzip, Box::new(flate2::bufread::MultiGzDecoder::new(head))),
         [a, b, ..]
             if a & 15 == 8 && a >> 4 <= 7 && u16::from_be_bytes([*a, *b]) % 31 == 0 && b & 0x20 == 0 =>
         {
             (Compression::Zlib, Box::new(flate2::bufread::ZlibDecoder::new(head)))
         }
-        _ => return None,
+        _ => return (Compression::None, Some(plain)),
     };
-    let mut header = [0; HEADER];
-    let mut end = 0;
-    while end < HEADER {
-        match stream.read(&mut header[end..]) {
-            Ok(0) => break,
-            Ok(n) => end += n,
-            // The head may end before twelve bytes are decoded only if the file does: then the reading of it will tell.
-            Err(_) => return (head.len() < 4096).then_some(compression),
-        }
-    }
-    (end == 0 || length_in(&header).is_some()).then_some(compression)
+    let mut header = Vec::new();
+    let decoded = stream.take(HEADER as u64).read_to_end(&mut header);
+    (compression, decoded.is_ok().then_some(header))
 }
 
 /// The name of the only feature of records that are taken as they are.
@@ -134,9 +140,11 @@ impl TfRecords {
         for part in &parts {
             let mut head = Vec::new();
             let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
-            file.take(4096).read_to_end(&mut head).map_err(|e| Error::io("read", &part.path, e))?;
+            file.take(HEAD_BYTES as u64)
+                .read_to_end(&mut head)
+                .map_err(|e| Error::io("read", &part.path, e))?;
             // Where the first record is damaged, reading it will say so.
-            compression.push(compression_of(&head).unwrap_or(Compression::None));
+            compression.push(beginning(&head).0);
         }
         Ok(Box::new(Self { parts, compression, payload, largest_record: options.largest_record }))
     }
@@ -315,7 +323,7 @@ impl Records<'_> {
         match found {
             Some(position) => {
                 self.input =
-                    Input::open(&self.source.parts[self.part].path, Compression::None, position, self.until)?
+                    Input::open(&self.source.parts[self.part].path, Compression::None, position, self.until)?;
             }
             None => self.over = true,
         }

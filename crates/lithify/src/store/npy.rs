@@ -25,7 +25,7 @@ use crate::value::DType;
 const GROWTH_DIGITS: usize = 21;
 /// A buffer of positioned writes, unless a row is larger, in bytes: it should still be in a core's cache when it is
 /// written.
-const BUFFER_BYTES: u64 = 1 << 20;
+const BUFFER_BYTES: u64 = 512 << 10;
 /// Pieces below this size are not worth a map of their own, in bytes.
 const SMALL_BYTES: u64 = 256 << 10;
 

@@ -79,25 +79,44 @@ impl Cast {
     /// Gives how much of `out` is left.
     fn varints<T: Item>(&self, list: List<'_>, mut skip: usize, out: &mut [u8]) -> Result<usize> {
         let mut items = out.chunks_exact_mut(T::SIZE);
-        for run in list.runs() {
-            let done = each_varint(run.map_err(damaged)?, |value| {
-                if skip > 0 {
-                    skip -= 1;
-                    return Ok(());
+        let mut unfit = None;
+        let mut take = |value: u64| {
+            let value = value.cast_signed();
+            match (items.next(), T::from_i64(value, self.saturate)) {
+                (Some(item), Some(cast)) => {
+                    cast.write(item);
+                    true
                 }
-                let Some(item) = items.next() else { return Err(None) };
-                let number = Number::Int(i128::from(value.cast_signed()));
-                T::from_number(number, self.saturate).ok_or(Some(Unfit(number)))?.write(item);
-                Ok(())
-            });
-            match done {
-                Ok(()) => {}
-                Err(None) => {
-                    return Err(Error::input("the feature is damaged: an integer is cut or too long"));
+                (Some(_), None) => {
+                    unfit = Some(value);
+                    false
                 }
-                Err(Some(Some(unfit))) => return Err(self.unfit(&unfit)),
-                Err(Some(None)) => break,
+                (None, _) => false,
             }
+        };
+        let mut bad = false;
+        for run in list.runs() {
+            let run = run.map_err(damaged)?;
+            // Two loops, since the one that passes nothing over is the hot one.
+            let whole = if skip == 0 {
+                each_varint(run, &mut take)
+            } else {
+                each_varint(run, |value| {
+                    if skip > 0 {
+                        skip -= 1;
+                        true
+                    } else {
+                        take(value)
+                    }
+                })
+            };
+            bad |= whole.is_err();
+        }
+        if bad {
+            return Err(Error::input("the feature is damaged: an integer is cut or too long"));
+        }
+        if let Some(value) = unfit {
+            return Err(self.unfit(&Unfit(Number::Int(i128::from(value)))));
         }
         Ok(items.len() * T::SIZE)
     }
@@ -146,6 +165,8 @@ fn convert<S: Item, T: Item>(
     out: &mut [u8],
 ) -> Result<(), Unfit> {
     let mut swapped = [0; 8];
+    // `tf.saturate_cast` clips infinities, too, where the new dtype ends sooner.
+    let clips_infinity = saturate && S::LARGEST > T::LARGEST;
     for (value, item) in values.chunks_exact(S::SIZE).zip(out.chunks_exact_mut(T::SIZE)) {
         let number = if big_endian {
             swapped[..S::SIZE].copy_from_slice(value);
@@ -153,6 +174,12 @@ fn convert<S: Item, T: Item>(
             S::read(&swapped[..S::SIZE]).number()
         } else {
             S::read(value).number()
+        };
+        let number = match number {
+            Number::Float(float) if clips_infinity && float.is_infinite() => {
+                Number::Float(f64::MAX.copysign(float))
+            }
+            other => other,
         };
         T::from_number(number, saturate).ok_or(Unfit(number))?.write(item);
     }

@@ -8,7 +8,7 @@ use crate::plan::{FeaturePlan, Fit, Plan, Role, is_strings};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
 use crate::store::{Checksum, Region, Store};
-use crate::value::{Element, List, Slots};
+use crate::value::{DType, Element, List, Shape, Slots};
 
 /// A block of all arrays, being filled.
 pub(super) struct Block<'s> {
@@ -138,7 +138,7 @@ impl<'p> Filler<'p> {
         error.in_feature(&self.plan.feature)
     }
 
-    /// Sees the feature of an element.
+    /// Sees the feature of an element, which must hold what it holds in the others.
     fn see<'e>(
         &self,
         list: List<'e>,
@@ -146,8 +146,20 @@ impl<'p> Filler<'p> {
         slots: &Slots,
         scratch: &'e mut Vec<u8>,
     ) -> Result<Numbers<'e>> {
+        if list.kind != self.plan.kind {
+            return Err(Error::input(format!(
+                "it holds {} here, but {} in other elements",
+                list.kind, self.plan.kind
+            )));
+        }
         let sibling = |name: &str| slots.named(name, element);
-        self.plan.view.numbers(list, &sibling, scratch, self.largest_payload)
+        let numbers = self.plan.view.numbers(list, &sibling, scratch, self.largest_payload)?;
+        if numbers.dtype != self.plan.stored {
+            let show = |dtype: Option<DType>| dtype.map_or("strings".into(), |dtype| dtype.to_string());
+            let (here, there) = (show(numbers.dtype), show(self.plan.stored));
+            return Err(Error::input(format!("its values are {here} here, but {there} in other elements")));
+        }
+        Ok(numbers)
     }
 
     /// Counts an element that is passed over.
@@ -172,7 +184,7 @@ impl<'p> Filler<'p> {
         for (what, counter) in &self.counters {
             totals[*counter] += match what {
                 Counted::Values | Counted::Seen => seen,
-                Counted::Bytes => numbers.strings().map(|string| string.len() as u64).sum(),
+                Counted::Bytes | Counted::SeenBytes => numbers.string_bytes(),
                 Counted::Bucket(bucket) => match &self.plan.fit {
                     Fit::Bucket { caps, .. } => u64::from(bucket_of(caps, seen) == Some(*bucket)),
                     _ => 0,
@@ -205,7 +217,7 @@ impl<'p> Filler<'p> {
                 self.pad(shape, *left, *truncate, numbers.as_ref(), block, items)
             }
             Fit::Ragged { rank } => self.ragged(*rank, numbers.as_ref(), block),
-            Fit::RaggedBytes { .. } => self.ragged_bytes(numbers.as_ref(), block),
+            Fit::RaggedBytes { rank, .. } => self.ragged_bytes(*rank, numbers.as_ref(), block),
             Fit::Bucket { caps, left, truncate } => match &numbers {
                 Some(numbers) => self.bucket(caps, *left, *truncate, number, numbers, block),
                 None => Ok(()),
@@ -223,7 +235,7 @@ impl<'p> Filler<'p> {
         let out = block.next(array, self.row)?;
         match (numbers, &self.plan.default) {
             (Some(numbers), _) => {
-                let fits = numbers.shape == shape || shape.is_empty() && numbers.shape == [1];
+                let fits = numbers.shape[..] == *shape || shape.is_empty() && numbers.shape[..] == [1];
                 if !fits {
                     let wanted = if shape.is_empty() { "one value".into() } else { show_shape(shape) };
                     return Err(Error::input(format!(
@@ -253,11 +265,11 @@ impl<'p> Filler<'p> {
         items: &mut Vec<u8>,
     ) -> Result<()> {
         let Some(array) = self.array(Role::Data) else { return Ok(()) };
-        let missing = vec![0; shape.len()];
+        let missing = Shape::from_elem(0, shape.len());
         let (lengths, default) = match (numbers, &self.plan.default) {
-            (Some(numbers), _) => (&numbers.shape, None),
-            (None, Some(default)) => (&shape.to_vec(), Some(default)),
-            (None, None) => (&missing, None),
+            (Some(numbers), _) => (&numbers.shape[..], None),
+            (None, Some(default)) => (shape, Some(default)),
+            (None, None) => (&missing[..], None),
         };
         if lengths.len() != shape.len() {
             return Err(Error::input(format!(
@@ -272,7 +284,7 @@ impl<'p> Filler<'p> {
             return Err(Error::input(format!("it has {length} values on an axis of {room}"))
                 .hint("cut such elements with `truncate`"));
         }
-        let kept: Vec<u64> = lengths.iter().zip(shape).map(|(length, room)| *length.min(room)).collect();
+        let kept: Shape = lengths.iter().zip(shape).map(|(length, room)| *length.min(room)).collect();
         let out = block.next(array, self.row)?;
         match (numbers, default) {
             (Some(numbers), _) if shape.len() == 1 => {
@@ -325,19 +337,7 @@ impl<'p> Filler<'p> {
         if let Some(array) = self.array(Role::Offsets) {
             block.put_i64(array, block.totals[counter])?;
         }
-        if let Some(array) = self.array(Role::Shapes) {
-            let missing = vec![0; rank];
-            let shape = numbers.map_or(&missing, |numbers| &numbers.shape);
-            if shape.len() != rank {
-                return Err(Error::input(format!(
-                    "its shape is {}, but others have {rank} axes",
-                    show_shape(shape)
-                )));
-            }
-            for size in shape {
-                block.put_i64(array, *size)?;
-            }
-        }
+        self.shape(rank, numbers, block)?;
         if let (Some(numbers), Some(array)) = (numbers, self.array(Role::Values)) {
             let count = usize::try_from(numbers.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
             let out = block.next(array, count.saturating_mul(self.item))?;
@@ -347,7 +347,26 @@ impl<'p> Filler<'p> {
         Ok(())
     }
 
-    fn ragged_bytes(&self, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+    /// Writes the shape of an element, where shapes are kept. One without values counts as empty.
+    fn shape(&self, rank: usize, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+        let missing = Shape::from_elem(0, rank);
+        let shape = numbers.map_or(&missing, |numbers| &numbers.shape);
+        if shape.len() != rank {
+            return Err(Error::input(format!(
+                "its shape is {}, but others have {rank} axes",
+                show_shape(shape)
+            )));
+        }
+        if let Some(array) = self.array(Role::Shapes) {
+            for size in shape {
+                block.put_i64(array, *size)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ragged_bytes(&self, rank: usize, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+        self.shape(rank, numbers, block)?;
         let bytes = self.counter(Counted::Bytes).unwrap_or_default();
         let strings = self.counter(Counted::Seen);
         if let Some(array) = self.array(Role::Offsets) {
@@ -389,6 +408,10 @@ impl<'p> Filler<'p> {
             let row = usize::try_from(cap).unwrap_or(usize::MAX).saturating_mul(self.item);
             self.pad_row(numbers, length.min(cap), left, block.next(array, row)?)?;
         }
+        if let Some(array) = self.array(Role::BucketMask(bucket)) {
+            let out = block.next(array, usize::try_from(cap).unwrap_or(usize::MAX))?;
+            mask(out, usize::try_from(length.min(cap)).unwrap_or(usize::MAX), left);
+        }
         if let Some(array) = self.array(Role::BucketElements(bucket)) {
             block.put_i64(array, number)?;
         }
@@ -413,6 +436,13 @@ impl<'p> Filler<'p> {
         debug_assert!(self.array(Role::ValueOffsets).is_none() || is_strings(self.plan) || counts.is_some());
         Ok(())
     }
+}
+
+/// Marks the `kept` items at one end of a row.
+fn mask(out: &mut [u8], kept: usize, left: bool) {
+    out.fill(0);
+    let start = if left { out.len() - kept } else { 0 };
+    out[start..start + kept].fill(1);
 }
 
 /// Copies the items of a C-order array of one shape into one of another, to the start of each axis (or its end); what
