@@ -79,11 +79,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
         Command::Info { output, json } => {
             let manifest = Manifest::read(&output)?;
-            if json {
-                print(&json::pretty(&manifest)?)?
-            } else {
-                print(&show::manifest(&manifest))?
-            }
+            print(&if json { json::pretty(&manifest)? } else { show::manifest(&manifest) })?;
             Ok(Outcome::Done)
         }
     }
