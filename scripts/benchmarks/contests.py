@@ -126,17 +126,21 @@ def contenders(bench, workload, expected):
     inputs = workload.directory(bench.data, bench.scale)
     convert = bench.convert(inputs, bench.output, *workload.options)
     yield Contender("lithify", convert, workload.arrays)
-    if bench.everything:
-        for way in ("mapped", "pwrite"):
-            yield Contender(f"lithify --io {way}", [*convert, "--io", way], workload.arrays)
-    if workload.name == "floats":
+    if workload.name != "gzip":
         yield from copies(bench, workload, expected)
     yield from peers(bench, workload)
 
 
-def take_turns(bench, workload, expected):
+def ways_to_write(bench, workload):
+    """lithify against itself: the two ways for a block to reach the disk."""
+    inputs = workload.directory(bench.data, bench.scale)
+    for way in ("pwrite", "mapped"):
+        command = bench.convert(inputs, bench.output, *workload.options, "--io", way)
+        yield Contender(f"--io {way}", command, workload.arrays)
+
+
+def take_turns(bench, workload, expected, field):
     """Runs all contenders in each round, every round beginning with another one. Gives the runs of each."""
-    field = list(contenders(bench, workload, expected))
     results = {contender.name: [] for contender in field}
     for number in range(bench.rounds):
         first = number % len(field)
@@ -158,7 +162,7 @@ def contest(name):
         workload = WORKLOADS[name]
         expected = reference(bench, workload)
         try:
-            results = take_turns(bench, workload, expected)
+            results = take_turns(bench, workload, expected, list(contenders(bench, workload, expected)))
         finally:
             bench.clear()
             shutil.rmtree(expected)
@@ -168,3 +172,19 @@ def contest(name):
         return report.contest(f"{name}: {counts}", results, size, TARGETS[name])
 
     return benchmark
+
+
+def io(bench):
+    """The benchmark of the two ways to write, on fixed-size and on padded rows."""
+    tables = []
+    for name in ("floats", "tokens"):
+        workload = WORKLOADS[name]
+        expected = reference(bench, workload)
+        try:
+            results = take_turns(bench, workload, expected, list(ways_to_write(bench, workload)))
+        finally:
+            bench.clear()
+            shutil.rmtree(expected)
+        size = total_size(input_files(bench.dataset(name)))
+        tables.append(report.contest(f"io, {name}: {size / report.MIB:.0f} MiB", results, size, {}))
+    return "\n".join(tables)

@@ -71,6 +71,13 @@ impl Index {
         self.entries.get(self.entries.partition_point(|entry| entry.element < element)).copied()
     }
 
+    /// The number of the first element after a part.
+    #[must_use]
+    pub fn end_of(&self, part: usize) -> u64 {
+        let next = self.entries.partition_point(|entry| entry.part <= part);
+        self.entries.get(next).map_or(u64::MAX, |entry| entry.element)
+    }
+
     /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {

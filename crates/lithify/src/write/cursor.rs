@@ -21,7 +21,7 @@ struct Open<'a> {
     elements: Box<dyn Elements + 'a>,
     /// The number of the next element.
     next: u64,
-    /// The number of the first element that is no longer read ahead.
+    /// The number of the first element that is no longer in reach: in another part, or not read ahead.
     until: u64,
 }
 
@@ -52,7 +52,10 @@ impl<'a> Cursor<'a> {
         // A part that is read from end to end is opened once.
         let end =
             self.plan.index.after(stop).filter(|entry| entry.part == part && self.source.seekable(part));
-        let (end, until) = end.map_or((u64::MAX, u64::MAX), |entry| (entry.position, entry.element));
+        let (end, until) = end.map_or_else(
+            || (u64::MAX, self.plan.index.end_of(part)),
+            |entry| (entry.position, entry.element),
+        );
         self.open = Some(Open { part, elements: self.source.read(part, position..end)?, next, until });
         Ok(())
     }
@@ -96,9 +99,7 @@ impl<'a> Cursor<'a> {
                 self.open_at(entry.part, entry.position, entry.element, self.plan.elements)?;
                 continue;
             };
-            if open.next >= open.until
-                || self.plan.index.before(open.next).is_some_and(|(_, entry)| entry.part != open.part)
-            {
+            if open.next >= open.until {
                 let (_, entry) = self.plan.index.before(open.next).ok_or_else(changed)?;
                 self.open_at(entry.part, entry.position, entry.element, self.plan.elements)?;
                 continue;
