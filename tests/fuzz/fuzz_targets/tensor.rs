@@ -1,0 +1,23 @@
+//! Any bytes as a `TensorProto`: its values have the bytes that its shape says, and no more than the budget.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lithify::decode::tensor_proto::{Values, expand, parse};
+
+const MOST: u64 = 1 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(tensor) = parse(bytes) else { return };
+    let count = tensor.shape.iter().product::<u64>();
+    let Some(dtype) = tensor.dtype else { return };
+    match tensor.values {
+        Values::Content(content) => assert_eq!(content.len() as u64, count * dtype.size() as u64),
+        Values::Typed { message, field } => {
+            let mut out = Vec::new();
+            if expand(dtype, count, message, field, MOST, &mut out).is_ok() {
+                assert_eq!(out.len() as u64, count * dtype.size() as u64);
+            }
+            assert!(out.capacity() as u64 <= 2 * MOST);
+        }
+    }
+});
