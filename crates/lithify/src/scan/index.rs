@@ -137,7 +137,9 @@ impl Index {
         self.entries
             .extend(later.entries.iter().map(|entry| Entry { element: entry.element + elements, ..*entry }));
         for (number, counter) in later.counters.iter().enumerate() {
-            let mine = self.counter(&counter.feature, counter.what).unwrap_or_else(|| {
+            // Most often the counters of both stand in the same order.
+            let same = (self.counters.get(number) == Some(counter)).then_some(number);
+            let mine = same.or_else(|| self.counter(&counter.feature, counter.what)).unwrap_or_else(|| {
                 self.counters.push(counter.clone());
                 self.totals.push(vec![0; start]);
                 self.sums.push(0);

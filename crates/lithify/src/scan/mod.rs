@@ -214,7 +214,8 @@ struct Asked {
     watched: bool,
     view: View,
     caps: Vec<u64>,
-    counters: [usize; 4],
+    /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
+    counters: [Option<usize>; 4],
     buckets: Vec<usize>,
 }
 
@@ -370,9 +371,15 @@ impl<'a> Fold<'a> {
         feature.viewed = asked.view != View::default();
         let bytes = feature.observe(list, count, numbers.as_ref(), witness);
         let index = &mut self.profile.index;
-        for (counter, more) in asked.counters.iter().zip([count, bytes, seen, seen_bytes]) {
-            index.count(*counter, more);
+        let viewed = if numbers.is_some() { seen } else { 0 };
+        for (at, more) in
+            [count, bytes, viewed, seen_bytes].into_iter().enumerate().filter(|counted| counted.1 > 0)
+        {
+            let counter = &mut self.asked[slot].counters[at];
+            let counter = *counter.get_or_insert_with(|| index.counter_or_new(&feature.name, COUNTED[at]));
+            index.count(counter, more);
         }
+        let asked = &self.asked[slot];
         if let Some(bucket) = bucket_of(&asked.caps, seen) {
             index.count(asked.buckets[bucket], 1);
         }
@@ -415,7 +422,7 @@ impl Asked {
         Self {
             watched,
             view: wanted.map(|wanted| wanted.view.clone()).unwrap_or_default(),
-            counters: if watched { COUNTED.map(|what| index.counter_or_new(name, what)) } else { [0; 4] },
+            counters: [None; 4],
             buckets: (0..caps.len())
                 .map(|bucket| index.counter_or_new(name, Counted::Bucket(bucket)))
                 .collect(),
