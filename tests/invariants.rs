@@ -1,4 +1,5 @@
 //! What the sources themselves must look like: which module may know which, and where what is dangerous may stand.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -43,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "value",
         ],
     ),
+    ("plan::notation", &["decode::Dim", "error"]),
     ("plan::request", &["decode", "error", "value"]),
     ("plan::scalar", &["error", "value"]),
     ("plan::fit", &["decode", "error", "scan::profile", "value"]),

@@ -1,5 +1,5 @@
 //! What every source must do, tried on a sample of every format; and how a file is read in pieces at once.
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -249,9 +249,6 @@ fn the_next_element_is_found_from_any_byte() {
     });
 }
 
-/// A compressed file that is cut up to here gives not a byte.
-const NOTHING_DECODED: usize = 12;
-
 #[test]
 fn a_cut_anywhere_is_told_with_its_byte() {
     each_sample(|sample, path, _, what| {
@@ -274,10 +271,6 @@ fn a_cut_anywhere_is_told_with_its_byte() {
             let at = sample.elements.get(found.len()).map_or(sample.end, |element| element.0);
             if sample.plain && at == cut as u64 {
                 assert!(error.is_none(), "{what}: a cut between elements cannot be seen");
-                continue;
-            }
-            if !sample.plain && found.is_empty() && error.is_none() && cut <= NOTHING_DECODED {
-                // Not told yet: a test of bad data says so.
                 continue;
             }
             let Some(error) = error else {
@@ -362,7 +355,7 @@ fn write_records(path: &Path, payloads: &mut dyn Iterator<Item = (i64, &[u8])>) 
 
 /// A whole stream of records with other features, of about so many bytes.
 fn inner_stream(bytes: usize) -> Vec<u8> {
-    let one = record(&example(&[("inner", strings(&[&[1; 30_000]]))]));
+    let one = record(&example(&[("inner", strings(&[&vec![1; 30_000]]))]));
     one.repeat(bytes / one.len())
 }
 
@@ -444,13 +437,13 @@ fn a_record_that_is_cut_in_another_span_is_listed_once() {
 /// So many counters and parts that the index must be thinned: what is left of it still finds every part.
 fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
     let scratch = Scratch::new();
-    let names: Vec<String> = (0..2000).map(|number| format!("x{number}")).collect();
+    let names: Vec<String> = (0..4000).map(|number| format!("x{number}")).collect();
     let wide: Vec<_> = [("x", integers(&[0]))]
         .into_iter()
-        .chain(names.iter().map(|name| (name.as_str(), integers(&[1]))))
+        .chain(names.iter().map(|name| (name.as_str(), strings(&[b"ab"]))))
         .collect();
     let mut files = vec![scratch.file("part-000", &record(&example(&wide)))];
-    for part in 1..380_i64 {
+    for part in 1..280_i64 {
         let mut bytes = [numbered(part), numbered(part)].concat();
         if damaged && part % 2 == 1 {
             bytes[20] ^= 1;
@@ -460,7 +453,7 @@ fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
     let conversion = Conversion::of(files).skipping();
     let profile = conversion.scan()?;
     assert!(
-        profile.index.len() < 380 || !damaged,
+        profile.index.len() < 280 || !damaged,
         "{} entries: the index was not thinned",
         profile.index.len()
     );
@@ -479,7 +472,7 @@ fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
 
 #[test]
 fn a_thinned_index_finds_every_part() {
-    let wanted: Vec<i64> = [0].into_iter().chain((1..380).flat_map(|part| [part, part])).collect();
+    let wanted: Vec<i64> = [0].into_iter().chain((1..280).flat_map(|part| [part, part])).collect();
     assert_eq!(thinned(false).unwrap(), wanted);
 }
 
@@ -488,7 +481,7 @@ fn a_thinned_index_finds_every_part() {
 fn a_thinned_index_finds_parts_whose_first_element_is_bad() {
     let wanted: Vec<i64> = [0]
         .into_iter()
-        .chain((1..380).flat_map(|part| vec![part; if part % 2 == 1 { 1 } else { 2 }]))
+        .chain((1..280).flat_map(|part| vec![part; if part % 2 == 1 { 1 } else { 2 }]))
         .collect();
     assert_eq!(thinned(true).unwrap(), wanted);
 }

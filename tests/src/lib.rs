@@ -2,7 +2,12 @@
 //!
 //! Records are framed and encoded here anew, from the description of the formats, so that a mistake of the library is
 //! not repeated by what it is tested with.
-#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,12 @@
 //! What a conversion should give, made the plain way: everything in memory, one value after another.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "the model's numbers are small, and a cast that loses something is what it is about"
+)]
+
 use std::collections::BTreeMap;
 
 use crate::values::Values;
@@ -40,31 +47,32 @@ impl Wish {
     /// It, in the notation.
     #[must_use]
     pub fn spec(&self, name: &str) -> String {
-        let mut spec = format!("{name}:");
+        let mut words = vec![format!("{name}:")];
         match &self.fit {
             Fit::Nothing => {}
-            Fit::Ragged => spec += " ragged",
+            Fit::Ragged => words.push("ragged".into()),
             Fit::Bucket(caps) => {
-                spec +=
-                    &format!(" bucket={}", caps.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+                words.push(format!(
+                    "bucket={}",
+                    caps.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+                ));
             }
             Fit::Pad { size, left, truncate, mask, lengths, value } => {
-                spec += &size.map_or(" pad=max".into(), |size| format!(" pad={size}"));
-                let words = [
-                    (*left, " side=left"),
-                    (*truncate, " truncate"),
-                    (*mask, " mask"),
-                    (!*lengths, " lengths=no"),
+                words.push(size.map_or("pad=max".into(), |size| format!("pad={size}")));
+                let flags = [
+                    (*left, "side=left"),
+                    (*truncate, "truncate"),
+                    (*mask, "mask"),
+                    (!*lengths, "lengths=no"),
                 ];
-                words.iter().filter(|word| word.0).for_each(|word| spec += word.1);
-                if *value > 0 {
-                    spec += &format!(" value={value}");
-                }
+                words.extend(flags.iter().filter(|flag| flag.0).map(|flag| flag.1.to_owned()));
+                words.extend((*value > 0).then(|| format!("value={value}")));
             }
         }
-        spec += if self.default { " default=1" } else { "" };
-        spec += if self.present { " present" } else { "" };
-        spec + &self.dtype.map_or(String::new(), |dtype| format!(" dtype={dtype}"))
+        words.extend(self.default.then(|| "default=1".into()));
+        words.extend(self.present.then(|| "present".into()));
+        words.extend(self.dtype.map(|dtype| format!("dtype={dtype}")));
+        words.join(" ")
     }
 }
 
@@ -76,11 +84,7 @@ type Items = Vec<Vec<u8>>;
 
 impl Column {
     fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.rows.iter().flatten().map(|values| match values {
-            Values::Bytes(values) => values.len(),
-            Values::Floats(values) => values.len(),
-            Values::Integers(values) => values.len(),
-        })
+        self.rows.iter().flatten().map(Values::len)
     }
 
     fn texts(&self) -> impl Iterator<Item = &Vec<u8>> {
@@ -114,7 +118,7 @@ impl Column {
     }
 
     /// Values as items; `None` where one does not fit.
-    fn items(&self, values: &Values, descr: &str, width: usize) -> Option<Items> {
+    fn items(values: &Values, descr: &str, width: usize) -> Option<Items> {
         let item = |integer: Option<i64>, float: f64| match descr {
             "<i4" => match integer {
                 Some(integer) => i32::try_from(integer).ok().map(|item| item.to_le_bytes().to_vec()),
@@ -155,14 +159,14 @@ impl Column {
             // What is cut need not fit.
             (Some(_), Fit::Pad { size: Some(size), left, truncate: true, .. }) => {
                 let cut = self.rows.iter().map(|row| row.as_ref().map(|values| values.cut(*size, *left)));
-                cut.map(|row| row.map_or(Some(None), |values| self.items(&values, &descr, width).map(Some)))
+                cut.map(|row| row.map_or(Some(None), |values| Self::items(&values, &descr, width).map(Some)))
                     .collect::<Option<_>>()?
             }
             _ => self
                 .rows
                 .iter()
                 .map(|row| {
-                    row.as_ref().map_or(Some(None), |values| self.items(values, &descr, width).map(Some))
+                    row.as_ref().map_or(Some(None), |values| Self::items(values, &descr, width).map(Some))
                 })
                 .collect::<Option<_>>()?,
         };
@@ -209,8 +213,6 @@ impl Column {
             }
         };
         match &wish.fit {
-            Fit::Ragged if wish.default => return None,
-            Fit::Ragged => ragged(&mut present),
             Fit::Nothing if uniform && fixed && (!missing || wish.default || asked) => {
                 if missing && !wish.default {
                     return None;
@@ -220,8 +222,8 @@ impl Column {
                 let bytes = rows.iter().flat_map(|row| row.as_ref().unwrap_or(&fill).concat()).collect();
                 arrays.insert(name(""), (descr, shape, bytes));
             }
-            Fit::Nothing if wish.default => return None,
-            Fit::Nothing => ragged(&mut present),
+            Fit::Nothing | Fit::Ragged if wish.default => return None,
+            Fit::Nothing | Fit::Ragged => ragged(&mut present),
             Fit::Pad { size, left, truncate, mask, lengths, value } => {
                 let size = size.unwrap_or(longest);
                 if longest > size && !truncate {

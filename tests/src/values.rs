@@ -14,6 +14,22 @@ pub enum Values {
 }
 
 impl Values {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(values) => values.len(),
+            Self::Floats(values) => values.len(),
+            Self::Integers(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The first values, or the last.
     #[must_use]
     pub fn cut(&self, size: usize, last: bool) -> Self {
@@ -64,7 +80,7 @@ pub fn feature_in_runs(values: &Values, runs: &Runs, extra: usize) -> Vec<u8> {
         if packed {
             list.extend(field(1, &run.concat()));
         } else {
-            run.iter().for_each(|item| list.extend([&[single], &item[..]].concat()));
+            list.extend(run.iter().flat_map(|item| [&[single], &item[..]].concat()));
         }
     }
     field(number, &list)

@@ -27,7 +27,7 @@ use request::{FeatureRequest, FitRequest, Request};
 /// only a window on a block is in memory, and the budget decides how many blocks are in flight.
 const BLOCK_BYTES: u64 = 8 << 20;
 /// Blocks of the largest outputs, about: their blocks are larger, so that what is noted of each stays small.
-const MOST_BLOCKS: u64 = 1 << 16;
+const MOST_BLOCKS: u64 = 1 << 13;
 /// Bytes of input that a block aims at, at most, where rows are small.
 const BLOCK_STORED_BYTES: u64 = 32 << 20;
 /// Rows of a block, at most.

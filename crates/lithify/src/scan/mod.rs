@@ -26,11 +26,11 @@ use profile::{FeatureProfile, Profile, Skipped, Witness};
 
 /// Bytes of a part that one thread scans at a time.
 const SPAN_BYTES: u64 = 32 << 20;
-/// Bytes between two entries of the index, at least.
-const ENTRY_BYTES: u64 = 64 << 10;
-/// Entries of the largest indexes, about. It is a small multiple of the number of blocks, so that little must be passed
-/// over to get to one.
-const MOST_ENTRIES: u64 = 1 << 18;
+/// Bytes between two entries of the index: by the size of the dataset, so that the index is small beside what a block
+/// takes, and within these bounds.
+const ENTRY_BYTES: (u64, u64) = (64 << 10, 16 << 20);
+/// Entries of an index whose spacing is within the bounds, about.
+const ENTRIES: u64 = 1 << 14;
 /// Elements between two entries of the index, at most, so that little must be passed over where they are tiny.
 const ENTRY_ELEMENTS: u64 = 4096;
 /// Bytes read between two looks at whether to stop.
@@ -230,8 +230,7 @@ impl<'a> Fold<'a> {
             asked: Vec::new(),
             first: None,
             next_entry: (0, 0),
-            // An index of a large dataset would only be thinned.
-            spacing: ENTRY_BYTES.max(total / MOST_ENTRIES),
+            spacing: (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1),
             scratch: Vec::new(),
             counts: Vec::new(),
         }
