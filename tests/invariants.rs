@@ -40,7 +40,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "scan::profile",
             "source::Part",
             "source::input",
-            "store::WINDOW_BYTES",
             "value",
         ],
     ),
@@ -50,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan::fit", &["decode", "error", "scan::profile", "value"]),
     ("plan::advice", &["machine::show_size", "scan::profile", "value"]),
     // A store knows no format, no dataset and no scan.
-    ("store", &["error", "machine::show_size", "plan::ArrayPlan", "value"]),
+    ("store", &["error", "machine::show_size", "plan::ArrayPlan", "plan::Io", "plan::memory", "value"]),
     ("store::mapped", &[]),
     (
         "write",
@@ -58,7 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("write::cast", &["decode", "error", "plan::scalar", "source::wire", "value"]),
     ("show", &["decode", "machine", "plan", "scan::profile", "value", "write::manifest"]),
-    ("convert", &["error", "machine", "plan", "progress", "scan", "source", "store::npy::Io", "write"]),
+    ("convert", &["error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 
 /// Modules that open no file, whatever they use: what opens one must not be named there.

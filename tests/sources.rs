@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use lithify::error::Kind as ErrorKind;
+use lithify::error::ErrorKind;
 use lithify::plan::Target;
 use lithify::plan::plan;
 use lithify::plan::request::Request;
@@ -463,9 +463,9 @@ fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
         &profile,
         &request,
         &machine(2, 1 << 30),
-        &Target { output: output.clone(), on_error: OnError::Skip },
+        &Target { output: output.clone(), on_error: OnError::Skip, io: conversion.io },
     )?;
-    let writing = lithify::write::WriteOptions { io: conversion.io, overwrite: false, progress: &() };
+    let writing = lithify::write::WriteOptions { overwrite: false, progress: &() };
     lithify::write(conversion.open()?.as_ref(), &planned, &writing)?;
     Ok(read_npy::<i64>(&output.join("x.npy")).into_raw_vec_and_offset().0)
 }

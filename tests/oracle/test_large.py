@@ -157,8 +157,8 @@ def test_the_same_bytes_for_any_memory(large, reference, out, memory):
 
 
 def test_the_same_bytes_by_way_of_a_plan(large, reference, tmp_path, out):
-    run("plan", *large[0], "--to", out, "--output", tmp_path / "plan", "--threads", "2", *wants(WANTED), "--quiet")
-    run("write", tmp_path / "plan", "--threads", "5", "--io", "mapped", "--quiet")
+    run("plan", *large[0], "--to", out, "--output", tmp_path / "plan", "--threads", "2", "--io", "mapped", *wants(WANTED), "--quiet")
+    run("write", tmp_path / "plan", "--threads", "5", "--quiet")
     assert_same_output(out, reference)
 
 

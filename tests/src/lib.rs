@@ -17,12 +17,12 @@ use lithify::Result;
 use lithify::convert::{Job, convert, scan_and_plan};
 use lithify::error::Error;
 use lithify::machine::Machine;
+use lithify::plan::Io;
 use lithify::plan::request::Request;
 use lithify::plan::{Plan, Target};
 use lithify::scan::profile::Profile;
 use lithify::scan::{OnError, ScanOptions};
 use lithify::source::Source;
-use lithify::store::npy::Io;
 use lithify::write::WriteOptions;
 use lithify::write::manifest::Manifest;
 use ndarray::ArrayD;
@@ -210,6 +210,7 @@ pub fn machine(threads: usize, memory: u64) -> Machine {
         disk: 1 << 50,
         disk_path: "/".into(),
         largest_file: None,
+        open_files: None,
     }
 }
 
@@ -334,8 +335,8 @@ impl Conversion {
     fn job<R>(&self, output: &Path, then: impl FnOnce(&dyn Source, &Job<'_>) -> Result<R>) -> Result<R> {
         let source = self.open()?;
         let request = self.request()?;
-        let target = Target { output: output.to_path_buf(), on_error: self.on_error };
-        let writing = WriteOptions { io: self.io, overwrite: false, progress: &() };
+        let target = Target { output: output.to_path_buf(), on_error: self.on_error, io: self.io };
+        let writing = WriteOptions { overwrite: false, progress: &() };
         then(
             source.as_ref(),
             &Job { request: &request, target: &target, machine: &self.machine(), writing: &writing },

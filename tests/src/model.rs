@@ -154,6 +154,10 @@ impl Column {
         let longest = self.lengths().max()?;
         let (uniform, missing) =
             (self.lengths().all(|length| length == longest), self.rows.iter().any(Option::is_none));
+        if missing && !wish.present && matches!(wish.fit, Fit::Bucket(_)) {
+            // An element without it has no row in any bucket, which nothing would tell.
+            return None;
+        }
         let rows: Vec<Option<Items>> = match (item, &wish.fit) {
             (None, _) => Vec::new(),
             // What is cut need not fit.

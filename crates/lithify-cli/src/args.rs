@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify::error::Result;
 use lithify::machine::parse_size;
+use lithify::plan::Io;
 use lithify::plan::request::{FeatureRequest, Request};
 use lithify::scan::OnError;
-use lithify::store::npy::Io;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -172,6 +172,9 @@ pub struct Wanted {
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub only: Only,
+    /// How to write: with positioned writes, or by filling mapped files in place.
+    #[arg(long, value_enum, default_value_t = IoChoice::Pwrite)]
+    pub io: IoChoice,
 }
 
 /// Keys as flags, for when there is one feature.
@@ -218,9 +221,6 @@ pub struct Writing {
     /// Replace an output that is there already.
     #[arg(long)]
     pub overwrite: bool,
-    /// How to write: with positioned writes, or by filling mapped files in place.
-    #[arg(long, value_enum, default_value_t = IoChoice::Pwrite)]
-    pub io: IoChoice,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

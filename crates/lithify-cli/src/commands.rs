@@ -7,14 +7,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lithify::convert::{Job, plan_again, reopen, scan_and_plan, write_plan};
-use lithify::error::{Error, Kind, Result};
+use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
 use lithify::plan::request::Request;
 use lithify::plan::{Plan, Target, advice};
 use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
 use lithify::source::Source;
-use lithify::store::npy::Io;
 use lithify::write::manifest::Manifest;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{WriteOptions, check_target};
@@ -33,7 +32,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
             let source = context.open(&dataset)?;
-            let target = Target { output, on_error: dataset.on_error.into() };
+            let target = Target { output, on_error: dataset.on_error.into(), io: wanted.io.into() };
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
@@ -50,12 +49,13 @@ pub fn run(command: Command) -> Result<Outcome> {
             let context = Context::new(&run, &to)?;
             let request = wanted.request()?;
             let source = context.open(&dataset)?;
-            let target = Target { output: absolute(&to), on_error: dataset.on_error.into() };
-            let writing = WriteOptions { io: Io::default(), overwrite: false, progress: &context.progress };
+            let target =
+                Target { output: absolute(&to), on_error: dataset.on_error.into(), io: wanted.io.into() };
+            let writing = WriteOptions { overwrite: false, progress: &context.progress };
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
             let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
-            let text = serde_json::to_vec(&plan).map_err(|e| Error::new(Kind::Io, e.to_string()))?;
+            let text = serde_json::to_vec(&plan).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
             std::fs::write(&output, text).map_err(|e| Error::io("write", &output, e))?;
             show_plan(&profile, &plan, &context.machine, false)
         }
@@ -69,8 +69,8 @@ pub fn run(command: Command) -> Result<Outcome> {
             let context = Context::new(&run, &plan.output)?;
             let source =
                 reopen(&plan.format, plan.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
-            let (request, target) =
-                (plan.request.clone(), Target { output: plan.output.clone(), on_error: plan.on_error });
+            let (request, target) = (plan.request.clone(), plan.target());
+            let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
@@ -100,7 +100,7 @@ impl Context {
             // A second signal ends the process at once.
             let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
-            registered.map_err(|e| Error::new(Kind::Io, format!("cannot listen to signals: {e}")))?;
+            registered.map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen to signals: {e}")))?;
         }
         Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
     }
@@ -110,7 +110,7 @@ impl Context {
     }
 
     fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
-        WriteOptions { io: flags.io.into(), overwrite: flags.overwrite, progress: &self.progress }
+        WriteOptions { overwrite: flags.overwrite, progress: &self.progress }
     }
 
     fn write(

@@ -1,6 +1,6 @@
 //! What programs read: the same facts that people are shown, under stable names.
 
-use lithify::error::{Error, Kind, Result};
+use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::Machine;
 use lithify::plan::{Plan, Target, advice};
 use lithify::scan::profile::{Profile, Sizes, bin_end};
@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 /// JSON that is indented, with a final newline.
 pub fn pretty(value: &impl Serialize) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Io, e.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
     text.push('\n');
     Ok(text)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lithify::Error;
-use lithify::error::Kind;
+use lithify::error::ErrorKind;
 
 mod args;
 mod commands;
@@ -31,9 +31,9 @@ fn main() -> ExitCode {
     let outcome = commands::run(cli.command).unwrap_or_else(|error| {
         eprint!("{}", message(&error));
         match error.kind() {
-            Kind::Request => Outcome::Usage,
-            Kind::Interrupted => Outcome::Stopped,
-            Kind::Input | Kind::Resources | Kind::Io | Kind::Output => Outcome::Failed,
+            ErrorKind::Request => Outcome::Usage,
+            ErrorKind::Interrupted => Outcome::Stopped,
+            ErrorKind::Input | ErrorKind::Resources | ErrorKind::Io | ErrorKind::Output => Outcome::Failed,
         }
     });
     ExitCode::from(outcome as u8)

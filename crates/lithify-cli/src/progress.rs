@@ -76,14 +76,6 @@ impl Progress for Reporter {
         }
     }
 
-    fn warn(&self, message: &str) {
-        match &self.shown {
-            Shown::Bar(bar) => locked(bar).suspend(|| eprintln!("warning: {message}")),
-            Shown::Lines(_) => eprintln!("warning: {message}"),
-            Shown::Nothing => {}
-        }
-    }
-
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

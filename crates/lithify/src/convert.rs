@@ -1,11 +1,12 @@
 //! The whole way from a dataset to arrays: scans as often as the request needs, plans, writes.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::plan::request::Request;
-use crate::plan::{Plan, Target, plan, settle_buckets};
+use crate::plan::{Io, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, ScanOptions, scan};
@@ -74,7 +75,16 @@ pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<
     loop {
         match write(source, &plan, job.writing)? {
             Report::Done(manifest) => return Ok(*manifest),
-            Report::Bad(more) => bad.extend(more),
+            Report::Bad(more) => {
+                let known: HashSet<_> = bad.iter().map(|skipped| (skipped.part, skipped.position)).collect();
+                let before = bad.len();
+                bad.extend(more.into_iter().filter(|more| !known.contains(&(more.part, more.position))));
+                if bad.len() == before {
+                    return Err(Error::input(
+                        "elements that were left out are met again: the dataset changes while it is read",
+                    ));
+                }
+            }
         }
         (_, plan) = scan_and_plan(source, job, &bad)?;
     }
@@ -107,8 +117,8 @@ pub fn plan_again(
 ) -> Result<Plan> {
     // The arrays exist, so that their disk need not be free once more.
     let machine = Machine { disk: u64::MAX, ..machine.clone() };
-    let target = Target { output: output.to_path_buf(), on_error: manifest.on_error };
-    let writing = WriteOptions { io: crate::store::npy::Io::default(), overwrite: false, progress };
+    let target = Target { output: output.to_path_buf(), on_error: manifest.on_error, io: Io::default() };
+    let writing = WriteOptions { overwrite: false, progress };
     let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };
     let (_, mut plan) = scan_and_plan(source, &job, bad)?;

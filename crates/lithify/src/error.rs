@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whose fault an [`Error`] is, which decides what a caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// The dataset holds something that is damaged or is not what it should be.
     Input,
     /// The request cannot be understood, or does not fit the dataset.
@@ -48,7 +48,7 @@ pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     place: Place,
     hints: Vec<String>,
@@ -57,7 +57,7 @@ struct Inner {
 
 impl Error {
     /// An error of this kind that says `message`.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
             message: message.into(),
@@ -69,18 +69,18 @@ impl Error {
 
     /// The dataset is damaged.
     pub fn input(message: impl Into<String>) -> Self {
-        Self::new(Kind::Input, message)
+        Self::new(ErrorKind::Input, message)
     }
 
     /// The request cannot be met as it stands.
     pub fn request(message: impl Into<String>) -> Self {
-        Self::new(Kind::Request, message)
+        Self::new(ErrorKind::Request, message)
     }
 
     /// The operating system failed to `action` the file at `path`.
     #[must_use]
     pub fn io(action: &str, path: &Path, source: std::io::Error) -> Self {
-        let mut error = Self::new(Kind::Io, format!("cannot {action} `{}`: {source}", printable(path)));
+        let mut error = Self::new(ErrorKind::Io, format!("cannot {action} `{}`: {source}", printable(path)));
         error.0.source = Some(source);
         error
     }
@@ -131,7 +131,7 @@ impl Error {
 
     /// Whose fault it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 

@@ -10,16 +10,16 @@
 //! ```no_run
 //! use lithify::convert::{Job, convert};
 //! use lithify::machine::Machine;
-//! use lithify::plan::{Target, request::Request};
+//! use lithify::plan::{Io, Target, request::Request};
 //! use lithify::scan::OnError;
 //! use lithify::write::WriteOptions;
 //!
 //! # fn main() -> lithify::Result<()> {
-//! let target = Target { output: "out".into(), on_error: OnError::Fail };
+//! let target = Target { output: "out".into(), on_error: OnError::Fail, io: Io::default() };
 //! let machine = Machine::here(&target.output, None, None)?;
 //! let source = lithify::open(&["train-*.tfrecord".into()], None, &machine.source_options())?;
 //! let request = Request { features: vec!["tokens: pad=512 dtype=int32".parse()?] };
-//! let writing = WriteOptions { io: Default::default(), overwrite: false, progress: &() };
+//! let writing = WriteOptions { overwrite: false, progress: &() };
 //! convert(source.as_ref(), &Job { request: &request, target: &target, machine: &machine, writing: &writing })?;
 //! # Ok(())
 //! # }

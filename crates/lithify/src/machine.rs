@@ -29,6 +29,8 @@ pub struct Machine {
     pub disk_path: PathBuf,
     /// The largest file that this process may write.
     pub largest_file: Option<u64>,
+    /// The most files that this process may have open.
+    pub open_files: Option<u64>,
 }
 
 impl Machine {
@@ -54,6 +56,7 @@ impl Machine {
             disk: disk.f_bavail * disk.f_frsize,
             disk_path,
             largest_file: getrlimit(Resource::Fsize).current,
+            open_files: getrlimit(Resource::Nofile).maximum,
         })
     }
 }

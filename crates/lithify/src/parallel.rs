@@ -1,6 +1,6 @@
 //! Threads.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Runs `work` on so many threads at once, and waits for all.
 ///
@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 /// The threads cannot be started.
 pub(crate) fn on_threads(threads: usize, work: impl Fn() + Sync) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build().map_err(|e| {
-        Error::new(Kind::Resources, format!("cannot start {threads} threads: {e}"))
+        Error::new(ErrorKind::Resources, format!("cannot start {threads} threads: {e}"))
             .hint("use fewer with `--threads`")
     })?;
     pool.broadcast(|_| work());

@@ -15,11 +15,6 @@ pub trait Progress: Sync {
     /// The pass is over.
     fn end(&self) {}
 
-    /// Something the user should know, though the run goes on.
-    fn warn(&self, message: &str) {
-        let _ = message;
-    }
-
     /// Whether the run should stop as soon as it can.
     fn cancelled(&self) -> bool {
         false

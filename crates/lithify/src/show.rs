@@ -289,7 +289,7 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
         text,
         "work:   {} of {}, on {}",
         plural(plan.blocks(), "block"),
-        plural(plan.block_rows, "row"),
+        plural(plan.block_rows.min(plan.elements), "row"),
         plural(plan.threads as u64, "thread")
     );
     text.push_str(&skipped(&plan.skipped));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use lithify::error::Kind;
+use lithify::error::ErrorKind;
 use lithify::plan::request::Request;
 use lithify::scan::{OnError, ScanOptions, scan};
 use lithify::source::Options;
@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
     loop {
         match elements.next() {
             Ok(None) => break,
-            Err(error) if error.kind() != Kind::Input => break,
+            Err(error) if error.kind() != ErrorKind::Input => break,
             Ok(Some(_)) | Err(_) => {}
         }
         assert!(elements.position() >= position, "reading goes forward");

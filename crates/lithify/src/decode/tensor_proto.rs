@@ -129,26 +129,19 @@ fn parse_shape(mut rest: &[u8]) -> Result<Shape, &'static str> {
     Ok(shape)
 }
 
-/// Brings typed values into the form that `tensor_content` has.
+/// Brings typed values into the form that `tensor_content` has, of `bytes` bytes in all.
 ///
 /// # Errors
-/// The values are not those of the dtype, or they are far more than the bytes could hold.
+/// The values are not those of the dtype.
 pub fn expand(
     dtype: DType,
-    count: u64,
+    bytes: usize,
     message: &[u8],
     field: u32,
-    most: u64,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     out.clear();
-    let size = dtype.size();
-    let whole = count.checked_mul(size as u64).filter(|bytes| *bytes <= most);
-    let Some(whole) = whole.and_then(|bytes| usize::try_from(bytes).ok()) else {
-        return Err(format!(
-            "a tensor of {count} values has more bytes than the memory budget leaves for one ({most})"
-        ));
-    };
+    let (size, whole) = (dtype.size(), bytes);
     out.try_reserve(whole).map_err(|e| e.to_string())?;
     let mut rest = message;
     while !rest.is_empty() && out.len() < whole {

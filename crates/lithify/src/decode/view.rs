@@ -5,7 +5,7 @@ use smallvec::smallvec;
 
 use super::tensor_proto::{self, Values};
 use super::{Decode, natural_dtype, sizes};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::value::{BadList, DType, Kind, List, Shape};
 
 /// One axis of a requested shape.
@@ -134,8 +134,17 @@ fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<
         (Values::Content(bytes), _) => Data::Raw { bytes, big_endian: false },
         (Values::Typed { message, field }, None) => Data::List(List::of_field(Kind::Bytes, message, field)),
         (Values::Typed { message, field }, Some(dtype)) => {
-            let count = tensor.shape.iter().product();
-            tensor_proto::expand(dtype, count, message, field, most, scratch).map_err(Error::input)?;
+            let bytes =
+                tensor.shape.iter().fold(dtype.size() as u64, |bytes, size| bytes.saturating_mul(*size));
+            let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| *bytes as u64 <= most) else {
+                let message = format!(
+                    "a tensor has {bytes} bytes, more than the {most} that the memory budget leaves for one"
+                );
+                return Err(
+                    Error::new(ErrorKind::Resources, message).hint("give more memory with `--memory`")
+                );
+            };
+            tensor_proto::expand(dtype, bytes, message, field, scratch).map_err(Error::input)?;
             Data::Raw { bytes: scratch, big_endian: false }
         }
     };

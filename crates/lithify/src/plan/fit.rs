@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::notation::show_name;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest};
 use super::scalar::item_bytes;
-use crate::decode::{Decode, View};
+use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::scan::profile::{FeatureProfile, Profile, Sizes, Witness};
 use crate::value::{DType, Kind};
@@ -252,7 +253,14 @@ pub(super) fn plan_feature(
             left: request.left,
             truncate: request.truncate,
         },
-        Some(FitRequest::Bucket(caps)) => bucket(&seen, caps, request, skip)?,
+        Some(FitRequest::Bucket(caps)) => {
+            if let (Some(witness), false) = (missing, present) {
+                let error =
+                    Error::input("the feature is missing here, and such an element has no row in any bucket");
+                return Err(at(profile, witness, error).hint("keep which elements have it: `present`"));
+            }
+            bucket(&seen, caps, request, skip)?
+        }
         Some(FitRequest::AutoBucket(_)) => {
             return Err(Error::request("buckets are chosen before the plan is made"));
         }
@@ -271,7 +279,7 @@ pub(super) fn plan_feature(
             Fit::Exact { shape: if seen.scalar { Vec::new() } else { seen.largest.clone() } }
         }
         None if single && request.view.reshape.is_none() && item.is_some() || request.default.is_some() => {
-            return Err(varying(profile, feature, &seen, request));
+            return Err(varying(profile, feature, &seen));
         }
         None => {
             present |= missing.is_some() && !chosen;
@@ -279,7 +287,7 @@ pub(super) fn plan_feature(
         }
     };
     if single && matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. }) {
-        return Err(varying(profile, feature, &seen, request)
+        return Err(varying(profile, feature, &seen)
             .hint("or give a directory as the output: ragged arrays and buckets are several files"));
     }
 
@@ -447,8 +455,8 @@ fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -
     Ok(Fit::Bucket { caps: caps.to_vec(), left: request.left, truncate: request.truncate })
 }
 
-fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>, request: &FeatureRequest) -> Error {
-    let name = request.array_name();
+fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>) -> Error {
+    let name = show_name(&feature.name);
     let error = match &seen.differ {
         Some((one, first, other, second)) => {
             let message =
@@ -482,10 +490,4 @@ fn default_row(values: &[String], shape: &[u64], dtype: DType) -> Result<Vec<u8>
         items if items.len() as u64 == count => Ok(items.concat()),
         items => Err(Error::request(format!("`default` has {} values, but a row has {count}", items.len()))),
     }
-}
-
-/// The decoders that give numbers of another shape than the list has.
-#[must_use]
-pub(crate) fn is_decoded(view: &View) -> bool {
-    !matches!(view.decode, None | Some(Decode::None))
 }

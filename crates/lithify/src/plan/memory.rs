@@ -2,16 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrayPlan, FeaturePlan, Rows};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use super::{ArrayPlan, FeaturePlan, Io, Rows};
+use crate::error::{Error, ErrorKind, Result};
 use crate::machine::{Machine, show_size};
 use crate::scan::profile::Profile;
 use crate::source::input::COMPRESSED_INPUT_BYTES;
-use crate::store::WINDOW_BYTES;
 use crate::value::DType;
 
 /// The program itself, its libraries, and what the allocator holds on to, in bytes: measured, and rounded up.
 const PROGRAM_BYTES: u64 = 16 << 20;
+/// A window on a mapped array, unless a row is larger, in bytes.
+pub const WINDOW_BYTES: u64 = 4 << 20;
+/// A buffer of positioned writes, unless a row is larger, in bytes: it should still be in a core's cache when it is
+/// written.
+pub const BUFFER_BYTES: u64 = 512 << 10;
+/// What is kept of a block of an array until the end, and of an element that is skipped.
+const NOTE_BYTES: u64 = 128;
+const SKIPPED_BYTES: u64 = 512;
 /// What a thread takes besides what is named here.
 const THREAD_BYTES: u64 = 1 << 20;
 
@@ -33,11 +40,11 @@ impl Memory {
         profile: &Profile,
         features: &[FeaturePlan],
         arrays: &[ArrayPlan],
-        block_rows: u64,
+        blocks: Blocks,
+        io: Io,
     ) -> Self {
-        let windows = arrays.iter().fold(0_u64, |sum, array| {
-            sum.saturating_add(window(array, &features[array.feature], profile, block_rows))
-        });
+        let windows =
+            arrays.iter().map(|array| window(array, &features[array.feature], profile, blocks.rows, io));
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
             let shapes = profile.feature(&feature.feature)?.shapes.as_ref()?;
             let item = shapes.first.0.map_or(1, DType::size).max(feature.dtype.size()) as u64;
@@ -45,10 +52,13 @@ impl Memory {
         });
         let payload = payload.max().unwrap_or_default();
         let record = profile.largest_record;
-        let index = (profile.index.len() as u64) * 96;
+        let notes = (arrays.len() as u64).saturating_mul(blocks.count).saturating_mul(NOTE_BYTES);
         Self {
-            fixed: PROGRAM_BYTES + index,
-            block: windows,
+            fixed: PROGRAM_BYTES
+                .saturating_add(profile.index.bytes().saturating_mul(2))
+                .saturating_add(notes)
+                .saturating_add(profile.skipped.len() as u64 * SKIPPED_BYTES),
+            block: windows.fold(0, u64::saturating_add),
             // A buffer grows by doubling, so that it may be twice its record. A payload is expanded, and cast.
             input: (COMPRESSED_INPUT_BYTES + THREAD_BYTES)
                 .saturating_add(record.saturating_mul(2))
@@ -88,12 +98,25 @@ impl Memory {
     }
 }
 
+/// The blocks of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks {
+    /// How many there are.
+    pub count: u64,
+    /// Rows of each.
+    pub rows: u64,
+}
+
 /// The largest piece of an array that is in memory at once.
-fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: u64) -> u64 {
+fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: u64, io: Io) -> u64 {
     let row = array.row_bytes();
+    let most = match io {
+        Io::Mapped => WINDOW_BYTES,
+        Io::Pwrite => BUFFER_BYTES,
+    };
     match array.rows {
         Rows::Elements | Rows::ElementsAndEnd => {
-            row.saturating_mul(block_rows + 1).min(WINDOW_BYTES.max(row))
+            row.saturating_mul(block_rows.saturating_add(1)).min(most.max(row))
         }
         Rows::Counted(_) | Rows::CountedAndEnd(_) => {
             let values = profile.feature(&plan.feature).map_or(1, |feature| {
@@ -103,7 +126,7 @@ fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: 
             });
             // Values of one element are written in one piece.
             let longest = values.saturating_mul(array.dtype.size() as u64);
-            array.bytes().min(WINDOW_BYTES.max(longest).max(row))
+            array.bytes().min(most.max(longest).max(row))
         }
     }
 }

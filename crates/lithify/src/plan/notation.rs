@@ -37,6 +37,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// A feature's name as it is written, in quotes if it must be.
+pub(super) fn show_name(name: &str) -> String {
+    let plain = name == name.trim() && !name.starts_with('"') && !name.contains(": ") && !name.ends_with(':');
+    if plain { name.to_owned() } else { quoted(name) }
+}
+
 /// Takes a quoted text off the front; the quote at its start is there.
 fn unquote(rest: &mut &str) -> Result<String> {
     let mut text = String::new();
@@ -169,11 +175,7 @@ impl fmt::Display for FeatureRequest {
         for (flag, _) in flags.iter().filter(|flag| flag.1) {
             words.push((*flag).to_owned());
         }
-        let plain = self.name == self.name.trim()
-            && !self.name.starts_with('"')
-            && !self.name.contains(": ")
-            && !self.name.ends_with(':');
-        f.write_str(&if plain { self.name.clone() } else { quoted(&self.name) })?;
+        f.write_str(&show_name(&self.name))?;
         if words.is_empty() { Ok(()) } else { write!(f, ": {}", words.join(" ")) }
     }
 }

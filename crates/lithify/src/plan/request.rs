@@ -134,12 +134,6 @@ impl FeatureRequest {
             }
         }
     }
-
-    /// The name that its arrays have.
-    #[must_use]
-    pub fn array_name(&self) -> &str {
-        self.rename.as_deref().unwrap_or(&self.name)
-    }
 }
 
 fn parse_flag(key: &str, value: Option<&str>) -> Result<bool> {

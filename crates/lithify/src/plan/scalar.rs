@@ -136,7 +136,7 @@ macro_rules! float_item {
 // TensorFlow rounds to a half float by way of a float.
 float_item!(
     f16, f64::from, |whole| f16::from_f32(whole as f32), |float| f16::from_f32(float as f32), f16::MAX, f16::MAX.to_f64_const();
-    bf16, f64::from, |whole| bf16::from_f32(whole as f32), |float| bf16::from_f32(float as f32), bf16::MAX, f16::MAX.to_f64_const();
+    bf16, f64::from, |whole| bf16::from_f32(whole as f32), |float| bf16::from_f32(float as f32), bf16::MAX, bf16::MAX.to_f64_const();
     f32, f64::from, |whole| whole as f32, |float| float as f32, f32::MAX, f32::MAX as f64;
     f64, |float| float, |whole| whole as f64, |float: f64| float, f64::MAX, f64::MAX
 );

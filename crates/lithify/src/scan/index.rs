@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Bytes that an index may take in memory. Beyond, every second entry is dropped.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: u64 = 16 << 20;
 
 /// The element that an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,6 @@ pub struct Entry {
     pub part: usize,
     /// Where in the part it starts.
     pub position: u64,
-    /// Whether it is its part's first element. Such an entry is never dropped.
-    pub first: bool,
 }
 
 /// What a running total counts.
@@ -113,16 +111,17 @@ impl Index {
             totals.push(*sum);
         }
         self.entries.push(entry);
+        if self.bytes() > MOST_BYTES {
+            self.thin();
+        }
     }
 
-    /// The number of a counter, which is made if it is new.
-    pub(super) fn counter_or_new(&mut self, feature: &str, what: Counted) -> usize {
-        self.counter(feature, what).unwrap_or_else(|| {
-            self.counters.push(Counter { feature: feature.to_owned(), what });
-            self.totals.push(vec![0; self.entries.len()]);
-            self.sums.push(0);
-            self.counters.len() - 1
-        })
+    /// A new counter. The caller knows that there is none yet.
+    pub(super) fn add_counter(&mut self, feature: &str, what: Counted) -> usize {
+        self.counters.push(Counter { feature: feature.to_owned(), what });
+        self.totals.push(vec![0; self.entries.len()]);
+        self.sums.push(0);
+        self.counters.len() - 1
     }
 
     #[inline]
@@ -155,14 +154,17 @@ impl Index {
         while self.bytes() > MOST_BYTES && self.thin() {}
     }
 
-    fn bytes(&self) -> usize {
-        self.entries.len() * (size_of::<Entry>() + self.counters.len() * size_of::<u64>())
+    /// Bytes that it takes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (self.entries.len() * (size_of::<Entry>() + self.counters.len() * size_of::<u64>())) as u64
     }
 
     /// Drops every second entry, but for those at the start of a part. Says whether that helped.
     fn thin(&mut self) -> bool {
         let before = self.entries.len();
-        let kept: Vec<usize> = (0..before).filter(|at| at % 2 == 0 || self.entries[*at].first).collect();
+        let first = |at: usize| at == 0 || self.entries[at - 1].part != self.entries[at].part;
+        let kept: Vec<usize> = (0..before).filter(|at| at % 2 == 0 || first(*at)).collect();
         for totals in &mut self.totals {
             *totals = kept.iter().map(|at| totals[*at]).collect();
         }
@@ -183,12 +185,12 @@ impl Index {
 mod tests {
     use super::*;
 
-    fn piece(first: bool, lengths: &[u64]) -> Index {
+    fn piece(lengths: &[u64]) -> Index {
         let mut index = Index::default();
+        let counter = index.add_counter("x", Counted::Values);
         for (element, length) in lengths.iter().enumerate() {
             let element = element as u64;
-            index.push(Entry { element, part: 0, position: element * 10, first: first && element == 0 });
-            let counter = index.counter_or_new("x", Counted::Values);
+            index.push(Entry { element, part: 0, position: element * 10 });
             index.count(counter, *length);
         }
         index
@@ -196,8 +198,8 @@ mod tests {
 
     #[test]
     fn totals_run_on_over_pieces() {
-        let mut whole = piece(true, &[1, 2, 3]);
-        whole.merge(&piece(false, &[4, 5]), 3);
+        let mut whole = piece(&[1, 2, 3]);
+        whole.merge(&piece(&[4, 5]), 3);
         let counter = whole.counter("x", Counted::Values).unwrap();
         let before: Vec<_> = (0..5).map(|entry| whole.total_before(counter, entry)).collect();
         assert_eq!((before, whole.sum(counter)), (vec![0, 1, 3, 6, 10], 15));
@@ -207,7 +209,7 @@ mod tests {
 
     #[test]
     fn thinning_keeps_totals_beside_their_entries() {
-        let mut index = piece(true, &[1; 9]);
+        let mut index = piece(&[1; 9]);
         assert!(index.thin());
         let counter = index.counter("x", Counted::Values).unwrap();
         for at in 0..index.len() {

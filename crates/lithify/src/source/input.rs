@@ -64,10 +64,14 @@ impl Input {
         }
         let read = Arc::new(AtomicU64::new(0));
         let file = BufReader::with_capacity(READ_BYTES, Counted { file, read: Arc::clone(&read) });
-        let stream: Box<dyn Read + Send> = match compression {
-            Compression::Zlib => Box::new(ReadAhead::new(OneZlib(ZlibDecoder::new(file)))),
-            _ => Box::new(ReadAhead::new(MultiGzDecoder::new(file))),
-        };
+        let stream: Box<ReadAhead> = match compression {
+            Compression::Zlib => ReadAhead::new(OneZlib(ZlibDecoder::new(file))),
+            _ => ReadAhead::new(MultiGzDecoder::new(file)),
+        }
+        .map(Box::new)
+        .map_err(|e| {
+            Error::io("start a thread to decompress", path, e).hint("use fewer threads with `--threads`")
+        })?;
         let mut input =
             Self { stream, buffer: Vec::new(), start: 0, end: 0, offset: 0, compressed: Some(read) };
         while input.offset < offset {
@@ -198,12 +202,14 @@ struct ReadAhead {
     decoded: Receiver<io::Result<Vec<u8>>>,
     current: Vec<u8>,
     used: usize,
+    /// Whether there is nothing more to come: the end, or an error, was given.
+    over: bool,
 }
 
 impl ReadAhead {
-    fn new(mut stream: impl Read + Send + 'static) -> Self {
+    fn new(mut stream: impl Read + Send + 'static) -> io::Result<Self> {
         let (sender, decoded) = sync_channel(BUFFERS_AHEAD);
-        thread::spawn(move || {
+        thread::Builder::new().name("decompress".into()).spawn(move || {
             loop {
                 let mut buffer = vec![0; READ_BYTES];
                 let mut end = 0;
@@ -216,32 +222,30 @@ impl ReadAhead {
                     }
                 };
                 buffer.truncate(end);
-                let last = end < READ_BYTES;
-                // A failed send means that the reader has gone, and so does this thread. An empty buffer would be taken
-                // for the end of the stream.
-                if end > 0 && sender.send(Ok(buffer)).is_err() {
+                // A failed send means that the reader has gone, and so does this thread. An empty buffer says that this
+                // is the end.
+                let bytes = buffer.len();
+                if bytes > 0 && sender.send(Ok(buffer)).is_err() {
                     return;
                 }
-                if let Err(error) = result {
-                    let _ = sender.send(Err(error));
-                    return;
-                }
-                if last {
+                if bytes < READ_BYTES {
+                    let _ = sender.send(result.map(|()| Vec::new()));
                     return;
                 }
             }
-        });
-        Self { decoded, current: Vec::new(), used: 0 }
+        })?;
+        Ok(Self { decoded, current: Vec::new(), used: 0, over: false })
     }
 }
 
 impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.used == self.current.len() {
-            match self.decoded.recv() {
-                Ok(decoded) => (self.current, self.used) = (decoded?, 0),
-                Err(_) => return Ok(0),
-            }
+        if self.used == self.current.len() && !self.over {
+            let decoded =
+                self.decoded.recv().map_err(|_| io::Error::other("the thread that decompresses has died"))?;
+            self.over = true;
+            (self.current, self.used) = (decoded?, 0);
+            self.over = self.current.is_empty();
         }
         let n = buffer.len().min(self.current.len() - self.used);
         buffer[..n].copy_from_slice(&self.current[self.used..self.used + n]);

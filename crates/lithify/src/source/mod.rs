@@ -30,6 +30,13 @@ pub struct Part {
 }
 
 impl Part {
+    /// The same with its path from the root, as it is saved.
+    #[must_use]
+    pub fn absolute(&self) -> Self {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Self { path, ..self.clone() }
+    }
+
     /// Looks at the file.
     ///
     /// # Errors
@@ -76,7 +83,7 @@ pub trait Elements: Send {
     /// The next element, borrowed until the next call.
     ///
     /// # Errors
-    /// After an error of kind [`Input`](crate::error::Kind::Input) the next call goes on with the next element that can
+    /// After an error of kind [`Input`](crate::error::ErrorKind::Input) the next call goes on with the next element that can
     /// be found. After any other error there is nothing more to be had.
     fn next(&mut self) -> Result<Option<Element<'_>>>;
 
@@ -133,7 +140,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: u64::MAX }
+        Self { largest_record: 1 << 40 }
     }
 }
 

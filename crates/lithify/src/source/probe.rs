@@ -38,6 +38,13 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     for input in inputs {
         for (path, listed) in files_of(input)? {
             let part = Part::of(&path)?;
+            if path.to_str().is_none() {
+                return Err(Error::input(
+                    "its name is not UTF-8, so that it could not be recorded what was read",
+                )
+                .in_file(&path)
+                .hint("rename it, or give a link to it"));
+            }
             let mut head = Vec::new();
             let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
             file.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|e| Error::io("read", &path, e))?;

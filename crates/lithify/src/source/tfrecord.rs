@@ -16,11 +16,13 @@ use crc_fast::{CrcAlgorithm, checksum};
 use super::input::{Compression, Input, READ_BYTES};
 use super::probe::{Evidence, HEAD_BYTES};
 use super::{Elements, Format, Options, Part, Source, Verdict, example};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Element, Field, Kind};
 
 /// Bytes before a record's data.
 const HEADER: usize = 12;
+/// The largest record that there can be, in bytes.
+const MOST_BYTES: u64 = 1 << 40;
 /// Bytes after a record's data.
 const FOOTER: usize = 4;
 
@@ -38,7 +40,13 @@ pub fn masked_crc(data: &[u8]) -> u32 {
 fn length_in(header: &[u8; HEADER]) -> Option<u64> {
     let (length, crc) = header.split_at(8);
     let crc = u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]);
-    (masked_crc(length) == crc).then(|| length.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)))
+    (masked_crc(length) == crc).then(|| claimed_length(length))
+}
+
+/// The length that a record would have whose header this is.
+#[inline]
+fn claimed_length(header: &[u8]) -> u64 {
+    header.first_chunk().map_or(u64::MAX, |length| u64::from_le_bytes(*length))
 }
 
 /// How the file is compressed, if it is a TFRecord file.
@@ -193,6 +201,10 @@ impl Source for TfRecords {
                 if position >= range.end {
                     return Ok(None);
                 }
+                // Most bytes claim a length that the file has not, which is cheaper to see than a wrong checksum.
+                if claimed_length(header) > size.saturating_sub(position) {
+                    continue;
+                }
                 let Some(length) = header.first_chunk().and_then(length_in) else { continue };
                 let next = (HEADER + FOOTER) as u64 + position;
                 let Some(next) = next.checked_add(length).filter(|next| *next <= size) else { continue };
@@ -282,8 +294,12 @@ impl Records<'_> {
         let Some(length) = length_in(first) else {
             self.find_next()?;
             let start = if at == 0 { " (is this a TFRecord file?)" } else { "" };
+            let lost = match self.over {
+                true => format!("all that follows in this file is lost{start}"),
+                false => format!("bytes {at} to {} are passed over", self.input.offset()),
+            };
             return Err(
-                self.damaged(at, format!("the record's length is damaged: its checksum is wrong{start}"))
+                self.damaged(at, format!("the record's length is damaged: its checksum is wrong; {lost}"))
             );
         };
         let path = &self.source.parts[self.part].path;
@@ -297,7 +313,8 @@ impl Records<'_> {
                 ),
             ));
         }
-        let most = self.source.largest_record;
+        // Not even a caller without a budget gets more than can be counted.
+        let most = self.source.largest_record.min(MOST_BYTES);
         match usize::try_from(length) {
             Ok(length) if length as u64 <= most => Ok(Some(length)),
             _ => {
@@ -305,29 +322,57 @@ impl Records<'_> {
                 let message = format!(
                     "the record has {length} bytes, more than the {most} that the memory budget leaves for one"
                 );
-                Err(Error::new(ErrorKind::Resources, message).in_file(path).at_byte(at).hint(format!(
-                    "give more memory, e.g. `--memory {}MiB`",
-                    (length >> 20).saturating_mul(8).saturating_add(256)
-                )))
+                Err(Error::new(ErrorKind::Resources, message)
+                    .in_file(path)
+                    .at_byte(at)
+                    .hint("give more memory with `--memory`, or use fewer threads with `--threads`"))
             }
         }
     }
 
     /// Moves to the next place where a record starts, after one whose length is damaged.
     fn find_next(&mut self) -> Result<()> {
-        let size = self.source.parts[self.part].bytes;
-        let found = match self.source.seekable(self.part) {
-            true => self.source.find_element(self.part, self.input.offset() + 1..size)?,
-            false => None,
-        };
-        match found {
-            Some(position) => {
-                self.input =
-                    Input::open(&self.source.parts[self.part].path, Compression::None, position, self.until)?;
-            }
+        let part = &self.source.parts[self.part];
+        if !self.source.seekable(self.part) {
+            self.over = !self.find_in_stream().unwrap_or(false);
+            return Ok(());
+        }
+        match self.source.find_element(self.part, self.input.offset() + 1..part.bytes)? {
+            Some(position) => self.input = Input::open(&part.path, Compression::None, position, self.until)?,
             None => self.over = true,
         }
         Ok(())
+    }
+
+    /// The same where only reading on leads there. Says whether there is one.
+    fn find_in_stream(&mut self) -> io::Result<bool> {
+        self.input.consume(1);
+        loop {
+            let window = self.input.peek(READ_BYTES)?;
+            let most = self.source.largest_record;
+            let found = window.windows(HEADER).position(|header| {
+                claimed_length(header) <= most
+                    && header.first_chunk().is_some_and(|header| length_in(header).is_some())
+            });
+            let Some(found) = found else {
+                let read = window.len();
+                if read < READ_BYTES {
+                    return Ok(false);
+                }
+                self.input.consume(read - (HEADER - 1));
+                continue;
+            };
+            self.input.consume(found);
+            // Two headers in the right places are no accident.
+            let length = usize::try_from(claimed_length(self.input.window())).unwrap_or(usize::MAX);
+            let whole = length.saturating_add(HEADER + FOOTER);
+            let there = self.input.peek(whole.saturating_add(HEADER))?;
+            let next = there.get(whole..).and_then(|after| after.first_chunk());
+            if there.len() == whole || next.is_some_and(|header| length_in(header).is_some()) {
+                return Ok(true);
+            }
+            self.input.consume(1);
+        }
     }
 }
 

@@ -8,9 +8,6 @@ use crate::error::Result;
 mod mapped;
 pub mod npy;
 
-/// The largest piece of an array that is in memory at once, unless a row is larger, in bytes.
-pub const WINDOW_BYTES: u64 = 4 << 20;
-
 /// What tells whether bytes have changed: the CRC-64/NVME of a block's bytes of one array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

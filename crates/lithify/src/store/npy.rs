@@ -12,20 +12,17 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use super::mapped::{ALIGNMENT, MappedRange};
-use super::{Checksum, Hasher, Region, Store, WINDOW_BYTES};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use super::{Checksum, Hasher, Region, Store};
+use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
-use crate::plan::ArrayPlan;
+use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
+use crate::plan::{ArrayPlan, Io};
 use crate::value::DType;
 
 /// Digits that the header leaves for the first axis.
 const GROWTH_DIGITS: usize = 21;
-/// A buffer of positioned writes, unless a row is larger, in bytes: it should still be in a core's cache when it is
-/// written.
-const BUFFER_BYTES: u64 = 512 << 10;
 /// Pieces below this size are not worth a map of their own, in bytes.
 const SMALL_BYTES: u64 = 256 << 10;
 
@@ -46,30 +43,6 @@ pub fn header(dtype: DType, shape: &[u64]) -> Vec<u8> {
     // A shape of 64 axes of 20 digits has fewer bytes than a u16 counts.
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     [b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], text.as_bytes()].concat()
-}
-
-/// How blocks reach the disk.
-///
-/// Measured on ext4 and tmpfs (Linux 6.18, two threads; `scripts/bench io` repeats it): positioned writes from a buffer
-/// that stays in a core's cache are at least as fast as filling maps, for the kernel must clear a mapped page before it
-/// is filled. They are safe on every file system, and their speed depends neither on alignment nor on the page size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Io {
-    /// Buffers are written at their offsets.
-    #[default]
-    Pwrite,
-    /// Files are mapped and filled in place. Only where their space can be reserved.
-    Mapped,
-}
-
-impl std::fmt::Display for Io {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Pwrite => "pwrite",
-            Self::Mapped => "mapped",
-        })
-    }
 }
 
 /// The files of an output under way.
@@ -244,7 +217,9 @@ impl<'a> NpyRegion<'a> {
     }
 
     fn open_window(&mut self, bytes: usize) -> Result<()> {
-        let left = (self.start + self.expected).saturating_sub(self.at).min(self.end - self.at);
+        // Where there is more than was expected, it goes on in pieces that are worth their call.
+        let left =
+            (self.start + self.expected).saturating_sub(self.at).max(SMALL_BYTES).min(self.end - self.at);
         let length = |most: u64| usize::try_from(left.min(most)).unwrap_or(bytes).max(bytes);
         if let (true, Some(target)) = (self.mapped, self.target) {
             // The old map goes before the new one comes.

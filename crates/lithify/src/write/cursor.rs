@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::scan::OnError;
 use crate::source::{Elements, Source};
@@ -61,9 +61,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// Lends the next element and its number.
-    pub(super) fn next<R>(&mut self, take: impl FnOnce(u64, usize, &Element<'_>) -> Result<R>) -> Result<R> {
+    pub(super) fn next<R>(&mut self, take: impl FnOnce(u64, &Element<'_>) -> Result<R>) -> Result<R> {
         self.find()?;
-        let path = |part: usize| &self.plan.parts[part].path;
+        let path = |part: usize| &self.source.parts()[part].path;
         let Some(open) = &mut self.open else { return Err(changed()) };
         let (part, number) = (open.part, open.next);
         let place = |e: Error, byte: u64| e.in_file(path(part)).at_element(number).at_byte(byte);
@@ -72,12 +72,17 @@ impl<'a> Cursor<'a> {
             Ok(Some(element)) => {
                 open.next += 1;
                 let byte = element.position();
-                take(number, part, &element)
+                take(number, &element)
                     .map_err(|e| if e.kind() == ErrorKind::Input { place(e, byte) } else { e })
             }
             Ok(None) => Err(changed()),
             Err(error) => Err(place(error, at)),
         }
+    }
+
+    /// The part that was read last.
+    pub(super) fn part(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.part)
     }
 
     /// Passes over the next element.

@@ -4,7 +4,7 @@ use super::cast::{Cast, fill};
 use crate::decode::Numbers;
 use crate::error::{Error, Result};
 use crate::plan::fit::show_shape;
-use crate::plan::{FeaturePlan, Fit, Plan, Role, is_strings};
+use crate::plan::{FeaturePlan, Fit, Plan, Role};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
 use crate::store::{Checksum, Region, Store};
@@ -308,9 +308,15 @@ impl<'p> Filler<'p> {
         }
         if let Some(array) = self.array(Role::Mask) {
             let out = block.next(array, self.row / self.item)?;
-            out.fill(0);
-            let count = usize::try_from(kept.iter().product::<u64>()).unwrap_or_default();
-            place(&vec![1; count], &kept, out, shape, 1, left);
+            if let [kept] = kept[..] {
+                mask(out, usize::try_from(kept).unwrap_or_default(), left);
+            } else {
+                out.fill(0);
+                let count = usize::try_from(kept.iter().product::<u64>()).unwrap_or_default();
+                items.clear();
+                items.resize(count, 1);
+                place(items, &kept, out, shape, 1, left);
+            }
         }
         Ok(())
     }
@@ -433,7 +439,6 @@ impl<'p> Filler<'p> {
         if let (Some(array), Some(counter)) = (self.array(Role::ValueOffsets), bytes) {
             block.put_i64(array, block.totals[counter])?;
         }
-        debug_assert!(self.array(Role::ValueOffsets).is_none() || is_strings(self.plan) || counts.is_some());
         Ok(())
     }
 }

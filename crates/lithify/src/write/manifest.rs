@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::plan::request::Request;
-use crate::plan::{Fit, Plan};
+use crate::plan::{Fit, Io, Plan};
 use crate::scan::OnError;
 use crate::scan::profile::Skipped;
 use crate::source::Part;
 use crate::store::Checksum;
-use crate::store::npy::Io;
 use crate::value::DType;
 
 /// The name of the file in an output directory.

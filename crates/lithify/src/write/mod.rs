@@ -4,13 +4,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::{Plan, Rows};
 use crate::progress::Progress;
-use crate::scan::OnError;
-use crate::scan::index::Counted;
 use crate::scan::profile::Skipped;
+use crate::scan::{OnError, check_skipped};
 use crate::source::{Part, Source};
 use crate::store::{Checksum, Store};
 use crate::value::Slots;
@@ -20,6 +19,7 @@ mod cursor;
 mod fill;
 pub mod manifest;
 mod publish;
+mod staging;
 pub mod verify;
 
 use cursor::Cursor;
@@ -102,14 +102,18 @@ pub(crate) fn fill_blocks(
     if progress.cancelled() {
         return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
     }
-    let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+    check_parts(source.parts(), &plan.parts)?;
+    let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !bad.is_empty() {
+        // A block may meet an element that belongs to the one before.
+        bad.sort_by_key(|skipped| (skipped.part, skipped.position));
+        bad.dedup_by_key(|skipped| (skipped.part, skipped.position));
         return Ok(Outcome::Bad(bad));
     }
     joined(plan, written.into_inner().unwrap_or_else(PoisonError::into_inner)).map(Outcome::Done)
 }
 
-/// Refuses parts that are not those of the scan.
+/// Refuses parts that are not those of the scan any more, whether another dataset was opened or a file has changed.
 fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
     if now.len() != then.len() {
         return Err(Error::input(format!(
@@ -119,15 +123,18 @@ fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
         ))
         .hint("run it again"));
     }
-    match now.iter().zip(then).find(|(now, then)| now != then) {
-        Some((now, then)) => Err(Error::input(format!(
-            "the file has changed since it was scanned: it had {} bytes, and has {} now, or another time of change",
-            then.bytes, now.bytes
-        ))
-        .in_file(&now.path)
-        .hint("run it again")),
-        None => Ok(()),
+    for (now, then) in now.iter().zip(then) {
+        let here = Part::of(&now.path)?;
+        if here.absolute() != *then {
+            return Err(Error::input(format!(
+                "the file has changed since it was scanned: it had {} bytes, and has {} now, or another time of change",
+                then.bytes, here.bytes
+            ))
+            .in_file(&now.path)
+            .hint("run it again"));
+        }
     }
+    Ok(())
 }
 
 /// Blocks that one thread fills one after another: single ones where a part can be entered anywhere, all of a part where
@@ -205,21 +212,12 @@ impl<'a> Worker<'a> {
         let Self { cursor, slots, fillers, scratch, bad, .. } = self;
         let mut read = 0;
         for _ in start..stop {
-            let filled = cursor.next(|number, _, element| {
+            let filled = cursor.next(|number, element| {
                 read += element.stored_bytes() as u64;
                 slots.find(element, |_| Ok::<_, Error>(false))?;
                 fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
             });
-            match filled {
-                Err(error)
-                    if error.kind() == ErrorKind::Input
-                        && plan.on_error == OnError::Skip
-                        && error.place().element.is_some() =>
-                {
-                    bad.push(skipped_by(plan, &error));
-                }
-                other => other?,
-            }
+            tolerate(filled, plan, cursor.part(), bad)?;
         }
         if stop == plan.elements {
             fillers.iter().try_for_each(|filler| filler.end(&mut block))?;
@@ -251,13 +249,15 @@ impl<'a> Worker<'a> {
             (None, Some((element, totals))) if element == at => totals,
             (None, _) => vec![0; plan.counters.len()],
         };
-        let Self { cursor, slots, fillers, scratch, .. } = self;
+        let Self { cursor, slots, fillers, scratch, bad, .. } = self;
         while at < start {
             if plan.counts() {
-                cursor.next(|_, _, element| {
+                let counted = cursor.next(|_, element| {
                     slots.find(element, |_| Ok::<_, Error>(false))?;
                     fillers.iter().try_for_each(|filler| filler.count(element, slots, &mut totals, scratch))
-                })?;
+                });
+                // Where elements turn out bad, the totals do not matter: all is done anew without them.
+                tolerate(counted, plan, cursor.part(), bad)?;
             } else {
                 cursor.skip()?;
                 for (total, counter) in totals.iter_mut().zip(&plan.counters) {
@@ -270,12 +270,18 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn skipped_by(plan: &Plan, error: &Error) -> Skipped {
-    let place = error.place().clone();
-    let part = plan.parts.iter().position(|part| Some(&part.path) == place.file.as_ref()).unwrap_or_default();
-    let part =
-        place.element.and_then(|element| plan.index.before(element)).map_or(part, |(_, entry)| entry.part);
-    Skipped { part, position: place.byte.unwrap_or_default(), place, reason: error.message().to_owned() }
+/// Notes an element that does not fit, where such may be skipped.
+fn tolerate(outcome: Result<()>, plan: &Plan, part: usize, bad: &mut Vec<Skipped>) -> Result<()> {
+    let error = match outcome {
+        Err(error) if error.kind() == ErrorKind::Input && plan.on_error == OnError::Skip => error,
+        other => return other,
+    };
+    let Some(position) = error.place().byte.filter(|_| error.place().element.is_some()) else {
+        return Err(error);
+    };
+    check_skipped(plan.skipped.len() + bad.len())?;
+    bad.push(Skipped { part, position, place: error.place().clone(), reason: error.message().to_owned() });
+    Ok(())
 }
 
 /// Rows filled against rows promised.
@@ -292,8 +298,5 @@ fn check_filled(plan: &Plan, bytes: &[u64], rows: u64) -> Result<()> {
             )));
         }
     }
-    debug_assert!(
-        plan.counters.iter().all(|counter| counter.what != Counted::Bytes || counter.total < u64::MAX)
-    );
     Ok(())
 }

@@ -1,25 +1,27 @@
 //! From a plan to an output under its final name: staged beside it, renamed when it is complete.
 
-use std::fs::{self, File, TryLockError};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::manifest::{self, Manifest, Run};
+use super::staging::Staging;
 use super::{Outcome, fill_blocks};
-use crate::error::{Error, Kind as ErrorKind, Result, printable};
+use crate::error::{Error, ErrorKind, Result, printable};
 use crate::machine::peak_memory;
 use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::Source;
-use crate::store::npy::{Io, NpyStore};
+use crate::store::npy::NpyStore;
 
 /// How an output is written.
 pub struct WriteOptions<'a> {
-    /// How blocks reach the disk.
-    pub io: Io,
     /// Whether an output that is there may be replaced.
     pub overwrite: bool,
     /// Who is told how far it is.
@@ -43,18 +45,11 @@ pub enum Report {
 /// final name then, and what stood there before still does.
 pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Result<Report> {
     let start = Instant::now();
-    check_target(&Target { output: plan.output.clone(), on_error: plan.on_error }, options.overwrite)?;
-    if plan.single && !options.overwrite {
-        // What belongs to the one array stands beside it: `x.lengths.npy`.
-        let beside =
-            plan.arrays.iter().map(|array| plan.output.with_file_name(format!("{}.npy", array.name)));
-        if let Some(there) = beside.into_iter().find(|path| path.exists()) {
-            return Err(Error::new(ErrorKind::Output, format!("`{}` is there already", printable(&there)))
-                .hint("replace it with `--overwrite`"));
-        }
-    }
+    let target = plan.target();
+    check_target(&target, options.overwrite)?;
+    check_beside(plan, options.overwrite)?;
     let staging = Staging::create(&plan.output)?;
-    let store = NpyStore::create(&staging.path, &plan.arrays, options.io)?;
+    let store = NpyStore::create(staging.path(), &plan.arrays, plan.io)?;
     options.progress.begin("write", plan.stored_bytes);
     let outcome = fill_blocks(source, plan, &store, options.progress);
     options.progress.end();
@@ -65,19 +60,34 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     let run = Run {
         seconds: start.elapsed().as_secs_f64(),
         threads: plan.threads,
-        io: options.io,
+        io: plan.io,
         planned_memory: plan.memory.at(plan.threads),
         peak_memory: peak_memory(),
     };
     drop(store);
     let manifest = Manifest::of(plan, &blocks, run);
     let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::request(e.to_string()))?;
-    let beside =
-        if plan.single { plan.output.with_extension(manifest::NAME) } else { PathBuf::from(manifest::NAME) };
-    let path = staging.path.join(beside.file_name().unwrap_or_default());
+    let path = staging.path().join(manifest_name(plan));
     fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
-    staging.publish(plan, &manifest)?;
+    if plan.single {
+        publish_file(&staging, plan, options.overwrite)?;
+    } else {
+        publish_directory(&staging, &target, options.overwrite)?;
+    }
     Ok(Report::Done(Box::new(manifest)))
+}
+
+fn manifest_name(plan: &Plan) -> PathBuf {
+    if plan.single {
+        let beside = plan.output.with_extension(manifest::NAME);
+        return PathBuf::from(beside.file_name().unwrap_or_default());
+    }
+    PathBuf::from(manifest::NAME)
+}
+
+fn there_already(path: &Path) -> Error {
+    Error::new(ErrorKind::Output, format!("`{}` is there already", printable(path)))
+        .hint("replace it with `--overwrite`")
 }
 
 /// Refuses an output that is there, unless it may be replaced; and one that lithify has not made, in any case.
@@ -97,97 +107,147 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
             .hint("for one array, let the name end in `.npy`"));
     } else if fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(());
-    } else if !output.join(manifest::NAME).exists() {
-        return Err(exists(format!("`{}` holds files that lithify has not written", printable(output)))
-            .hint("give another output"));
+    } else if let Some(foreign) = foreign_file(output)? {
+        return Err(exists(format!(
+            "`{}` holds `{}`, which lithify has not written",
+            printable(output),
+            printable(&foreign)
+        ))
+        .hint("give another output"));
     }
-    if overwrite {
+    if overwrite { Ok(()) } else { Err(there_already(output)) }
+}
+
+/// A file in an output directory that its manifest does not name.
+fn foreign_file(output: &Path) -> Result<Option<PathBuf>> {
+    let listed: BTreeSet<PathBuf> = match Manifest::read(output) {
+        Ok(manifest) => manifest.arrays.into_iter().map(|array| array.file).collect(),
+        // Without a manifest that can be read, nothing there is known to be ours.
+        Err(_) => BTreeSet::new(),
+    };
+    let ours =
+        |file: &Path| listed.contains(file) || (file == Path::new(manifest::NAME) && !listed.is_empty());
+    let mut directories = vec![output.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).map_err(|e| Error::io("list", &directory, e))? {
+            let entry = entry.map_err(|e| Error::io("list", &directory, e))?;
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                directories.push(path);
+            } else if !path.strip_prefix(output).is_ok_and(ours) {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The files of an output that is one array, the array last: where it stands, all that belongs to it does.
+fn files_of(plan: &Plan) -> Vec<PathBuf> {
+    let main = plan.output.file_name().unwrap_or_default();
+    let mut files: Vec<PathBuf> = plan
+        .arrays
+        .iter()
+        .map(|array| PathBuf::from(format!("{}.npy", array.name)))
+        .filter(|file| file != Path::new(main))
+        .collect();
+    files.push(manifest_name(plan));
+    files.push(PathBuf::from(main));
+    files
+}
+
+/// Refuses to write over what stands beside the one array under the names of what belongs to it.
+fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
+    if !plan.single || overwrite {
         return Ok(());
     }
-    Err(exists(format!("`{}` is there already", printable(output))).hint("replace it with `--overwrite`"))
-}
-
-/// A directory beside the output, where that is made. It goes when it is dropped.
-struct Staging {
-    path: PathBuf,
-    /// Held as long as this run works, so that a second one is told.
-    _lock: File,
-}
-
-/// The name of the file that is locked.
-const LOCK: &str = ".lock";
-
-impl Staging {
-    fn create(output: &Path) -> Result<Self> {
-        let name = output
-            .file_name()
-            .ok_or_else(|| Error::request(format!("`{}` is no name for an output", printable(output))))?;
-        let parent = match output.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-        let path = parent.join(format!(".{}.lithify-partial", name.to_string_lossy()));
-        fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
-        let lock_path = path.join(LOCK);
-        let lock = File::create(&lock_path).map_err(|e| Error::io("create", &lock_path, e))?;
-        match lock.try_lock() {
-            // Some file systems do not lock; names that only one run uses would not help against a second run either.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(
-                    ErrorKind::Output,
-                    format!("another process is writing `{}`", printable(output)),
-                )
-                .hint("wait for it, or give another output"));
-            }
-        }
-        // What a killed run has left cannot be gone on with yet: it is made anew.
-        for entry in fs::read_dir(&path).map_err(|e| Error::io("list", &path, e))?.flatten() {
-            if entry.file_name() != LOCK {
-                let left = entry.path();
-                let removed = if left.is_dir() { fs::remove_dir_all(&left) } else { fs::remove_file(&left) };
-                removed.map_err(|e| Error::io("remove", &left, e))?;
-            }
-        }
-        Ok(Self { path, _lock: lock })
-    }
-
-    fn publish(&self, plan: &Plan, manifest: &Manifest) -> Result<()> {
-        let lock = self.path.join(LOCK);
-        let output = &plan.output;
-        if plan.single {
-            // The array comes last: where it stands, all that belongs to it does.
-            let main = output.file_name().unwrap_or_default();
-            let mut names: Vec<PathBuf> = manifest
-                .arrays
-                .iter()
-                .map(|array| array.file.clone())
-                .filter(|file| file != Path::new(main))
-                .collect();
-            names.push(PathBuf::from(output.with_extension(manifest::NAME).file_name().unwrap_or_default()));
-            names.push(PathBuf::from(main));
-            for name in names {
-                let (from, to) = (self.path.join(&name), output.with_file_name(&name));
-                fs::rename(&from, &to).map_err(|e| Error::io("rename to", &to, e))?;
-            }
-            return Ok(());
-        }
-        fs::remove_file(&lock).map_err(|e| Error::io("remove", &lock, e))?;
-        if output.exists() && renameat_with(CWD, &self.path, CWD, output, RenameFlags::EXCHANGE).is_ok() {
-            // The old output now stands in the place of the staging directory, and goes with it.
-            return Ok(());
-        }
-        if output.exists() {
-            fs::remove_dir_all(output).map_err(|e| Error::io("remove", output, e))?;
-        }
-        fs::rename(&self.path, output).map_err(|e| Error::io("rename to", output, e))
+    let beside = files_of(plan).into_iter().map(|file| plan.output.with_file_name(file));
+    match beside.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
+        Some(there) => Err(there_already(&there)),
+        None => Ok(()),
     }
 }
 
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // After publishing there is nothing left, or what was replaced. What cannot be removed does no harm.
-        let _ = fs::remove_dir_all(&self.path);
+fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Result<()> {
+    let output = &target.output;
+    let from = staging.path();
+    let failed = |e: std::io::Error| match e.kind() {
+        IoErrorKind::DirectoryNotEmpty | IoErrorKind::AlreadyExists | IoErrorKind::NotADirectory => {
+            there_already(output)
+        }
+        _ => Error::io("rename to", output, e),
+    };
+    // Something may have come to stand there since the run began. A plain rename replaces nothing but an empty directory.
+    check_target(target, overwrite)?;
+    let empty = || fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    if !overwrite || !output.exists() || empty() {
+        return fs::rename(from, output).map_err(failed);
+    }
+    if renameat_with(CWD, from, CWD, output, RenameFlags::EXCHANGE).is_ok() {
+        // The old output now stands in the place of the staging directory, and goes with it.
+        return Ok(());
+    }
+    // Where the file system cannot exchange, the old output steps aside first, and comes back if need be.
+    let aside = staging.aside();
+    fs::rename(output, &aside).map_err(|e| Error::io("rename", output, e))?;
+    if let Err(error) = fs::rename(from, output) {
+        fs::rename(&aside, output).map_err(|e| Error::io("bring back", output, e))?;
+        return Err(Error::io("rename to", output, error));
+    }
+    fs::remove_dir_all(&aside).map_err(|e| Error::io("remove", &aside, e))
+}
+
+/// Moves the files of the one array to their names. What they replace is kept until all is done, and comes back if
+/// something fails.
+fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
+    let files = files_of(plan);
+    let replaced = staging.path().join("replaced");
+    fs::create_dir(&replaced).map_err(|e| Error::io("create", &replaced, e))?;
+    // What the array that is replaced had beside it goes, too.
+    let mut old: BTreeSet<PathBuf> = files.iter().cloned().collect();
+    if overwrite && let Ok(manifest) = Manifest::read(&plan.output) {
+        old.extend(manifest.arrays.into_iter().map(|array| array.file));
+    }
+    let main = files.last().cloned().unwrap_or_default();
+    old.remove(&main);
+    let mut undo: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let moved = (|| {
+        for file in &old {
+            let from = plan.output.with_file_name(file);
+            if overwrite && fs::symlink_metadata(&from).is_ok_and(|there| !there.is_dir()) {
+                let to = replaced.join(file);
+                fs::rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
+                undo.push((to, from));
+            }
+        }
+        for file in &files {
+            let (from, to) = (staging.path().join(file), plan.output.with_file_name(file));
+            if overwrite { fs::rename(&from, &to) } else { rename_new(&from, &to) }.map_err(|e| {
+                match e.kind() {
+                    IoErrorKind::AlreadyExists => there_already(&to),
+                    _ => Error::io("rename to", &to, e),
+                }
+            })?;
+            undo.push((to, from));
+        }
+        Ok(())
+    })();
+    if moved.is_err() {
+        for (now, before) in undo.into_iter().rev() {
+            fs::rename(&now, &before).map_err(|e| Error::io("bring back", &before, e))?;
+        }
+    }
+    moved
+}
+
+/// Renames a file to a name that nothing has.
+fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems do not know the flag.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if fs::symlink_metadata(to).is_err() => {
+            fs::rename(from, to)
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(IoErrorKind::AlreadyExists.into()),
+        other => other.map_err(Into::into),
     }
 }

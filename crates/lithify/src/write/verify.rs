@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::manifest::{ArrayRecord, Manifest, directory_of};
 use super::{Outcome, fill_blocks};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::Plan;
 use crate::progress::Progress;

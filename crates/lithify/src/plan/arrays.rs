@@ -1,0 +1,237 @@
+//! The arrays that come of a feature, and what must be counted to know where their blocks begin.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FeaturePlan, Fit};
+use crate::scan::index::Counted;
+use crate::scan::profile::{FeatureProfile, Profile};
+use crate::value::DType;
+
+/// An array of the output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrayPlan {
+    /// Its name, which is also that of its file, without the ending.
+    pub name: String,
+    /// What it holds.
+    pub dtype: DType,
+    /// Its shape.
+    pub shape: Vec<u64>,
+    /// The number of the feature that it is of.
+    pub feature: usize,
+    /// What of the feature it holds.
+    pub role: Role,
+    /// What its rows are.
+    pub rows: Rows,
+}
+
+/// What an array holds of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A row an element.
+    Data,
+    /// The true length of each row (of each axis).
+    Lengths,
+    /// Which items of each row are data.
+    Mask,
+    /// Which elements have the feature.
+    Present,
+    /// All values, one after another.
+    Values,
+    /// Where each element's values start, and where the last one's end.
+    Offsets,
+    /// Where each byte string starts, and where the last one ends.
+    ValueOffsets,
+    /// The shape of each element.
+    Shapes,
+    /// The rows of a bucket.
+    Bucket(usize),
+    /// The true lengths of a bucket's rows.
+    BucketLengths(usize),
+    /// Which items of a bucket's rows are data.
+    BucketMask(usize),
+    /// Which elements the rows of a bucket are.
+    BucketElements(usize),
+}
+
+/// What the rows of an array are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// The elements.
+    Elements,
+    /// What this counter counts.
+    Counted(usize),
+    /// One more than the elements: the starts, and the last end.
+    ElementsAndEnd,
+    /// One more than what this counter counts.
+    CountedAndEnd(usize),
+}
+
+/// A running total over the elements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterPlan {
+    /// Of which feature.
+    pub feature: usize,
+    /// What of it.
+    pub what: Counted,
+    /// Its number in the index, where it differs from element to element.
+    pub indexed: Option<usize>,
+    /// What each element adds, where it does not.
+    pub each: u64,
+    /// The total over the dataset.
+    pub total: u64,
+}
+
+impl ArrayPlan {
+    /// Bytes of a row.
+    #[must_use]
+    pub fn row_bytes(&self) -> u64 {
+        self.shape.iter().skip(1).fold(self.dtype.size() as u64, |bytes, size| bytes.saturating_mul(*size))
+    }
+
+    /// Bytes of the whole array, without its header.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shape.first().copied().unwrap_or(1).saturating_mul(self.row_bytes())
+    }
+}
+
+/// Adds the arrays of the feature numbered `number`.
+pub(super) fn add_arrays(
+    profile: &Profile,
+    feature: &FeatureProfile,
+    plan: &FeaturePlan,
+    number: usize,
+    arrays: &mut Vec<ArrayPlan>,
+    counters: &mut Vec<CounterPlan>,
+) {
+    let elements = profile.elements;
+    let mut counter = |what: Counted| {
+        let known = counters.iter().position(|counter| counter.feature == number && counter.what == what);
+        known.unwrap_or_else(|| {
+            counters.push(count(profile, feature, plan, number, what));
+            counters.len() - 1
+        })
+    };
+    let mut add = |suffix: &str, dtype: DType, shape: Vec<u64>, role: Role, rows: Rows| {
+        arrays.push(ArrayPlan {
+            name: format!("{}{suffix}", plan.name),
+            dtype,
+            shape,
+            feature: number,
+            role,
+            rows,
+        });
+    };
+    let rows_of = |shape: &[u64]| [&[elements], shape].concat();
+    match &plan.fit {
+        Fit::Exact { shape } => add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements),
+        Fit::Pad { shape, .. } => {
+            add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements);
+            if plan.lengths {
+                let lengths =
+                    if shape.len() == 1 { vec![elements] } else { vec![elements, shape.len() as u64] };
+                add(".lengths", DType::Int64, lengths, Role::Lengths, Rows::Elements);
+            }
+            if plan.mask {
+                add(".mask", DType::Bool, rows_of(shape), Role::Mask, Rows::Elements);
+            }
+        }
+        Fit::Ragged { rank } => {
+            let values = counter(Counted::Seen);
+            let total = total_of(profile, feature, plan, Counted::Seen);
+            add(".values", plan.dtype, vec![total], Role::Values, Rows::Counted(values));
+            add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
+            if *rank > 1 {
+                add(".shapes", DType::Int64, vec![elements, *rank as u64], Role::Shapes, Rows::Elements);
+            }
+        }
+        Fit::RaggedBytes { nested, rank } => {
+            let bytes = counter(Counted::Bytes);
+            let total = total_of(profile, feature, plan, Counted::Bytes);
+            add(".values", DType::Uint8, vec![total], Role::Values, Rows::Counted(bytes));
+            if *nested {
+                let strings = counter(Counted::Seen);
+                let ends = vec![total_of(profile, feature, plan, Counted::Seen) + 1];
+                add(".value_offsets", DType::Int64, ends, Role::ValueOffsets, Rows::CountedAndEnd(strings));
+            }
+            add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
+            if *rank > 1 {
+                add(".shapes", DType::Int64, vec![elements, *rank as u64], Role::Shapes, Rows::Elements);
+            }
+        }
+        Fit::Bucket { caps, .. } => {
+            for (bucket, cap) in caps.iter().enumerate() {
+                let rows = counter(Counted::Bucket(bucket));
+                let total = total_of(profile, feature, plan, Counted::Bucket(bucket));
+                let rows = Rows::Counted(rows);
+                add(&format!(".le{cap}"), plan.dtype, vec![total, *cap], Role::Bucket(bucket), rows);
+                add(
+                    &format!(".le{cap}.elements"),
+                    DType::Int64,
+                    vec![total],
+                    Role::BucketElements(bucket),
+                    rows,
+                );
+                if plan.lengths {
+                    add(
+                        &format!(".le{cap}.lengths"),
+                        DType::Int64,
+                        vec![total],
+                        Role::BucketLengths(bucket),
+                        rows,
+                    );
+                }
+                if plan.mask {
+                    add(
+                        &format!(".le{cap}.mask"),
+                        DType::Bool,
+                        vec![total, *cap],
+                        Role::BucketMask(bucket),
+                        rows,
+                    );
+                }
+            }
+        }
+    }
+    if plan.present {
+        add(".present", DType::Bool, vec![elements], Role::Present, Rows::Elements);
+    }
+}
+
+fn count(
+    profile: &Profile,
+    feature: &FeatureProfile,
+    plan: &FeaturePlan,
+    number: usize,
+    what: Counted,
+) -> CounterPlan {
+    let total = total_of(profile, feature, plan, what);
+    let indexed = profile.index.counter(&feature.name, source_of(plan, what));
+    CounterPlan { feature: number, what, indexed, each: total / profile.elements.max(1), total }
+}
+
+/// Under which name the scan has counted it: what a plain view sees is what is stored.
+fn source_of(plan: &FeaturePlan, what: Counted) -> Counted {
+    match (what, plan.view.is_plain()) {
+        (Counted::Seen, true) => Counted::Values,
+        (Counted::Bytes, false) => Counted::SeenBytes,
+        (other, _) => other,
+    }
+}
+
+fn total_of(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, what: Counted) -> u64 {
+    let what = source_of(plan, what);
+    if let Some(counter) = profile.index.counter(&feature.name, what) {
+        return profile.index.sum(counter);
+    }
+    let shapes = feature.shapes.as_ref();
+    match what {
+        Counted::Values => feature.lengths.total,
+        Counted::Bytes => feature.strings.total,
+        Counted::Seen => shapes.map_or(0, |shapes| shapes.values.total),
+        Counted::SeenBytes => shapes.map_or(0, |shapes| shapes.strings.total),
+        Counted::Bucket(_) => 0,
+    }
+}

@@ -1,0 +1,268 @@
+//! One element after another, folded into a profile.
+
+use super::index::{Counted, Entry};
+use super::profile::{FeatureProfile, Profile, Skipped, Witness};
+use super::{ENTRIES, ENTRY_BYTES, ENTRY_ELEMENTS, OnError, Scanner, bucket_of, check_skipped};
+use crate::decode::{Content, Decode, Numbers, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::request::{FitRequest, Request};
+use crate::source::{Elements, example};
+use crate::value::{Element, Kind, List, Slots};
+
+/// Features that a dataset may have. Where there are more, something is taken for a name that is none.
+const MOST_FEATURES: usize = 1 << 16;
+
+/// Folds elements into a profile.
+pub(super) struct Fold<'a> {
+    scanner: &'a Scanner<'a>,
+    part: usize,
+    pub(super) profile: Profile,
+    slots: Slots,
+    /// What is asked of each slot.
+    asked: Vec<Asked>,
+    first: Option<Witness>,
+    next_entry: (u64, u64),
+    spacing: u64,
+    scratch: Vec<u8>,
+    /// How many values each slot has in the present element.
+    counts: Vec<u64>,
+}
+
+/// What is counted of each feature that is watched.
+const COUNTED: [Counted; 4] = [Counted::Values, Counted::Bytes, Counted::Seen, Counted::SeenBytes];
+
+/// What a slot's feature is watched for.
+struct Asked {
+    /// Whether more than its presence is wanted.
+    watched: bool,
+    view: View,
+    caps: Vec<u64>,
+    /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
+    counters: [Option<usize>; 4],
+    buckets: Vec<Option<usize>>,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) fn new(scanner: &'a Scanner<'a>, part: usize) -> Self {
+        let total: u64 = scanner.source.parts().iter().map(|part| part.bytes).sum();
+        Self {
+            scanner,
+            part,
+            profile: Profile::default(),
+            slots: Slots::default(),
+            asked: Vec::new(),
+            first: None,
+            next_entry: (0, 0),
+            spacing: (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1),
+            scratch: Vec::new(),
+            counts: Vec::new(),
+        }
+    }
+
+    /// Folds in the next element; says whether there was one.
+    pub(super) fn step(&mut self, elements: &mut dyn Elements) -> Result<bool> {
+        let Some(element) = elements.next()? else { return Ok(false) };
+        if !self.scanner.excluded.is_empty()
+            && self.scanner.excluded.contains(&(self.part, element.position()))
+        {
+            return Ok(true);
+        }
+        self.fold(&element).map_err(|e| e.at_byte(element.position()))?;
+        Ok(true)
+    }
+
+    fn fold(&mut self, element: &Element<'_>) -> Result<()> {
+        let witness =
+            Witness { part: self.part, element: self.profile.elements, position: element.position() };
+        let known = self.asked.len();
+        let Self { slots, profile, asked, scanner, first, .. } = self;
+        let found = slots.find(element, |name| {
+            if let Some(why) = example::bad_name(name) {
+                return Err(Error::input(format!(
+                    "the record is no tf.train.Example: {why}: `{}`",
+                    name.escape_ascii()
+                ))
+                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+            }
+            let name = std::str::from_utf8(name).unwrap_or_default();
+            if asked.len() == MOST_FEATURES {
+                return Err(Error::new(
+                    ErrorKind::Resources,
+                    format!("there are more than {MOST_FEATURES} features"),
+                )
+                .hint("names seem to hold data: `--from tfrecord-raw` keeps records as they are"));
+            }
+            asked.push(Asked::of(name, scanner.options.request));
+            profile.features.push(FeatureProfile::new(name, *first));
+            Ok(true)
+        });
+        if let Err(error) = found {
+            self.forget(known);
+            return Err(error);
+        }
+        // What can be wrong is found before anything is folded in: a bad element must leave no trace.
+        self.counts.clear();
+        for slot in 0..self.asked.len() {
+            match self.check(slot, element) {
+                Ok(count) => self.counts.push(count),
+                Err(error) => {
+                    let error = error.in_feature(&self.profile.features[slot].name);
+                    self.forget(known);
+                    return Err(error);
+                }
+            }
+        }
+        self.enter(witness, element);
+        self.first.get_or_insert(witness);
+        for slot in 0..self.asked.len() {
+            match self.slots.list(slot, element) {
+                Some(list) => self.observe(slot, list, self.counts[slot], element, witness)?,
+                None => {
+                    self.profile.features[slot].first_missing.get_or_insert(witness);
+                }
+            }
+        }
+        self.profile.elements += 1;
+        let stored = element.stored_bytes() as u64;
+        self.profile.stored_bytes += stored;
+        self.profile.largest_record = self.profile.largest_record.max(stored);
+        Ok(())
+    }
+
+    /// Takes back the features that a bad element brought.
+    fn forget(&mut self, known: usize) {
+        if self.asked.len() > known {
+            self.asked.truncate(known);
+            self.profile.features.truncate(known);
+            self.slots = Slots::of(self.profile.features.iter().map(|feature| feature.name.as_str()));
+        }
+    }
+
+    /// The number of values of a feature, after a look at whether all is well with it.
+    fn check(&mut self, slot: usize, element: &Element<'_>) -> Result<u64> {
+        let Some(list) = self.slots.list(slot, element) else { return Ok(0) };
+        let count = list.count().map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
+        let view = &self.asked[slot].view;
+        if !view.is_plain() {
+            let slots = &self.slots;
+            view.numbers(
+                list,
+                &|name| slots.named(name, element),
+                &mut self.scratch,
+                self.scanner.options.largest_payload,
+            )?;
+        }
+        Ok(count)
+    }
+
+    /// Enters the element in the index, if it is time.
+    fn enter(&mut self, witness: Witness, element: &Element<'_>) {
+        let (position, number) = self.next_entry;
+        if self.profile.elements == 0 || element.position() >= position || witness.element >= number {
+            self.profile.index.push(Entry {
+                element: witness.element,
+                part: self.part,
+                position: element.position(),
+            });
+            self.next_entry = (element.position() + self.spacing, witness.element + ENTRY_ELEMENTS);
+        }
+    }
+
+    fn observe(
+        &mut self,
+        slot: usize,
+        list: List<'_>,
+        count: u64,
+        element: &Element<'_>,
+        witness: Witness,
+    ) -> Result<()> {
+        let asked = &self.asked[slot];
+        if !asked.watched {
+            self.profile.features[slot].present += 1;
+            return Ok(());
+        }
+        // Tensors are looked for, unless something else is asked for.
+        let tensor = View { decode: Some(Decode::Tensor), reshape: None };
+        let holds_tensor = || {
+            list.kind == Kind::Bytes
+                && list.single().is_some_and(|payload| Content::of(payload) == Content::Tensor)
+        };
+        let view = match &asked.view {
+            View { decode: None, reshape: None } if holds_tensor() => Some(&tensor),
+            view if view.is_plain() => None,
+            view => Some(view),
+        };
+        let slots = &self.slots;
+        let sibling = |name: &str| slots.named(name, element);
+        let most = self.scanner.options.largest_payload;
+        // What the view makes of the element was tried before: it cannot fail any more, but for tensors that are
+        // found and not asked for. Those that are not sound do not count; one that is too large is worth stopping for.
+        let numbers = match view.map(|view| view.numbers(list, &sibling, &mut self.scratch, most)) {
+            Some(Err(error)) if error.kind() == ErrorKind::Resources => {
+                return Err(error.in_feature(&self.profile.features[slot].name));
+            }
+            seen => seen.and_then(Result::ok),
+        };
+        let seen = numbers.as_ref().map_or(count, |numbers| numbers.shape.iter().product());
+        let seen_bytes = numbers.as_ref().map_or(0, Numbers::string_bytes);
+        let feature = &mut self.profile.features[slot];
+        feature.viewed = asked.view != View::default();
+        let bytes = feature.observe(list, count, numbers.as_ref(), witness);
+        let index = &mut self.profile.index;
+        let viewed = if numbers.is_some() { seen } else { 0 };
+        for (at, more) in
+            [count, bytes, viewed, seen_bytes].into_iter().enumerate().filter(|counted| counted.1 > 0)
+        {
+            let counter = &mut self.asked[slot].counters[at];
+            let counter = *counter.get_or_insert_with(|| index.add_counter(&feature.name, COUNTED[at]));
+            index.count(counter, more);
+        }
+        let asked = &mut self.asked[slot];
+        if let Some(bucket) = bucket_of(&asked.caps, seen) {
+            let what = Counted::Bucket(bucket);
+            let counter =
+                *asked.buckets[bucket].get_or_insert_with(|| index.add_counter(&feature.name, what));
+            index.count(counter, 1);
+        }
+        Ok(())
+    }
+
+    /// Deals with a damaged element: gives the error back, or counts the element as skipped.
+    pub(super) fn bad(&mut self, error: Error, position: u64) -> Result<()> {
+        let path = &self.scanner.source.parts()[self.part].path;
+        let error = error.in_file(path).at_element(self.profile.elements).at_byte(position);
+        if error.kind() != ErrorKind::Input || self.scanner.options.on_error == OnError::Fail {
+            return Err(if error.kind() == ErrorKind::Input {
+                error.hint("`--on-error skip` leaves such elements out and lists them")
+            } else {
+                error
+            });
+        }
+        check_skipped(self.profile.skipped.len())?;
+        self.profile.skipped.push(Skipped {
+            part: self.part,
+            position: error.place().byte.unwrap_or(position),
+            place: error.place().clone(),
+            reason: error.message().to_owned(),
+        });
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn of(name: &str, request: &Request) -> Self {
+        let watched = request.looks_at(name);
+        let wanted = request.feature(name).or_else(|| request.feature(""));
+        let caps = match wanted.and_then(|wanted| wanted.fit.as_ref()) {
+            Some(FitRequest::Bucket(caps)) => caps.clone(),
+            _ => Vec::new(),
+        };
+        Self {
+            watched,
+            view: wanted.map(|wanted| wanted.view.clone()).unwrap_or_default(),
+            counters: [None; 4],
+            buckets: vec![None; caps.len()],
+            caps,
+        }
+    }
+}
