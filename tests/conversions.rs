@@ -44,8 +44,8 @@ fn any_rows(elements: usize) -> impl Strategy<Value = Vec<Option<Values>>> {
         Just((0, 6)),
         Just((0, 1))
     ];
-    let shared = prop_oneof![3 => Just(false), 1 => Just(true)];
-    (lengths, shared, 0..4).prop_flat_map(move |((least, most), some_lack_it, kind)| {
+    let some_lack_it = prop_oneof![3 => Just(false), 1 => Just(true)];
+    (lengths, some_lack_it, 0..4).prop_flat_map(move |((least, most), some_lack_it, kind)| {
         let values = match kind {
             0 => vec(prop_oneof![0..100_i64, any::<i32>().prop_map(i64::from)], least..=most)
                 .prop_map(Values::Integers)

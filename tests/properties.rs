@@ -349,14 +349,16 @@ proptest! {
 
 /// Between two damaged lengths stands a record that is sound: nothing is left out in silence.
 #[test]
-#[ignore = "the way back after a damaged length wants a sound record after the next one, and does not count what it passes over"]
-fn a_sound_record_between_two_damaged_lengths_is_kept_or_counted() {
+fn what_is_passed_over_after_a_damaged_length_is_told() {
     let scratch = Scratch::new();
     let mut bytes: Vec<u8> = (0..6).flat_map(lithify_tests::numbered).collect();
     bytes[30] ^= 1;
     bytes[90] ^= 1;
     let profile = Conversion::of([scratch.file("data", &bytes)]).skipping().scan().unwrap();
-    assert_eq!(profile.elements + profile.skipped.len() as u64, 6, "{:?}", profile.skipped);
+    // A header alone may be part of a payload, so that the sound record between two damaged ones is not trusted. How
+    // much is lost with it is said.
+    assert_eq!((profile.elements, profile.skipped.len()), (3, 1));
+    assert!(profile.skipped[0].reason.ends_with("bytes 30 to 120 are passed over"), "{:?}", profile.skipped);
 }
 
 /// A length that was changed together with its checksum: what stands behind it is not an element.
@@ -385,20 +387,13 @@ fn without_places(feature: &FeatureProfile) -> impl PartialEq + std::fmt::Debug 
         };
         (sizes.count, sizes.total, found(sizes.smallest), found(sizes.largest), sizes.histogram.clone())
     };
-    let shapes = feature.shapes.as_ref().map(|shapes| {
-        let other = shapes.other.as_ref().map(|other| (other.0, other.1.clone(), other.2.element));
+    let shapes = feature.seen_as.iter().map(|shapes| {
         let differs = shapes.differs.as_ref().map(|differs| (differs.0.clone(), differs.1.element));
-        let first = (shapes.first.0, shapes.first.1.clone(), shapes.first.2.element);
-        (
-            first,
-            other,
-            differs,
-            shapes.smallest.clone(),
-            shapes.largest.clone(),
-            sizes(&shapes.values),
-            sizes(&shapes.strings),
-        )
+        let first = (shapes.dtype, shapes.first.0.clone(), shapes.first.1.element);
+        let range = (shapes.smallest.clone(), shapes.largest.clone());
+        (first, differs, range, sizes(&shapes.values), sizes(&shapes.strings), shapes.ends_in_nul)
     });
+    let shapes: Vec<_> = shapes.collect();
     (
         (
             feature.name.clone(),
@@ -516,7 +511,6 @@ proptest! {
 
 /// Tensors of another rank or dtype end what is learnt of shapes, wherever files are cut.
 #[test]
-#[ignore = "a file whose first tensor is of another rank takes the shapes of its other tensors away from the profile"]
 fn profiles_of_mixed_tensors_merge_to_that_of_the_whole() {
     let of =
         |shape: &[u64], float| record(&field(1, &field(1, &entry(b"t", &strings(&[&tensor(shape, float)])))));

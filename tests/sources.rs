@@ -422,7 +422,6 @@ fn a_record_that_is_cut_in_another_span_is_told() {
 }
 
 #[test]
-#[ignore = "every span that such a record reaches into is read from its start again, and lists it again"]
 fn a_record_that_is_cut_in_another_span_is_listed_once() {
     let scratch = Scratch::new();
     for size in [(32 << 20) + 1000, (64 << 20) + 1000] {
@@ -452,11 +451,6 @@ fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
     }
     let conversion = Conversion::of(files).skipping();
     let profile = conversion.scan()?;
-    assert!(
-        profile.index.len() < 280 || !damaged,
-        "{} entries: the index was not thinned",
-        profile.index.len()
-    );
     let output = scratch.at("out");
     let request = Request { features: vec!["x".parse()?] };
     let planned = plan(
@@ -477,7 +471,6 @@ fn a_thinned_index_finds_every_part() {
 }
 
 #[test]
-#[ignore = "the entry of a part whose first element is bad is not marked as its first, and is dropped"]
 fn a_thinned_index_finds_parts_whose_first_element_is_bad() {
     let wanted: Vec<i64> = [0]
         .into_iter()

@@ -43,10 +43,10 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
                 .iter()
                 .map(|(content, count)| (content_name(*content).into(), json!(count)))
                 .collect();
-            let tensors = feature.shapes.as_ref().filter(|_| feature.is_tensors()).map(|shapes| {
+            let tensors = feature.shapes().filter(|_| feature.is_tensors()).map(|shapes| {
                 json!({
-                    "dtype": shapes.first.0, "smallest": shapes.smallest, "largest": shapes.largest,
-                    "uniform": shapes.differs.is_none() && shapes.other.is_none(),
+                    "dtype": shapes.dtype, "smallest": shapes.smallest, "largest": shapes.largest,
+                    "uniform": shapes.differs.is_none() && feature.other_shapes().is_none(),
                 })
             });
             json!({

@@ -89,7 +89,7 @@ pub fn content_name(content: Content) -> &'static str {
 
 /// The share of a padded array that would be padding.
 fn waste(profile: &Profile, feature: &FeatureProfile) -> String {
-    let shapes = feature.shapes.as_ref().filter(|_| feature.is_tensors() || feature.viewed);
+    let shapes = feature.shapes().filter(|_| feature.is_tensors() || feature.viewed);
     let strings = feature.kind() == Some(Kind::Bytes) && shapes.is_none();
     let waste = match shapes {
         Some(shapes) => {
@@ -112,13 +112,13 @@ fn waste(profile: &Profile, feature: &FeatureProfile) -> String {
 }
 
 fn looks_like(feature: &FeatureProfile) -> String {
-    if let Some(shapes) = feature.shapes.as_ref().filter(|_| feature.is_tensors()) {
-        let dtype = shapes.first.0.map_or("string".into(), |dtype| dtype.to_string());
-        if shapes.other.is_some() {
+    if let Some(shapes) = feature.shapes().filter(|_| feature.is_tensors()) {
+        let dtype = shapes.dtype.map_or("string".into(), |dtype| dtype.to_string());
+        if feature.other_shapes().is_some() {
             return "tensors of several dtypes or ranks".into();
         }
         let shape = match shapes.differs {
-            None => show_shape(&shapes.first.1),
+            None => show_shape(&shapes.first.0),
             Some(_) => format!("{} to {}", show_shape(&shapes.smallest), show_shape(&shapes.largest)),
         };
         return format!("tensor {dtype} {shape}");
@@ -206,17 +206,16 @@ pub fn dense_bytes(profile: &Profile) -> u64 {
 /// Bytes of a feature that is padded to its longest.
 #[must_use]
 pub fn dense_bytes_of(profile: &Profile, feature: &FeatureProfile) -> u64 {
-    let row =
-        match (feature.kind(), feature.shapes.as_ref().filter(|_| feature.is_tensors() || feature.viewed)) {
-            (Some(_), Some(shapes)) => {
-                let item = shapes.first.0.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
-                shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))
-            }
-            (Some(Kind::Float), None) => feature.lengths.max() * 4,
-            (Some(Kind::Int64), None) => feature.lengths.max() * 8,
-            (Some(Kind::Bytes), None) => feature.lengths.max().saturating_mul(feature.strings.max()),
-            (None, _) => 0,
-        };
+    let row = match (feature.kind(), feature.shapes().filter(|_| feature.is_tensors() || feature.viewed)) {
+        (Some(_), Some(shapes)) => {
+            let item = shapes.dtype.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
+            shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))
+        }
+        (Some(Kind::Float), None) => feature.lengths.max() * 4,
+        (Some(Kind::Int64), None) => feature.lengths.max() * 8,
+        (Some(Kind::Bytes), None) => feature.lengths.max().saturating_mul(feature.strings.max()),
+        (None, _) => 0,
+    };
     row.saturating_mul(profile.elements)
 }
 

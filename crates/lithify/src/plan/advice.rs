@@ -158,7 +158,7 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
     padded
         .filter_map(|feature| {
             let seen = profile.feature(&feature.feature)?;
-            let sizes = seen.shapes.as_ref().map_or(&seen.lengths, |shapes| &shapes.values);
+            let sizes = seen.shapes().map_or(&seen.lengths, |shapes| &shapes.values);
             padding(&feature.name, sizes, profile.elements, feature.dtype.size() as u64)
         })
         .collect()

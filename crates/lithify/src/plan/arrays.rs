@@ -226,7 +226,7 @@ fn total_of(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, wha
     if let Some(counter) = profile.index.counter(&feature.name, what) {
         return profile.index.sum(counter);
     }
-    let shapes = feature.shapes.as_ref();
+    let shapes = feature.shapes();
     match what {
         Counted::Values => feature.lengths.total,
         Counted::Bytes => feature.strings.total,

@@ -9,7 +9,7 @@ use super::request::{DTypeRequest, FeatureRequest, FitRequest};
 use super::scalar::item_bytes;
 use crate::decode::View;
 use crate::error::{Error, Result};
-use crate::scan::profile::{FeatureProfile, Profile, Sizes, Witness};
+use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Witness};
 use crate::value::{DType, Kind};
 
 /// Byte strings up to this width become fixed-width items by themselves, longer ones a ragged array.
@@ -155,10 +155,11 @@ fn see<'a>(
     skip: bool,
 ) -> Result<Seen<'a>> {
     let mut view = feature.view(&request.view);
-    if let Some(shapes) = feature.shapes.as_ref().filter(|_| !view.is_plain()) {
-        if let Some((dtype, shape, witness)) = &shapes.other {
-            let show = |dtype: &Option<DType>, shape: &[u64]| {
-                format!("{} {}", dtype.map_or("string".into(), |d| d.to_string()), show_shape(shape))
+    if let Some(shapes) = feature.shapes().filter(|_| !view.is_plain()) {
+        if let Some(other) = feature.other_shapes() {
+            let show = |shapes: &Shapes| {
+                let dtype = shapes.dtype.map_or("string".into(), |dtype| dtype.to_string());
+                format!("{dtype} {}", show_shape(&shapes.first.0))
             };
             // Tensors that only look alike stay the bytes they are, unless they are asked for.
             if request.view == View::default() {
@@ -166,23 +167,22 @@ fn see<'a>(
             } else if !skip {
                 let message = format!(
                     "it is {} here, but {} in element {}: one array needs one dtype and one number of axes",
-                    show(dtype, shape),
-                    show(&shapes.first.0, &shapes.first.1),
-                    shapes.first.2.element
+                    show(other),
+                    show(shapes),
+                    shapes.first.1.element
                 );
-                return Err(
-                    at(profile, *witness, Error::input(message)).hint("keep the bytes with `decode=none`")
-                );
+                return Err(at(profile, other.first.1, Error::input(message))
+                    .hint("keep the bytes with `decode=none`"));
             }
         }
         if !view.is_plain() {
             let differ = shapes.differs.as_ref().map(|(shape, witness)| {
-                (show_shape(&shapes.first.1), shapes.first.2, show_shape(shape), *witness)
+                (show_shape(&shapes.first.0), shapes.first.1, show_shape(shape), *witness)
             });
             let largest = shapes.largest.clone();
             return Ok(Seen {
                 view,
-                dtype: shapes.first.0,
+                dtype: shapes.dtype,
                 largest,
                 differ,
                 values: &shapes.values,

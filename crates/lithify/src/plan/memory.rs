@@ -46,8 +46,8 @@ impl Memory {
         let windows =
             arrays.iter().map(|array| window(array, &features[array.feature], profile, blocks.rows, io));
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
-            let shapes = profile.feature(&feature.feature)?.shapes.as_ref()?;
-            let item = shapes.first.0.map_or(1, DType::size).max(feature.dtype.size()) as u64;
+            let shapes = profile.feature(&feature.feature)?.shapes()?;
+            let item = shapes.dtype.map_or(1, DType::size).max(feature.dtype.size()) as u64;
             Some(shapes.values.max().saturating_mul(item))
         });
         let payload = payload.max().unwrap_or_default();
@@ -120,8 +120,7 @@ fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: 
         }
         Rows::Counted(_) | Rows::CountedAndEnd(_) => {
             let values = profile.feature(&plan.feature).map_or(1, |feature| {
-                let seen =
-                    feature.shapes.as_ref().map_or(feature.lengths.max(), |shapes| shapes.values.max());
+                let seen = feature.shapes().map_or(feature.lengths.max(), |shapes| shapes.values.max());
                 seen.max(feature.strings.max())
             });
             // Values of one element are written in one piece.

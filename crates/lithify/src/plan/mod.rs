@@ -112,7 +112,7 @@ pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Req
     for wanted in &mut settled.features {
         if let Some(FitRequest::AutoBucket(count)) = wanted.fit {
             let feature = named(profile, wanted)?;
-            let sizes = feature.shapes.as_ref().map_or(&feature.lengths, |shapes| &shapes.values);
+            let sizes = feature.shapes().map_or(&feature.lengths, |shapes| &shapes.values);
             wanted.fit = Some(FitRequest::Bucket(advice::buckets(sizes, count)));
         }
     }

@@ -145,9 +145,10 @@ pub(super) fn finished(
                 feature.present < whole.elements || feature.lengths.min() != feature.lengths.max()
             }
             Counted::Bytes => feature.strings.count > 0,
-            Counted::SeenBytes => feature.shapes.as_ref().is_some_and(|shapes| shapes.strings.count > 0),
-            Counted::Seen => feature.shapes.as_ref().is_some_and(|shapes| {
-                feature.present < whole.elements || shapes.values.min() != shapes.values.max()
+            Counted::SeenBytes => feature.shapes().is_some_and(|shapes| shapes.strings.count > 0),
+            Counted::Seen => feature.shapes().is_some_and(|shapes| {
+                let varies = shapes.values.min() != shapes.values.max() || feature.other_shapes().is_some();
+                feature.present < whole.elements || varies
             }),
         })
     });

@@ -176,13 +176,13 @@ fn earliest(
     }
 }
 
-/// The shapes that a feature has where it is decoded or reshaped.
+/// The shapes that a feature has where it is decoded or reshaped, of one dtype and one number of axes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shapes {
-    /// The dtype and shape of the first element that has the feature.
-    pub first: (Option<DType>, Vec<u64>, Witness),
-    /// The first element whose dtype or number of axes is another.
-    pub other: Option<(Option<DType>, Vec<u64>, Witness)>,
+    /// The dtype; `None` for byte strings.
+    pub dtype: Option<DType>,
+    /// The shape of the first element that has it.
+    pub first: (Vec<u64>, Witness),
     /// The first element whose shape is another.
     pub differs: Option<(Vec<u64>, Witness)>,
     /// The smallest size of each axis.
@@ -199,26 +199,24 @@ pub struct Shapes {
 
 impl Shapes {
     fn of(numbers: &Numbers<'_>, witness: Witness) -> Self {
-        let mut shapes = Self {
-            first: (numbers.dtype, numbers.shape.to_vec(), witness),
-            other: None,
+        Self {
+            dtype: numbers.dtype,
+            first: (numbers.shape.to_vec(), witness),
             differs: None,
             smallest: numbers.shape.to_vec(),
             largest: numbers.shape.to_vec(),
             values: Sizes::default(),
             strings: Sizes::default(),
             ends_in_nul: false,
-        };
-        shapes.observe(numbers, witness);
-        shapes
+        }
+    }
+
+    fn is_like(&self, dtype: Option<DType>, rank: usize) -> bool {
+        self.dtype == dtype && self.largest.len() == rank
     }
 
     fn observe(&mut self, numbers: &Numbers<'_>, witness: Witness) {
-        if numbers.dtype != self.first.0 || numbers.shape.len() != self.first.1.len() {
-            self.other.get_or_insert_with(|| (numbers.dtype, numbers.shape.to_vec(), witness));
-            return;
-        }
-        if numbers.shape[..] != self.first.1[..] {
+        if numbers.shape[..] != self.first.0[..] {
             self.differs.get_or_insert_with(|| (numbers.shape.to_vec(), witness));
         }
         for (axis, size) in numbers.shape.iter().enumerate() {
@@ -234,29 +232,33 @@ impl Shapes {
         }
     }
 
-    fn merge(&mut self, later: Self, before: u64) {
-        let shift = |(dtype, shape, witness): (_, _, Witness)| (dtype, shape, witness.after(before));
-        if later.first.0 != self.first.0 || later.first.1.len() != self.first.1.len() {
-            self.other.get_or_insert(shift(later.first));
-            return;
-        }
-        if self.other.is_none() {
-            self.other = later.other.map(shift);
-        }
+    fn merge(&mut self, later: Self) {
         if self.differs.is_none() {
-            self.differs = if later.first.1 == self.first.1 {
-                later.differs.map(|(shape, witness)| (shape, witness.after(before)))
-            } else {
-                Some((later.first.1, later.first.2.after(before)))
-            };
+            self.differs = if later.first.0 == self.first.0 { later.differs } else { Some(later.first) };
         }
         for axis in 0..self.smallest.len() {
             self.smallest[axis] = self.smallest[axis].min(later.smallest[axis]);
             self.largest[axis] = self.largest[axis].max(later.largest[axis]);
         }
-        self.values.merge(&later.values, before);
-        self.strings.merge(&later.strings, before);
+        self.values.merge(&later.values, 0);
+        self.strings.merge(&later.strings, 0);
         self.ends_in_nul |= later.ends_in_nul;
+    }
+
+    /// The same for elements that come after so many others.
+    fn after(self, before: u64) -> Self {
+        let shifted = |sizes: &Sizes| {
+            let mut shifted = Sizes::default();
+            shifted.merge(sizes, before);
+            shifted
+        };
+        Self {
+            first: (self.first.0, self.first.1.after(before)),
+            differs: self.differs.map(|(shape, witness)| (shape, witness.after(before))),
+            values: shifted(&self.values),
+            strings: shifted(&self.strings),
+            ..self
+        }
     }
 }
 
@@ -279,8 +281,9 @@ pub struct FeatureProfile {
     pub contents: Vec<(Content, u64)>,
     /// Whether a byte string ends in NUL, which `NumPy`'s fixed-width strings do not keep.
     pub ends_in_nul: bool,
-    /// What it is seen as, where that is not a plain list.
-    pub shapes: Option<Shapes>,
+    /// What it is seen as, where that is not a plain list: one of these for each dtype and number of axes, by their first
+    /// elements.
+    pub seen_as: Vec<Shapes>,
     /// Whether the request names a view, so that `shapes` is of that and not of tensors that were found.
     pub viewed: bool,
 }
@@ -294,6 +297,18 @@ impl FeatureProfile {
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         self.kinds.first().map(|kind| kind.0)
+    }
+
+    /// What it is seen as, where that is not a plain list.
+    #[must_use]
+    pub fn shapes(&self) -> Option<&Shapes> {
+        self.seen_as.first()
+    }
+
+    /// What else it is seen as: of another dtype or number of axes, which no array can hold beside the first.
+    #[must_use]
+    pub fn other_shapes(&self) -> Option<&Shapes> {
+        self.seen_as.get(1)
     }
 
     /// Whether each of its byte strings is a serialized tensor.
@@ -344,10 +359,15 @@ impl FeatureProfile {
             }
         }
         if let Some(numbers) = numbers {
-            match &mut self.shapes {
-                Some(shapes) => shapes.observe(numbers, witness),
-                None => self.shapes = Some(Shapes::of(numbers, witness)),
-            }
+            let rank = numbers.shape.len();
+            let at =
+                self.seen_as.iter().position(|shapes| shapes.is_like(numbers.dtype, rank)).unwrap_or_else(
+                    || {
+                        self.seen_as.push(Shapes::of(numbers, witness));
+                        self.seen_as.len() - 1
+                    },
+                );
+            self.seen_as[at].observe(numbers, witness);
         }
         bytes
     }
@@ -369,29 +389,14 @@ impl FeatureProfile {
         }
         self.ends_in_nul |= later.ends_in_nul;
         self.viewed |= later.viewed;
-        match (&mut self.shapes, later.shapes) {
-            (Some(mine), Some(theirs)) => mine.merge(theirs, before),
-            (None, Some(mut theirs)) => {
-                theirs.shift(before);
-                self.shapes = Some(theirs);
+        for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
+            match self.seen_as.iter_mut().find(|mine| mine.is_like(theirs.dtype, theirs.largest.len())) {
+                Some(mine) => mine.merge(theirs),
+                None => self.seen_as.push(theirs),
             }
-            _ => {}
         }
         if self.first_missing.is_none() {
             self.first_missing = later.first_missing.map(|witness| witness.after(before));
-        }
-    }
-}
-
-impl Shapes {
-    fn shift(&mut self, before: u64) {
-        self.first.2 = self.first.2.after(before);
-        self.other = self.other.take().map(|(dtype, shape, witness)| (dtype, shape, witness.after(before)));
-        self.differs = self.differs.take().map(|(shape, witness)| (shape, witness.after(before)));
-        for sizes in [&mut self.values, &mut self.strings] {
-            let mut shifted = Sizes::default();
-            shifted.merge(sizes, before);
-            *sizes = shifted;
         }
     }
 }

@@ -426,7 +426,10 @@ impl Elements for Records<'_> {
     }
 
     fn position(&self) -> u64 {
-        self.input.offset() + self.record as u64
+        let next = self.input.offset() + self.record as u64;
+        // What is left of a file that cannot be read on is lost, and no other reading of it need try.
+        let lost = self.over && self.source.seekable(self.part);
+        if lost { next.max(self.source.parts[self.part].bytes) } else { next }
     }
 
     fn consumed(&self) -> u64 {
