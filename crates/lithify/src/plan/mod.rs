@@ -228,9 +228,11 @@ impl Target {
 pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Target) -> Result<Plan> {
     let single = target.single();
     let (mut features, mut arrays, mut counters) = (Vec::new(), Vec::new(), Vec::new());
+    // A feature that is named, but has no value in any element, becomes nothing.
     let everything: Vec<FeatureRequest> = profile
         .features
         .iter()
+        .filter(|feature| feature.kind().is_some())
         .map(|feature| FeatureRequest { name: feature.name.clone(), ..FeatureRequest::default() })
         .collect();
     let chosen = !request.features.is_empty();

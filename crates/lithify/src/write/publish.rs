@@ -90,7 +90,8 @@ fn there_already(path: &Path) -> Error {
         .hint("replace it with `--overwrite`")
 }
 
-/// Refuses an output that is there, unless it may be replaced; and one that lithify has not made, in any case.
+/// Refuses an output that is there, unless it may be replaced; and a directory that holds what lithify has not written, in
+/// any case.
 ///
 /// # Errors
 /// It is so.
