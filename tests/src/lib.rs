@@ -29,6 +29,7 @@ use ndarray::ArrayD;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
 use tempfile::TempDir;
 
+pub mod command;
 pub mod model;
 pub mod values;
 
