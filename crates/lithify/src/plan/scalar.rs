@@ -169,62 +169,19 @@ impl Item for Truth {
 /// Calls a generic function with the item type of a dtype: `with_item!(dtype, Item => expression, else => other)`.
 macro_rules! with_item {
     ($dtype:expr, $item:ident => $body:expr, else => $other:expr) => {
+        $crate::plan::scalar::with_item!(
+            $dtype, $item, $body, $other;
+            Bool $crate::plan::scalar::Truth, Int8 i8, Int16 i16, Int32 i32, Int64 i64, Uint8 u8, Uint16 u16,
+            Uint32 u32, Uint64 u64, Float16 half::f16, BFloat16 half::bf16, Float32 f32, Float64 f64
+        )
+    };
+    ($dtype:expr, $item:ident, $body:expr, $other:expr; $($variant:ident $type:ty),*) => {
         match $dtype {
-            $crate::value::DType::Bool => {
-                type $item = $crate::plan::scalar::Truth;
+            $($crate::value::DType::$variant => {
+                type $item = $type;
                 $body
-            }
-            $crate::value::DType::Int8 => {
-                type $item = i8;
-                $body
-            }
-            $crate::value::DType::Int16 => {
-                type $item = i16;
-                $body
-            }
-            $crate::value::DType::Int32 => {
-                type $item = i32;
-                $body
-            }
-            $crate::value::DType::Int64 => {
-                type $item = i64;
-                $body
-            }
-            $crate::value::DType::Uint8 => {
-                type $item = u8;
-                $body
-            }
-            $crate::value::DType::Uint16 => {
-                type $item = u16;
-                $body
-            }
-            $crate::value::DType::Uint32 => {
-                type $item = u32;
-                $body
-            }
-            $crate::value::DType::Uint64 => {
-                type $item = u64;
-                $body
-            }
-            $crate::value::DType::Float16 => {
-                type $item = half::f16;
-                $body
-            }
-            $crate::value::DType::BFloat16 => {
-                type $item = half::bf16;
-                $body
-            }
-            $crate::value::DType::Float32 => {
-                type $item = f32;
-                $body
-            }
-            $crate::value::DType::Float64 => {
-                type $item = f64;
-                $body
-            }
-            $crate::value::DType::Complex64
-            | $crate::value::DType::Complex128
-            | $crate::value::DType::Bytes(_) => $other,
+            })*
+            $crate::value::DType::Complex64 | $crate::value::DType::Complex128 | $crate::value::DType::Bytes(_) => $other,
         }
     };
 }
