@@ -71,7 +71,7 @@ impl Lock {
                 .write(true)
                 .truncate(false)
                 .open(&path)
-                .map_err(|e| Error::io("create", &path, e))?;
+                .map_err(|e| Error::io("create files in", path.parent().unwrap_or(&path), e))?;
             match file.try_lock() {
                 // Some file systems do not lock; names that only one run uses would not help against a second run either.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
