@@ -1,8 +1,8 @@
 //! From a plan to an output under its final name: staged beside it, renamed when it is complete.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind as IoErrorKind;
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -66,9 +66,12 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     };
     drop(store);
     let manifest = Manifest::of(plan, &blocks, run);
-    let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::request(e.to_string()))?;
+    // It grows with the blocks, and so is not held in memory as text.
     let path = staging.path().join(manifest_name(plan));
-    fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
+    let failed = |e: std::io::Error| Error::io("write", &path, e);
+    let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
+    serde_json::to_writer_pretty(&mut file, &manifest).map_err(|e| failed(e.into()))?;
+    file.flush().map_err(failed)?;
     if plan.single {
         publish_file(&staging, plan, options.overwrite)?;
     } else {
