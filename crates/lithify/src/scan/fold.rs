@@ -2,7 +2,7 @@
 
 use super::index::{Counted, Entry};
 use super::profile::{FeatureProfile, Profile, Skipped, Witness};
-use super::{ENTRIES, ENTRY_BYTES, ENTRY_ELEMENTS, OnError, Scanner, bucket_of, check_skipped};
+use super::{ENTRY_ELEMENTS, OnError, Scanner, bucket_of, check_skipped};
 use crate::decode::{Content, Decode, Numbers, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FitRequest, Request};
@@ -22,7 +22,6 @@ pub(super) struct Fold<'a> {
     asked: Vec<Asked>,
     first: Option<Witness>,
     next_entry: (u64, u64),
-    spacing: u64,
     scratch: Vec<u8>,
     /// How many values each slot has in the present element.
     counts: Vec<u64>,
@@ -44,7 +43,6 @@ struct Asked {
 
 impl<'a> Fold<'a> {
     pub(super) fn new(scanner: &'a Scanner<'a>, part: usize) -> Self {
-        let total: u64 = scanner.source.parts().iter().map(|part| part.bytes).sum();
         Self {
             scanner,
             part,
@@ -53,7 +51,6 @@ impl<'a> Fold<'a> {
             asked: Vec::new(),
             first: None,
             next_entry: (0, 0),
-            spacing: (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1),
             scratch: Vec::new(),
             counts: Vec::new(),
         }
@@ -164,7 +161,7 @@ impl<'a> Fold<'a> {
                 part: self.part,
                 position: element.position(),
             });
-            self.next_entry = (element.position() + self.spacing, witness.element + ENTRY_ELEMENTS);
+            self.next_entry = (element.position() + self.scanner.spacing, witness.element + ENTRY_ELEMENTS);
         }
     }
 

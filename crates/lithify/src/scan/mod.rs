@@ -75,9 +75,11 @@ pub struct ScanOptions<'a> {
 /// The first element in the order of the dataset that is damaged, unless such are skipped; or a file cannot be read.
 pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
     let spans = spans_of(source);
-    options.progress.begin("scan", source.parts().iter().map(|part| part.bytes).sum());
+    let total = source.parts().iter().map(|part| part.bytes).sum();
+    options.progress.begin("scan", total);
     let excluded = options.excluded.iter().map(|skipped| (skipped.part, skipped.position)).collect();
-    let scanner = Scanner { source, options, excluded, stop: AtomicBool::new(false) };
+    let spacing = (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1);
+    let scanner = Scanner { source, options, excluded, spacing, stop: AtomicBool::new(false) };
     let merger = Mutex::new(Merger::new(&scanner));
     let advanced = Condvar::new();
     let next = AtomicUsize::new(0);
@@ -149,6 +151,8 @@ struct Scanner<'a> {
     source: &'a dyn Source,
     options: &'a ScanOptions<'a>,
     excluded: HashSet<(usize, u64)>,
+    /// Bytes between two entries of the index.
+    spacing: u64,
     stop: AtomicBool,
 }
 
