@@ -327,22 +327,22 @@ proptest! {
         }
     }
 
-    /// A compressed file whose bytes are changed: an error, or what it was.
+    /// A compressed file whose bytes are changed: never a panic, and never another value than was there. A changed
+    /// back-reference may well give whole records a second time, with checksums that are right; then the stream's own
+    /// checksum tells that not all is well.
     #[test]
-    fn a_changed_compressed_file_never_panics(pack in any::<bool>(), at in any::<Index>(), change in 1..=255_u8, cut in any::<bool>()) {
+    fn a_changed_compressed_file_is_never_taken_for_sound(pack in any::<bool>(), at in any::<Index>(), change in 1..=255_u8, cut in any::<bool>()) {
         let stream: Vec<u8> = (0..50).flat_map(lithify_tests::numbered).collect();
         let mut bytes = if pack { gzip(&stream) } else { zlib(&stream) };
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] ^= change }
         let scratch = Scratch::new();
         let conversion = Conversion::of([scratch.file("data", &bytes)]).from("tfrecord").skipping();
-        if let Ok(profile) = conversion.scan() {
-            prop_assert!(profile.elements <= 50);
-            if profile.elements > 0 && conversion.convert(&scratch.at("out")).is_ok() {
-                let kept = read_npy::<i64>(&scratch.at("out/x.npy")).into_raw_vec_and_offset().0;
-                // Each is one that was there, in its order.
-                prop_assert!(kept.is_sorted_by(|a, b| a < b) && kept.iter().all(|value| (0..50).contains(value)), "{:?}", kept);
-            }
+        if let Ok(profile) = conversion.scan() && profile.elements > 0 {
+            let manifest = conversion.convert(&scratch.at("out")).unwrap();
+            let kept = read_npy::<i64>(&scratch.at("out/x.npy")).into_raw_vec_and_offset().0;
+            prop_assert!(kept.iter().all(|value| (0..50).contains(value)), "{:?}", kept);
+            prop_assert!(kept == (0..50).collect::<Vec<_>>() || !manifest.skipped.is_empty(), "{:?}", kept);
         }
     }
 }

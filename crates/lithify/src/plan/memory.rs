@@ -17,7 +17,7 @@ pub const WINDOW_BYTES: u64 = 4 << 20;
 /// written.
 pub const BUFFER_BYTES: u64 = 512 << 10;
 /// What is kept of a block of an array until the end, and of an element that is skipped.
-const NOTE_BYTES: u64 = 128;
+const NOTE_BYTES: u64 = 64;
 const SKIPPED_BYTES: u64 = 512;
 /// What a thread takes besides what is named here.
 const THREAD_BYTES: u64 = 1 << 20;

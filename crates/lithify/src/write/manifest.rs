@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Note;
 use crate::error::{Error, Result};
 use crate::plan::request::Request;
 use crate::plan::{Fit, Io, Plan};
@@ -63,7 +64,7 @@ pub struct ArrayRecord {
     /// The checksum of the header.
     pub header: Checksum,
     /// The bytes and checksum of each block.
-    pub blocks: Vec<(u64, Checksum)>,
+    pub blocks: Vec<Note>,
 }
 
 /// How a run went.
@@ -82,7 +83,7 @@ pub struct Run {
 }
 
 impl Manifest {
-    pub(super) fn of(plan: &Plan, blocks: &[Vec<(Checksum, u64)>], run: Run) -> Self {
+    pub(super) fn of(plan: &Plan, blocks: Vec<Vec<Note>>, run: Run) -> Self {
         let arrays = plan.arrays.iter().zip(blocks).map(|(array, blocks)| {
             let feature = &plan.features[array.feature];
             let mut hasher = crate::store::Hasher::new();
@@ -95,7 +96,7 @@ impl Manifest {
                 shape: array.shape.clone(),
                 fit: feature.fit.clone(),
                 header: hasher.finish(),
-                blocks: blocks.iter().map(|(checksum, bytes)| (*bytes, *checksum)).collect(),
+                blocks,
             }
         });
         Self {

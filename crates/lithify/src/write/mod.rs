@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
-use crate::plan::{Plan, Rows};
+use crate::plan::{CounterPlan, Plan, Rows};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::scan::{OnError, check_skipped};
@@ -27,19 +27,66 @@ use fill::{Block, Filler, Scratch, slots_of};
 pub use publish::{Report, WriteOptions, check_target, write};
 
 /// What is known of a block once it is written.
-#[derive(Clone, Debug)]
 struct Written {
-    /// Its bytes in each array.
-    checksums: Vec<Checksum>,
-    bytes: Vec<u64>,
+    /// Its bytes in each array, and their checksum.
+    arrays: Vec<Note>,
     /// Where the counters stood before and after it.
     totals: [Vec<u64>; 2],
 }
 
+/// The bytes of a block in an array, and their checksum.
+pub(crate) type Note = (u64, Checksum);
+
+/// What is known of all blocks: columns that are made once, so that it grows by a few bytes a block and no more.
+struct Notes {
+    done: Vec<bool>,
+    /// For each array, a note of each block.
+    arrays: Vec<Vec<Note>>,
+    /// For each counter, where it stood before and after each block.
+    counters: Vec<Vec<[u64; 2]>>,
+}
+
+impl Notes {
+    fn of(plan: &Plan) -> Self {
+        let blocks = usize::try_from(plan.blocks()).unwrap_or(usize::MAX);
+        Self {
+            done: vec![false; blocks],
+            arrays: vec![vec![(0, Checksum(0)); blocks]; plan.arrays.len()],
+            counters: vec![vec![[0; 2]; blocks]; plan.counters.len()],
+        }
+    }
+
+    fn take(&mut self, number: u64, written: Written) {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        self.done[number] = true;
+        for (column, note) in self.arrays.iter_mut().zip(written.arrays) {
+            column[number] = note;
+        }
+        let [before, after] = written.totals;
+        for (column, totals) in self.counters.iter_mut().zip(before.into_iter().zip(after)) {
+            column[number] = totals.into();
+        }
+    }
+
+    /// The notes of each array, if every block was written and begins where the one before ends.
+    fn joined(self, plan: &Plan) -> Result<Vec<Vec<Note>>> {
+        let follow = |(column, counter): (&Vec<[u64; 2]>, &CounterPlan)| {
+            let mut at = 0;
+            column.iter().all(|[before, after]| std::mem::replace(&mut at, *after) == *before)
+                && at == counter.total
+        };
+        if self.done.iter().all(|done| *done) && self.counters.iter().zip(&plan.counters).all(follow) {
+            return Ok(self.arrays);
+        }
+        Err(Error::input("the dataset holds other values than in pass 1: it has changed in between")
+            .hint("run it again"))
+    }
+}
+
 /// What came of all blocks.
 pub(crate) enum Outcome {
-    /// For each array: the checksum and bytes of each block.
-    Done(Vec<Vec<(Checksum, u64)>>),
+    /// For each array, the bytes and checksum of each block.
+    Done(Vec<Vec<Note>>),
     /// Elements that passed the scan, but do not fit their rows.
     Bad(Vec<Skipped>),
 }
@@ -61,12 +108,8 @@ pub(crate) fn fill_blocks(
     // Blocks after the first that failed need not be filled; those before may fail even earlier in the dataset.
     let failed_block = AtomicU64::new(u64::MAX);
     let failure: Mutex<Option<(u64, Error)>> = Mutex::new(None);
-    let written: Mutex<Vec<Option<Written>>> = Mutex::new(Vec::new());
+    let notes = Mutex::new(Notes::of(plan));
     let bad: Mutex<Vec<Skipped>> = Mutex::new(Vec::new());
-    written
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .resize_with(usize::try_from(plan.blocks()).unwrap_or_default(), || None);
     on_threads(plan.threads.min(runs.len()), || {
         let mut worker = Worker::new(source, plan);
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -78,10 +121,7 @@ pub(crate) fn fill_blocks(
                     break;
                 }
                 match worker.write_block(number, store, progress) {
-                    Ok(block) => {
-                        let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-                        written[usize::try_from(number).unwrap_or_default()] = Some(block);
-                    }
+                    Ok(block) => notes.lock().unwrap_or_else(PoisonError::into_inner).take(number, block),
                     Err(error) => {
                         stop.store(error.kind() != ErrorKind::Input, Ordering::Relaxed);
                         failed_block.fetch_min(number, Ordering::Relaxed);
@@ -110,7 +150,7 @@ pub(crate) fn fill_blocks(
         bad.dedup_by_key(|skipped| (skipped.part, skipped.position));
         return Ok(Outcome::Bad(bad));
     }
-    joined(plan, written.into_inner().unwrap_or_else(PoisonError::into_inner)).map(Outcome::Done)
+    notes.into_inner().unwrap_or_else(PoisonError::into_inner).joined(plan).map(Outcome::Done)
 }
 
 /// Refuses parts that are not those of the scan any more, whether another dataset was opened or a file has changed.
@@ -152,29 +192,6 @@ fn runs_of(source: &dyn Source, plan: &Plan) -> Vec<Range<u64>> {
         last = whole;
     }
     runs
-}
-
-/// Puts blocks together, and checks that each begins where the one before ends.
-fn joined(plan: &Plan, written: Vec<Option<Written>>) -> Result<Vec<Vec<(Checksum, u64)>>> {
-    let changed = || {
-        Error::input("the dataset holds other values than in pass 1: it has changed in between")
-            .hint("run it again")
-    };
-    let mut arrays = vec![Vec::with_capacity(written.len()); plan.arrays.len()];
-    let mut totals = vec![0; plan.counters.len()];
-    for block in written {
-        let block = block.ok_or_else(changed)?;
-        if block.totals[0] != totals {
-            return Err(changed());
-        }
-        let [_, after] = block.totals;
-        totals = after;
-        for (array, pair) in arrays.iter_mut().zip(block.checksums.into_iter().zip(block.bytes)) {
-            array.push(pair);
-        }
-    }
-    let ends_right = plan.counters.iter().zip(&totals).all(|(counter, total)| counter.total == *total);
-    if ends_right { Ok(arrays) } else { Err(changed()) }
 }
 
 struct Worker<'a> {
@@ -230,7 +247,7 @@ impl<'a> Worker<'a> {
         self.counted = Some((stop, after.clone()));
         let checksums = block.commit()?;
         progress.advance(read);
-        Ok(Written { checksums, bytes, totals: [before, after] })
+        Ok(Written { arrays: bytes.into_iter().zip(checksums).collect(), totals: [before, after] })
     }
 
     /// Moves to an element, and tells where the counters stand before it.

@@ -65,7 +65,7 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
         peak_memory: peak_memory(),
     };
     drop(store);
-    let manifest = Manifest::of(plan, &blocks, run);
+    let manifest = Manifest::of(plan, blocks, run);
     // It grows with the blocks, and so is not held in memory as text.
     let path = staging.path().join(manifest_name(plan));
     let failed = |e: std::io::Error| Error::io("write", &path, e);

@@ -138,9 +138,8 @@ pub fn verify_against_source(
             found.push(Difference { file, what: "the array was not written".into() });
             continue;
         };
-        let derived: Vec<_> = blocks.into_iter().map(|(checksum, bytes)| (bytes, checksum)).collect();
         if let Some(number) =
-            (0..derived.len().max(record.blocks.len())).find(|at| derived.get(*at) != record.blocks.get(*at))
+            (0..blocks.len().max(record.blocks.len())).find(|at| blocks.get(*at) != record.blocks.get(*at))
         {
             let first = number as u64 * manifest.block_rows;
             found.push(Difference {
