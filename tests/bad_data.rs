@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for Watch {
 /// Far more than what any of these small files needs, and far less than what a wrong length says.
 const MOST_AT_ONCE: usize = 8 << 20;
 
-const SKIP_HINT: &str = "\nhint: `--on-error skip` leaves such elements out and lists them";
+const SKIP_HINT: &str = "\nhint: `--on-error skip` leaves out what is bad, and lists it";
 const RAW_HINT: &str = "\nhint: `--from tfrecord-raw` keeps records of any kind as byte strings";
 const LOST_HINT: &str =
     "\nhint: all that follows in this file is lost; the offset is one of the decompressed stream";
@@ -600,7 +600,7 @@ fn elements_that_do_not_fit_the_request_are_told_and_skipped() {
         ("b: decode=raw:float32 pad=max", 3, format!("feature `b`: 3 bytes are no whole number of float32 (4 bytes each){SKIP_HINT}"), vec![1, 300, 3]),
         ("b: decode=raw:int8 reshape=4,-1 ragged", 3, format!("feature `b`: 3 values do not fill a shape of (4, -1){SKIP_HINT}"), vec![1, 300, 3]),
         ("x: reshape=x", 1, format!("feature `x`: 1 values do not fill a shape of (300){SKIP_HINT}"), vec![1]),
-        ("b: decode=tensor", 0, format!("feature `b`: the byte string is no serialized tensor: the values are cut{SKIP_HINT}"), vec![]),
+        ("b: decode=tensor", 0, "feature `b`: the byte string is no serialized tensor: the values are cut".to_owned(), vec![]),
     ];
     for (number, (spec, element, message, kept)) in cases.into_iter().enumerate() {
         let conversion = Conversion::of([&input]).feature(spec);
@@ -611,6 +611,12 @@ fn elements_that_do_not_fit_the_request_are_told_and_skipped() {
             "{spec}"
         );
         if kept.is_empty() {
+            // Skipping them all leaves nothing, and that is said with the first reason.
+            let error = conversion.skipping().convert(&scratch.at("none")).unwrap_err();
+            let wanted = "`bad`, byte 0, feature `b`: no element is left: the byte string is no serialized tensor: \
+                          the values are cut (and 3 more are left out)\n\
+                          hint: where it is the same with every element, look at the request";
+            assert_eq!(scratch.show(&error), wanted);
             continue;
         }
         // A second feature is written beside it, so that what is left can be told.
@@ -646,7 +652,8 @@ fn a_feature_of_two_kinds_is_told() {
             scratch.show(&conversion.scan().unwrap_err()),
             format!(
                 "{place}, feature `x`: it holds float here, but int64 in element 0 before\n\
-                 hint: a feature must be of one kind: leave it out by naming the others with `--feature`"
+                 hint: a feature must be of one kind: leave it out by naming the others with `--feature`\n\
+                 hint: or leave out the elements of another kind than the first with `--on-error skip`"
             )
         );
         // The kind that came first is the right one.
@@ -761,7 +768,7 @@ fn what_is_not_there_is_told() {
     assert_eq!(scan("empty"), "no data files in `empty`");
     assert_eq!(
         scan("nested"),
-        "no data files in `nested`\nhint: there are directories in it: name one, or all with `'nested/*/*'`"
+        "no data files in `nested`\nhint: files of directories in it are not taken: name one, such as `nested/1.0.0`, or all with a glob"
     );
     assert_eq!(scan("beside"), "no data files in `beside`");
     // Beside data, what else is there is passed over; named by itself it is told.
@@ -821,7 +828,7 @@ fn a_file_that_changes_between_the_passes_is_told() {
     let error: Error = lithify::write(conversion.open().unwrap().as_ref(), &plan, &writing).unwrap_err();
     assert_eq!(
         scratch.show(&error),
-        "`data`: the file has changed since it was scanned: it had 120 bytes, and has 150 now, or another time of change\nhint: run it again"
+        "`data`: the file has changed since it was scanned: it had 120 bytes, and has 150 now\nhint: scan it again: run `convert` again, or make the plan anew"
     );
     assert!(!scratch.at("out").exists());
 }

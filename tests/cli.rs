@@ -249,6 +249,28 @@ fn what_is_skipped_is_shown() {
     assert!(run(&scratch, "info out").out.contains(shown));
     assert!(run(&scratch, "scan bad --on-error skip").out.contains(shown));
     assert_eq!(run(&scratch, "verify out --against-source").code, Some(0));
+    // A cut, and a compressed stream that is damaged, may cost any number of elements.
+    bad.truncate(115);
+    let _ = scratch.file("cut", &bad);
+    let shown = "skipped: 1 element, and 1 damaged stretch with an unknown number of them\n";
+    assert!(run(&scratch, "scan cut --on-error skip").out.contains(shown));
+    let json = run(&scratch, "scan cut --on-error skip --json").out;
+    assert!(json.contains("\"lost\": \"element\"") && json.contains("\"lost\": \"stretch\""), "{json}");
+}
+
+#[test]
+fn what_belongs_to_others_is_not_replaced() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    let line = "convert 'train-*' -o y.npy -f tokens --pad max --overwrite";
+    let _ = scratch.file("y.lengths.npy", b"mine");
+    let ran = run(&scratch, line);
+    assert!(
+        ran.code == Some(1) && ran.err.contains("`y.lengths.npy` is there, and lithify has not written it"),
+        "{ran:?}"
+    );
+    std::fs::remove_file(scratch.at("y.lengths.npy")).unwrap();
+    assert_eq!((run(&scratch, line).code, run(&scratch, line).code), (Some(0), Some(0)));
 }
 
 #[test]
@@ -264,8 +286,8 @@ fn refusals_say_what_to_do() {
         ),
         (
             "convert 'train-*' -o y -f 'label: colour=red'",
-            "error: feature `label`: `colour` is no key of a feature\n\nhint: the keys are: pad value side truncate ragged bucket reshape decode dtype \
-             saturate default lengths mask present rename\n"
+            "error: feature `label`: `colour` is no key of a feature\n\nhint: the keys are: pad value side truncate lengths mask ragged bucket reshape \
+             decode dtype saturate default present rename\n"
                 .to_owned(),
         ),
         (
@@ -283,7 +305,8 @@ fn refusals_say_what_to_do() {
         (
             "convert 'train-*' -o y -f weight",
             "error: `train-00000-of-00003`, element 3, byte 739, feature `weight`: the feature is missing here; 9 of 12 elements have it\n\n\
-             hint: give what stands for it: `default=0`\nhint: or keep which elements have it: `ragged present`\n"
+             hint: give what stands for it: `default=0`, and `present` to keep which elements have it\n\
+             hint: or give such elements no value: `ragged`, or `ragged present`\n"
                 .to_owned(),
         ),
         ("scan 'train-*' --from arrow", "error: `arrow` is not a format\n\nhint: use `tfrecord` (TFRecords of tf.train.Example) or `tfrecord-raw` (TFRecords of anything, each record a byte string)\n".to_owned()),

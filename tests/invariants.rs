@@ -56,7 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["decode", "error", "machine", "parallel", "plan", "progress", "scan", "source", "store", "value"],
     ),
     ("write::cast", &["decode", "error", "plan::scalar", "source::wire", "value"]),
-    ("show", &["decode", "machine", "plan", "scan::profile", "value", "write::manifest"]),
+    ("show", &["decode", "error", "machine", "plan", "scan::profile", "value", "write::manifest"]),
     ("convert", &["error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 

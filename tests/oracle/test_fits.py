@@ -212,12 +212,12 @@ def test_a_longer_element_is_an_error_without_truncate(varying, out):
 
 
 def test_the_default_of_a_padded_row_fills_it(tmp_path, out):
-    """Only a missing feature takes the default; an empty list is padding."""
+    """Only a missing feature takes the default; an empty list is padding. Neither has data, so neither has a length."""
     records = examples("x", [ints(1, 2, 3), None, ints(), unset()])
     convert(write(tmp_path / "a", records), out, "x: pad=max default=9 value=-1")
     rows = [[1, 2, 3], [9, 9, 9], [-1, -1, -1], [9, 9, 9]]
     assert_npy(out / "x.npy", np.array(rows, np.int64))
-    assert_npy(out / "x.lengths.npy", np.array([3, 3, 0, 3], np.int64))
+    assert_npy(out / "x.lengths.npy", np.array([3, 0, 0, 0], np.int64))
 
 
 @pytest.mark.parametrize("pad", ["max", "max,max", "4x5", "6"])

@@ -192,7 +192,7 @@ def test_flags_say_the_same_of_one_feature(source, out):
 def test_a_dry_run_tells_what_will_be_written(source, out):
     done = convert(source, out, *WANTED, options=["--dry-run", "--json"])
     assert not out.exists()
-    told = {array["name"]: array for array in json.loads(done.stdout)["arrays"]}
+    told = {array["file"].removesuffix(".npy"): array for array in json.loads(done.stdout)["arrays"]}
     assert set(told) == set(expected())
     for name, array in expected().items():
         assert told[name]["shape"] == list(array.shape)

@@ -67,8 +67,8 @@ def test_counts_over_many_shards(tmp_path, compression):
     assert found["elements"] == len(records)
     assert found["record_bytes"] == sum(map(len, records))
     assert found["largest_record"] == max(map(len, records))
-    assert [file["path"] for file in found["files"]] == [str(path) for path in paths]
-    assert [file["bytes"] for file in found["files"]] == [path.stat().st_size for path in paths]
+    assert [file["path"] for file in found["parts"]] == [str(path) for path in paths]
+    assert [file["bytes"] for file in found["parts"]] == [path.stat().st_size for path in paths]
     assert set(found["features"]) == {"x", "only0", "only1", "only2"}
     for name, feature in found["features"].items():
         assert feature["present"] == present(records, name).sum()

@@ -236,6 +236,8 @@ impl Column {
                 let (mut data, mut marks, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
                 let filled = vec![one(1); size];
                 for row in &rows {
+                    // A default stands for data that are not there: it has no length, and nothing of it is marked.
+                    let missing = row.is_none();
                     let row = row.as_ref().or(wish.default.then_some(&filled)).cloned().unwrap_or_default();
                     let kept = row.len().min(size);
                     let row = if *left { &row[row.len() - kept..] } else { &row[..kept] };
@@ -244,7 +246,7 @@ impl Column {
                     } else {
                         vec![vec![0; width]; size - kept]
                     };
-                    let ones = (vec![1_u8; kept], vec![0_u8; size - kept]);
+                    let ones = (vec![u8::from(!missing); kept], vec![0_u8; size - kept]);
                     if *left {
                         data.extend([padding.concat(), row.concat()].concat());
                         marks.extend([ones.1, ones.0].concat());
@@ -252,7 +254,7 @@ impl Column {
                         data.extend([row.concat(), padding.concat()].concat());
                         marks.extend([ones.0, ones.1].concat());
                     }
-                    sizes.extend((kept as i64).to_le_bytes());
+                    sizes.extend((if missing { 0 } else { kept as i64 }).to_le_bytes());
                 }
                 arrays.insert(name(""), (descr, vec![elements, size], data));
                 if *lengths {

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lithify::error::Result;
 use lithify::machine::parse_size;
 use lithify::plan::Io;
-use lithify::plan::request::{FeatureRequest, Request};
+use lithify::plan::request::{FeatureRequest, KEYS, Request};
 use lithify::scan::OnError;
 
 const EXAMPLES: &str = "\
@@ -28,29 +28,9 @@ Examples:
 Exit codes:
   0 done    1 failed    2 wrong usage    3 done, but elements were skipped    75 stopped, run it again";
 
-const FEATURE_HELP: &str = "\
-A feature that is wanted, and how: `NAME` or `NAME: key=value key …`. May be given many times; without it, every feature is taken.
-
-  pad=max | pad=512 | pad=32x64   fill every element up to the longest, or to so many (an axis each)
-  value=0                         what the padding is
-  side=left                       pad (and cut) at the front instead of the end
-  truncate                        cut what is longer than `pad`, instead of failing
-  lengths=no                      do not keep the true lengths beside a padded array
-  mask                            keep which items are data and which are padding
-  ragged                          no padding: NAME.values.npy and NAME.offsets.npy
-  bucket=64,128 | bucket=auto:4   an array for each range of lengths, with the element numbers
-  reshape=28,28,1                 the shape of each element; -1 is the rest, a name is that int64 feature's value
-  decode=raw:uint8                bytes as numbers, as tf.io.decode_raw (`raw:int16:big` is big-endian)
-  decode=tensor                   bytes as tf.io.serialize_tensor made them (found without asking)
-  dtype=int32 | float16 | S16     cast on the way in; a value that does not fit is an error
-  saturate                        … or is clipped
-  default=0                       what an element has that lacks the feature
-  present                         keep which elements have the feature
-  rename=NAME                     the name of the arrays";
-
 /// Turns datasets larger than memory into memory-mapped .npy arrays.
 #[derive(Debug, Parser)]
-#[command(name = "lithify", version, about, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "lithify", version, about, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -165,7 +145,9 @@ impl From<ErrorPolicy> for OnError {
 
 #[derive(Debug, Args)]
 pub struct Wanted {
-    #[arg(short, long = "feature", value_name = "SPEC", help = "A feature that is wanted, and how: `NAME` or `NAME: key=value …` (see --help)", long_help = FEATURE_HELP)]
+    /// A feature that is wanted, and how: `NAME` or `NAME: key=value key …`, with the keys below. May be given many times;
+    /// without it, every feature is taken.
+    #[arg(short, long = "feature", value_name = "SPEC")]
     pub features: Vec<String>,
     /// A TOML file of `[feature.NAME]` tables with the same keys.
     #[arg(long, value_name = "FILE", conflicts_with = "features")]
@@ -173,50 +155,49 @@ pub struct Wanted {
     #[command(flatten)]
     pub only: Only,
     /// How to write: with positioned writes, or by filling mapped files in place.
-    #[arg(long, value_enum, default_value_t = IoChoice::Pwrite)]
+    #[arg(long, value_enum, default_value_t = IoChoice::Pwrite, help_heading = "How it runs")]
     pub io: IoChoice,
 }
 
-/// Keys as flags, for when there is one feature.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Keys of the feature, where there is only one")]
-pub struct Only {
-    /// As the key `pad`.
-    #[arg(long, value_name = "SIZE")]
-    pub pad: Option<String>,
-    /// As the key `value`.
-    #[arg(long, allow_hyphen_values = true)]
-    pub value: Option<String>,
-    /// As the key `side`.
-    #[arg(long)]
-    pub side: Option<String>,
-    /// As the key `truncate`.
-    #[arg(long)]
-    pub truncate: bool,
-    /// As the key `ragged`.
-    #[arg(long)]
-    pub ragged: bool,
-    /// As the key `bucket`.
-    #[arg(long, value_name = "LENGTHS")]
-    pub bucket: Option<String>,
-    /// As the key `reshape`.
-    #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
-    pub reshape: Option<String>,
-    /// As the key `decode`.
-    #[arg(long)]
-    pub decode: Option<String>,
-    /// As the key `dtype`.
-    #[arg(long)]
-    pub dtype: Option<String>,
-    /// As the key `saturate`.
-    #[arg(long)]
-    pub saturate: bool,
-    /// As the key `default`.
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    pub default: Option<String>,
+/// The keys as flags, for when there is one feature: those that are given, and their values.
+#[derive(Debug, Default)]
+pub struct Only(Vec<(&'static str, Option<String>)>);
+
+impl Args for Only {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let heading =
+            "Keys, as in `--feature 'tokens: pad=512 mask'`; or as flags, where one feature is wanted";
+        command.args(KEYS.iter().map(|key| {
+            let arg = Arg::new(key.name).long(key.name).help_heading(heading).help(key.help());
+            match key.value {
+                Some(name) => arg.value_name(name).allow_hyphen_values(true),
+                None => arg.action(ArgAction::SetTrue),
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Only {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = KEYS.iter().filter_map(|key| match key.value {
+            Some(_) => matches.get_one::<String>(key.name).map(|value| (key.name, Some(value.clone()))),
+            None => matches.get_flag(key.name).then_some((key.name, None)),
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "How it runs")]
 pub struct Writing {
     /// Replace an output that is there already.
     #[arg(long)]
@@ -239,6 +220,7 @@ impl From<IoChoice> for Io {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "How it runs")]
 pub struct Run {
     /// The most memory to take, such as `512MiB` or `2GB`. By default a share of what this process may have.
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -271,23 +253,7 @@ impl Wanted {
                 Request { features: self.features.iter().map(|text| text.parse()).collect::<Result<_>>()? }
             }
         };
-        let only = &self.only;
-        let given = [
-            ("pad", &only.pad),
-            ("value", &only.value),
-            ("side", &only.side),
-            ("bucket", &only.bucket),
-            ("reshape", &only.reshape),
-            ("decode", &only.decode),
-            ("dtype", &only.dtype),
-            ("default", &only.default),
-        ];
-        let flags = [("truncate", only.truncate), ("ragged", only.ragged), ("saturate", only.saturate)];
-        let keys: Vec<(&str, Option<&str>)> = given
-            .iter()
-            .filter_map(|(key, value)| value.as_deref().map(|value| (*key, Some(value))))
-            .chain(flags.iter().filter(|flag| flag.1).map(|flag| (flag.0, None)))
-            .collect();
+        let keys = &self.only.0;
         let Some((first, _)) = keys.first() else { return Ok(request) };
         match request.features.len() {
             0 => request.features.push(FeatureRequest::default()),
@@ -297,8 +263,8 @@ impl Wanted {
                     .hint(format!("say it of the feature that is meant: `--feature 'NAME: {first}=…'`")));
             }
         }
-        for (key, value) in &keys {
-            request.features[0].set(key, *value)?;
+        for (key, value) in keys {
+            request.features[0].set(key, value.as_deref())?;
         }
         Ok(request)
     }

@@ -18,7 +18,7 @@ use lithify::write::manifest::Manifest;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{WriteOptions, check_target};
 use lithify::{open, scan, show};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::Outcome;
 use crate::args::{Command, Dataset, Run, Writing};
@@ -42,7 +42,12 @@ pub fn run(command: Command) -> Result<Outcome> {
             }
             check_target(&target, writing.overwrite)?;
             let start = Instant::now();
-            let (_, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+            let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+            if !context.quiet {
+                for advice in advice::for_plan(&profile, &plan) {
+                    eprintln!("advice: {advice}");
+                }
+            }
             context.write(source.as_ref(), &job, plan, start, json)
         }
         Command::Plan { dataset, to, output, wanted, run } => {
@@ -96,7 +101,7 @@ impl Context {
     fn new(run: &Run, output: &Path) -> Result<Self> {
         let machine = Machine::here(output, run.memory, run.threads.map(usize::from))?;
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
             // A second signal ends the process at once.
             let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
@@ -189,9 +194,9 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
         let bytes = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
         let source = if against_source { ", and what the dataset gives" } else { "" };
         print(&format!(
-            "{} in {} arrays are as they were written{source}\n",
+            "{} in {} are as written{source}\n",
             show_size(bytes),
-            manifest.arrays.len()
+            show::plural(manifest.arrays.len() as u64, "array")
         ))?;
     }
     Ok(Outcome::Done)

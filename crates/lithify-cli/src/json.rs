@@ -64,7 +64,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
         .collect();
     json!({
         "format": profile.format,
-        "files": profile.parts,
+        "parts": profile.parts,
         "elements": profile.elements,
         "record_bytes": profile.stored_bytes,
         "largest_record": profile.largest_record,
@@ -80,7 +80,7 @@ pub fn plan(plan: &Plan, machine: &Machine) -> Value {
         "output": plan.output,
         "elements": plan.elements,
         "arrays": plan.arrays.iter().map(|array| json!({
-            "name": array.name, "dtype": array.dtype, "shape": array.shape, "bytes": array.bytes(),
+            "file": format!("{}.npy", array.name), "dtype": array.dtype, "shape": array.shape, "bytes": array.bytes(),
             "feature": plan.features[array.feature].feature, "fit": plan.features[array.feature].fit, "role": array.role,
         })).collect::<Vec<_>>(),
         "bytes": plan.bytes(),

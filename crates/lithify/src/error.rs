@@ -25,6 +25,17 @@ pub enum ErrorKind {
     Interrupted,
 }
 
+/// What of a dataset damage has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lost {
+    /// One element.
+    #[default]
+    Element,
+    /// A stretch of a file, and nobody knows how many elements stood there.
+    Stretch,
+}
+
 /// Where in the dataset something is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -52,6 +63,7 @@ struct Inner {
     message: String,
     place: Place,
     hints: Vec<String>,
+    lost: Lost,
     source: Option<std::io::Error>,
 }
 
@@ -63,6 +75,7 @@ impl Error {
             message: message.into(),
             place: Place::default(),
             hints: Vec::new(),
+            lost: Lost::Element,
             source: None,
         }))
     }
@@ -89,6 +102,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hints.push(hint.into());
+        self
+    }
+
+    /// Says that more than one element may be lost by it.
+    #[must_use]
+    pub fn loses_a_stretch(mut self) -> Self {
+        self.0.lost = Lost::Stretch;
         self
     }
 
@@ -139,6 +159,12 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// What is lost by it, if it is left out.
+    #[must_use]
+    pub fn lost(&self) -> Lost {
+        self.0.lost
     }
 
     /// Where it happened, as far as it is known.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::decode::Content;
+use crate::error::Lost;
 use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
 use crate::plan::{Plan, Role, advice};
@@ -51,8 +52,15 @@ pub fn show_count(count: u64) -> String {
     text
 }
 
-fn plural(count: u64, what: &str) -> String {
-    format!("{} {what}{}", show_count(count), if count == 1 { "" } else { "s" })
+/// So many of something.
+#[must_use]
+pub fn plural(count: u64, what: &str) -> String {
+    let end = match count {
+        1 => "",
+        _ if what.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{} {what}{end}", show_count(count))
 }
 
 fn range(sizes: &Sizes) -> String {
@@ -225,7 +233,13 @@ fn skipped(skipped: &[Skipped]) -> String {
     if skipped.is_empty() {
         return text;
     }
-    let _ = writeln!(text, "skipped: {}", plural(skipped.len() as u64, "element"));
+    let stretches = skipped.iter().filter(|one| one.lost == Lost::Stretch).count() as u64;
+    let counted = [
+        (skipped.len() as u64 - stretches, plural(skipped.len() as u64 - stretches, "element")),
+        (stretches, format!("{} with an unknown number of them", plural(stretches, "damaged stretch"))),
+    ];
+    let counted: Vec<_> = counted.into_iter().filter(|one| one.0 > 0).map(|one| one.1).collect();
+    let _ = writeln!(text, "skipped: {}", counted.join(", and "));
     for one in skipped.iter().take(SHOWN) {
         let _ = writeln!(text, "  {}: {}", one.place, one.reason);
     }

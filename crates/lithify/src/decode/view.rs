@@ -94,7 +94,14 @@ impl View {
             Some(Decode::Tensor) => tensor(payload(list)?, scratch, most)?,
         };
         if let Some(dims) = &self.reshape {
-            numbers.shape = reshaped(dims, numbers.shape.iter().product(), sibling)?;
+            let undecoded = self.decode.is_none() && numbers.dtype.is_none();
+            numbers.shape = reshaped(dims, numbers.shape.iter().product(), sibling).map_err(|error| {
+                if undecoded {
+                    error.hint("to read numbers out of byte strings, say what they are: `decode=raw:uint8`")
+                } else {
+                    error
+                }
+            })?;
         }
         Ok(numbers)
     }
@@ -163,7 +170,7 @@ fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<
             }
             Dim::Feature(name) => {
                 let list = sibling(name).ok_or_else(|| {
-                    Error::input(format!("feature `{name}`, which gives the shape, is missing"))
+                    Error::input(format!("feature `{name}`, which gives the shape, is missing here"))
                 })?;
                 shape.extend(sizes(list).map_err(|e| e.in_feature(name))?);
             }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{Fit, Plan};
+use super::{FeaturePlan, Fit, Plan};
 use crate::machine::show_size;
 use crate::scan::profile::{FeatureProfile, Profile, Sizes, bin_end};
-use crate::value::Kind;
+use crate::value::{DType, Kind};
 
 /// Padding that wastes less than this share is not worth a word.
 const WORTH_SAYING: f64 = 0.2;
@@ -30,11 +30,20 @@ pub enum Advice {
         /// Buckets, and their bytes.
         buckets: (Vec<u64>, u64),
     },
+    /// Byte strings end in NUL, which `NumPy` takes off fixed-width items when it reads them.
+    Nuls {
+        /// The feature.
+        feature: String,
+    },
 }
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Nuls { feature } => write!(
+                f,
+                "`{feature}`: some byte strings end in NUL, which NumPy's `S` items lose when they are read; `ragged` keeps them"
+            ),
             Self::Padding { feature, bytes, waste, ragged, cut, buckets } => {
                 let caps = buckets.0.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
                 write!(
@@ -151,17 +160,24 @@ fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice
 /// What could be better about a plan: what its padding wastes, in the dtype that it pads to.
 #[must_use]
 pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
-    let padded = plan
-        .features
-        .iter()
-        .filter(|feature| matches!(&feature.fit, Fit::Pad { shape, .. } if shape.len() == 1));
-    padded
-        .filter_map(|feature| {
-            let seen = profile.feature(&feature.feature)?;
-            let sizes = seen.shapes().map_or(&seen.lengths, |shapes| &shapes.values);
-            padding(&feature.name, sizes, profile.elements, feature.dtype.size() as u64)
-        })
-        .collect()
+    let padded = |feature: &&FeaturePlan| {
+        // Who cuts has decided what padding may take.
+        matches!(&feature.fit, Fit::Pad { shape, truncate: false, .. } if shape.len() == 1)
+    };
+    let padding = plan.features.iter().filter(padded).filter_map(|feature| {
+        let seen = profile.feature(&feature.feature)?;
+        let sizes = seen.shapes().map_or(&seen.lengths, |shapes| &shapes.values);
+        padding(&feature.feature, sizes, profile.elements, feature.dtype.size() as u64)
+    });
+    let nuls = plan.features.iter().filter(|feature| {
+        let ends_in_nul = |seen: &FeatureProfile| match seen.shapes().filter(|_| !feature.view.is_plain()) {
+            Some(shapes) => shapes.ends_in_nul,
+            None => seen.ends_in_nul,
+        };
+        let fixed = matches!(feature.dtype, DType::Bytes(_));
+        fixed && feature.stored.is_none() && profile.feature(&feature.feature).is_some_and(ends_in_nul)
+    });
+    nuls.map(|feature| Advice::Nuls { feature: feature.feature.clone() }).chain(padding).collect()
 }
 
 #[cfg(test)]

@@ -139,6 +139,11 @@ struct Seen<'a> {
     scalar: bool,
 }
 
+/// How a default is asked for, for a feature of this dtype; `None` for byte strings.
+pub(crate) fn default_hint(dtype: Option<DType>) -> &'static str {
+    if dtype.is_some() { "default=0" } else { "default=\"\"" }
+}
+
 /// How shapes are written in messages.
 pub(crate) fn show_shape(shape: &[u64]) -> String {
     match shape {
@@ -162,7 +167,8 @@ fn see<'a>(
                 format!("{dtype} {}", show_shape(&shapes.first.0))
             };
             // Tensors that only look alike stay the bytes they are, unless they are asked for.
-            if request.view == View::default() {
+            let as_numbers = matches!(request.fit, Some(FitRequest::Pad(_) | FitRequest::Bucket(_)));
+            if request.view == View::default() && !as_numbers {
                 view.decode = None;
             } else if !skip {
                 let message = format!(
@@ -272,9 +278,12 @@ pub(super) fn plan_feature(
                 let have = feature.present;
                 let message =
                     format!("the feature is missing here; {have} of {} elements have it", profile.elements);
+                let default = default_hint(seen.dtype);
                 return Err(at(profile, witness, Error::input(message))
-                    .hint("give what stands for it: `default=0`")
-                    .hint("or keep which elements have it: `ragged present`"));
+                    .hint(format!(
+                        "give what stands for it: `{default}`, and `present` to keep which elements have it"
+                    ))
+                    .hint("or give such elements no value: `ragged`, or `ragged present`"));
             }
             Fit::Exact { shape: if seen.scalar { Vec::new() } else { seen.largest.clone() } }
         }
@@ -287,8 +296,13 @@ pub(super) fn plan_feature(
         }
     };
     if single && matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. }) {
-        return Err(varying(profile, feature, &seen)
-            .hint("or give a directory as the output: ragged arrays and buckets are several files"));
+        let directory = "give a directory as the output: ragged arrays and buckets are several files";
+        return Err(match asked {
+            Some(_) => {
+                Error::request("this fit makes several arrays, and the output is one file").hint(directory)
+            }
+            None => varying(profile, feature, &seen).hint(format!("or {directory}")),
+        });
     }
 
     let dtype = match (&fit, item) {

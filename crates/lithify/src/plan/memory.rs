@@ -78,9 +78,13 @@ impl Memory {
         if let Some(threads) = (1..=threads).rev().find(|threads| self.at(*threads) <= machine.memory) {
             return Ok(threads);
         }
+        let needed = match show_size(self.at(1)) {
+            // What differs by less than is shown is said in bytes.
+            same if same == show_size(machine.memory) => format!("{} bytes", self.at(1)),
+            shown => shown,
+        };
         let message = format!(
-            "one block needs {} of memory ({} for its rows, {} to read it, {} for the program), but the budget is {} ({})",
-            show_size(self.at(1)),
+            "one block needs {needed} of memory ({} for its rows, {} to read it, {} for the program), but the budget is {} ({})",
             show_size(self.block),
             show_size(self.input),
             show_size(self.fixed),

@@ -238,7 +238,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
     let chosen = !request.features.is_empty();
     let wanted = if chosen { &request.features } else { &everything };
     if profile.elements == 0 {
-        return Err(Error::input("the dataset has no elements"));
+        return Err(no_elements(profile));
     }
     request.check()?;
     if single && wanted.len() != 1 {
@@ -294,6 +294,28 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         }
         error
     })
+}
+
+fn no_elements(profile: &Profile) -> Error {
+    let Some(first) = profile.skipped.first() else { return Error::input("the dataset has no elements") };
+    let (place, count) = (&first.place, profile.skipped.len());
+    let reason = match count {
+        1 => first.reason.clone(),
+        _ => format!("{} (and {} more are left out)", first.reason, count - 1),
+    };
+    let mut error = Error::input(format!("no element is left: {reason}"));
+    if let Some(file) = &place.file {
+        error = error.in_file(file);
+    }
+    if let Some(byte) = place.byte {
+        error = error.at_byte(byte);
+    }
+    match &place.feature {
+        Some(feature) => {
+            error.in_feature(feature).hint("where it is the same with every element, look at the request")
+        }
+        None => error,
+    }
 }
 
 /// Rows whose output and input both are of a good size.

@@ -68,12 +68,79 @@ pub enum DTypeRequest {
     WidestBytes,
 }
 
+/// A key of the notation.
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// What its value is called; `None` if it is a flag.
+    pub value: Option<&'static str>,
+    /// What it does.
+    pub about: &'static str,
+    /// Values, as examples.
+    pub examples: &'static str,
+}
+
+impl Key {
+    /// What it does, and how it is written.
+    #[must_use]
+    pub fn help(&self) -> String {
+        if self.examples.is_empty() {
+            self.about.into()
+        } else {
+            format!("{}: {}", self.about, self.examples)
+        }
+    }
+}
+
+const fn key(name: &'static str, value: &'static str, about: &'static str, examples: &'static str) -> Key {
+    Key { name, value: Some(value), about, examples }
+}
+
+const fn flag(name: &'static str, about: &'static str) -> Key {
+    Key { name, value: None, about, examples: "" }
+}
+
+/// All keys. [`FeatureRequest::set`] gives them their meaning.
+pub const KEYS: &[Key] = &[
+    key("pad", "SIZE", "Fill up to the longest, or to so many (an axis each)", "`max`, `512`, `32x64`"),
+    key("value", "VALUE", "What the padding is, instead of 0", "`-1`"),
+    key("side", "SIDE", "Where padding goes, and what is too long is cut", "`right`, `left`"),
+    flag("truncate", "Cut what is longer than `pad`, instead of failing"),
+    key("lengths", "YES|NO", "Whether true lengths stand beside a padded array", "`yes`, `no`"),
+    flag("mask", "Keep which items are data and which are padding"),
+    flag("ragged", "No padding: NAME.values.npy and NAME.offsets.npy"),
+    key(
+        "bucket",
+        "LENGTHS",
+        "An array for each range of lengths, with the element numbers",
+        "`64,128,512`, `auto:4`",
+    ),
+    key(
+        "reshape",
+        "SHAPE",
+        "The shape of an element; -1 is the rest, a name is what that int64 feature says",
+        "`28,28,1`, `height,width,3`",
+    ),
+    key(
+        "decode",
+        "AS",
+        "What byte strings are; serialized tensors are found without it",
+        "`raw:float32`, `raw:int16:big`, `tensor`, `none`",
+    ),
+    key(
+        "dtype",
+        "DTYPE",
+        "Cast on the way in; a value that does not fit is an error",
+        "`int32`, `float16`, `bfloat16`, `S16`",
+    ),
+    flag("saturate", "Clip values that do not fit the dtype, instead of failing"),
+    key("default", "VALUE", "What an element has that lacks the feature", "`0`, `1,2,3`"),
+    flag("present", "Keep which elements have the feature"),
+    key("rename", "NAME", "The name of the arrays", "`image`"),
+];
+
 /// How many buckets `bucket=auto` makes at most.
 const AUTO_BUCKETS: usize = 4;
-
-/// The keys, for messages.
-const KEYS: &str =
-    "pad value side truncate ragged bucket reshape decode dtype saturate default lengths mask present rename";
 
 impl FeatureRequest {
     /// Sets one key of the notation. A flag has no value, or `yes` or `no`.
@@ -116,10 +183,17 @@ impl FeatureRequest {
             "lengths" => self.lengths = Some(parse_flag(key, value)?),
             "mask" => self.mask = parse_flag(key, value)?,
             "present" => self.present = parse_flag(key, value)?,
-            "rename" => self.rename = Some(needed()?.to_owned()),
+            "rename" => {
+                let name = needed()?;
+                if name.is_empty() {
+                    return Err(Error::request("`rename` wants a name"));
+                }
+                self.rename = Some(name.to_owned());
+            }
             _ => {
+                let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 return Err(Error::request(format!("`{key}` is no key of a feature"))
-                    .hint(format!("the keys are: {KEYS}")));
+                    .hint(format!("the keys are: {}", known.join(" "))));
             }
         }
         Ok(())

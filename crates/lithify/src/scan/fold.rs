@@ -59,9 +59,10 @@ impl<'a> Fold<'a> {
     /// Folds in the next element; says whether there was one.
     pub(super) fn step(&mut self, elements: &mut dyn Elements) -> Result<bool> {
         let Some(element) = elements.next()? else { return Ok(false) };
-        if !self.scanner.excluded.is_empty()
-            && self.scanner.excluded.contains(&(self.part, element.position()))
-        {
+        if let Some(known) = self.scanner.excluded.get(&(self.part, element.position())) {
+            let mut skipped = (*known).clone();
+            skipped.place.element = Some(self.profile.elements);
+            self.profile.skipped.push(skipped);
             return Ok(true);
         }
         self.fold(&element).map_err(|e| e.at_byte(element.position()))?;
@@ -228,20 +229,20 @@ impl<'a> Fold<'a> {
     pub(super) fn bad(&mut self, error: Error, position: u64) -> Result<()> {
         let path = &self.scanner.source.parts()[self.part].path;
         let error = error.in_file(path).at_element(self.profile.elements).at_byte(position);
-        if error.kind() != ErrorKind::Input || self.scanner.options.on_error == OnError::Fail {
-            return Err(if error.kind() == ErrorKind::Input {
-                error.hint("`--on-error skip` leaves such elements out and lists them")
-            } else {
-                error
+        if error.kind() != ErrorKind::Input {
+            return Err(error);
+        }
+        if self.scanner.options.on_error == OnError::Fail {
+            // What is wrong with the first element of all may well be wrong with the request.
+            let asked_wrong = self.profile.elements == 0 && error.place().feature.is_some();
+            return Err(match asked_wrong {
+                true => error,
+                false => error.hint("`--on-error skip` leaves out what is bad, and lists it"),
             });
         }
         check_skipped(self.profile.skipped.len())?;
-        self.profile.skipped.push(Skipped {
-            part: self.part,
-            position: error.place().byte.unwrap_or(position),
-            place: error.place().clone(),
-            reason: error.message().to_owned(),
-        });
+        let position = error.place().byte.unwrap_or(position);
+        self.profile.skipped.push(Skipped::by(&error, self.part, position));
         Ok(())
     }
 }

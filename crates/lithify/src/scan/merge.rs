@@ -114,7 +114,6 @@ pub(super) fn finished(
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.parts = source.parts().to_vec();
-    whole.skipped.extend(options.excluded.iter().cloned());
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
     if whole.elements > 0 && whole.features.is_empty() {
         return Err(Error::input("no record has any feature: these are probably no tf.train.Examples")
@@ -133,7 +132,8 @@ pub(super) fn finished(
             .in_file(place.file.as_deref().unwrap_or(std::path::Path::new("")))
             .at_element(other.1.element)
             .at_byte(other.1.position)
-            .hint("a feature must be of one kind: leave it out by naming the others with `--feature`"));
+            .hint("a feature must be of one kind: leave it out by naming the others with `--feature`")
+            .hint("or leave out the elements of another kind than the first with `--on-error skip`"));
     }
     let features = &whole.features;
     whole.index.keep_counters(|counter| {

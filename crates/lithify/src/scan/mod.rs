@@ -3,7 +3,7 @@
 //! Parts are cut into spans of bytes. A span begins where a record seems to start, which is not certain: it counts only
 //! if the span before ends exactly there, and is scanned anew otherwise. So the outcome is that of reading in order.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -77,7 +77,8 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
     let spans = spans_of(source);
     let total = source.parts().iter().map(|part| part.bytes).sum();
     options.progress.begin("scan", total);
-    let excluded = options.excluded.iter().map(|skipped| (skipped.part, skipped.position)).collect();
+    let excluded =
+        options.excluded.iter().map(|skipped| ((skipped.part, skipped.position), skipped)).collect();
     let spacing = (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1);
     let scanner = Scanner { source, options, excluded, spacing, stop: AtomicBool::new(false) };
     let merger = Mutex::new(Merger::new(&scanner));
@@ -150,7 +151,8 @@ struct Piece {
 struct Scanner<'a> {
     source: &'a dyn Source,
     options: &'a ScanOptions<'a>,
-    excluded: HashSet<(usize, u64)>,
+    /// By part and position.
+    excluded: HashMap<(usize, u64), &'a Skipped>,
     /// Bytes between two entries of the index.
     spacing: u64,
     stop: AtomicBool,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::index::Index;
 use crate::decode::{Content, Decode, Numbers, View};
-use crate::error::Place;
+use crate::error::{Error, Lost, Place};
 use crate::source::Part;
 use crate::value::{DType, Kind, List};
 
@@ -30,17 +30,33 @@ pub struct Profile {
     pub index: Index,
 }
 
-/// An element that was left out, and why.
+/// Something that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Which part.
     pub part: usize,
     /// Where in the part it starts.
     pub position: u64,
-    /// Where it is, for people. The element number is the one it would have had.
+    /// Where it is, for people. Its element number is that of the row that it would have had: the number of good elements
+    /// before it.
     pub place: Place,
+    /// What it is.
+    pub lost: Lost,
     /// Why.
     pub reason: String,
+}
+
+impl Skipped {
+    /// What is left out because of an error.
+    pub(crate) fn by(error: &Error, part: usize, position: u64) -> Self {
+        Self {
+            part,
+            position,
+            place: error.place().clone(),
+            lost: error.lost(),
+            reason: error.message().to_owned(),
+        }
+    }
 }
 
 /// An element that shows something.

@@ -72,14 +72,11 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     if parts.is_empty() {
         let names: Vec<_> = inputs.iter().map(|input| format!("`{}`", printable(input))).collect();
         let error = Error::input(format!("no data files in {}", names.join(", ")));
-        let nested = inputs.iter().find(|input| {
-            std::fs::read_dir(input)
-                .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
-        });
+        let nested = inputs.iter().find_map(|input| directory_in(input));
         return Err(match nested {
-            Some(input) => error.hint(format!(
-                "there are directories in it: name one, or all with `'{}/*/*'`",
-                printable(input)
+            Some(directory) => error.hint(format!(
+                "files of directories in it are not taken: name one, such as `{}`, or all with a glob",
+                printable(&directory)
             )),
             None => error,
         });
@@ -93,6 +90,14 @@ fn format_named(name: &str) -> Result<&'static dyn Format> {
             FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
         Error::request(format!("`{name}` is not a format")).hint(format!("use {}", known.join(" or ")))
     })
+}
+
+/// A directory in a directory.
+fn directory_in(input: &Path) -> Option<PathBuf> {
+    let mut inside: Vec<_> =
+        std::fs::read_dir(input).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    inside.sort();
+    inside.into_iter().find(|path| path.is_dir())
 }
 
 /// The files of an input, and whether they were listed rather than named by the user.

@@ -267,6 +267,7 @@ impl Records<'_> {
         };
         self.damaged(self.input.offset(), format!("it cannot be decompressed further: {what}"))
             .hint("all that follows in this file is lost; the offset is one of the decompressed stream")
+            .loses_a_stretch()
     }
 
     /// The length of the next record, or `None` at the end.
@@ -285,10 +286,12 @@ impl Records<'_> {
             self.over = true;
             return match stray {
                 0 => Ok(None),
-                _ => Err(self.damaged(
-                    at,
-                    format!("the file ends with {stray} stray bytes, which is no whole record header"),
-                )),
+                _ => Err(self
+                    .damaged(
+                        at,
+                        format!("the file ends with {stray} stray bytes, which is no whole record header"),
+                    )
+                    .loses_a_stretch()),
             };
         };
         let Some(length) = length_in(first) else {
@@ -298,20 +301,20 @@ impl Records<'_> {
                 true => format!("all that follows in this file is lost{start}"),
                 false => format!("bytes {at} to {} are passed over", self.input.offset()),
             };
-            return Err(
-                self.damaged(at, format!("the record's length is damaged: its checksum is wrong; {lost}"))
-            );
+            return Err(self
+                .damaged(at, format!("the record's length is damaged: its checksum is wrong; {lost}"))
+                .loses_a_stretch());
         };
         let path = &self.source.parts[self.part].path;
         let left = self.source.parts[self.part].bytes.saturating_sub(at + (HEADER + FOOTER) as u64);
         if self.source.seekable(self.part) && length > left {
             self.over = true;
-            return Err(self.damaged(
-                at,
-                format!(
-                    "the record is cut: it is said to have {length} bytes, but {left} are left in the file"
-                ),
-            ));
+            return Err(self
+                .damaged(
+                    at,
+                    format!("the record is cut: it is said to have {length} bytes, but {left} are left in the file"),
+                )
+                .loses_a_stretch());
         }
         // Not even a caller without a budget gets more than can be counted.
         let most = self.source.largest_record.min(MOST_BYTES);
@@ -385,9 +388,9 @@ impl Elements for Records<'_> {
             Err(e) => return Err(self.unreadable(e)),
             Ok(Check::Cut(there)) => {
                 self.over = true;
-                return Err(
-                    self.damaged(at, format!("the record is cut: it has {there} of its {whole} bytes"))
-                );
+                return Err(self
+                    .damaged(at, format!("the record is cut: it has {there} of its {whole} bytes"))
+                    .loses_a_stretch());
             }
             Ok(Check::Damaged) => {
                 self.input.consume(whole);

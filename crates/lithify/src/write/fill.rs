@@ -3,7 +3,7 @@
 use super::cast::{Cast, fill};
 use crate::decode::Numbers;
 use crate::error::{Error, Result};
-use crate::plan::fit::show_shape;
+use crate::plan::fit::{default_hint, show_shape};
 use crate::plan::{FeaturePlan, Fit, Plan, Role};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
@@ -249,9 +249,8 @@ impl<'p> Filler<'p> {
                 fill(out, default);
                 Ok(())
             }
-            (None, None) => {
-                Err(Error::input("the feature is missing").hint("give what stands for it: `default=0`"))
-            }
+            (None, None) => Err(Error::input("the feature is missing")
+                .hint(format!("give what stands for it: `{}`", default_hint(self.plan.stored)))),
         }
     }
 
@@ -265,12 +264,9 @@ impl<'p> Filler<'p> {
         items: &mut Vec<u8>,
     ) -> Result<()> {
         let Some(array) = self.array(Role::Data) else { return Ok(()) };
+        // A default stands for data that are not there: the true length is none.
         let missing = Shape::from_elem(0, shape.len());
-        let (lengths, default) = match (numbers, &self.plan.default) {
-            (Some(numbers), _) => (&numbers.shape[..], None),
-            (None, Some(default)) => (shape, Some(default)),
-            (None, None) => (&missing[..], None),
-        };
+        let lengths = numbers.map_or(&missing[..], |numbers| &numbers.shape[..]);
         if lengths.len() != shape.len() {
             return Err(Error::input(format!(
                 "its shape is {}, but the array's rows are {}",
@@ -286,7 +282,7 @@ impl<'p> Filler<'p> {
         }
         let kept: Shape = lengths.iter().zip(shape).map(|(length, room)| *length.min(room)).collect();
         let out = block.next(array, self.row)?;
-        match (numbers, default) {
+        match (numbers, &self.plan.default) {
             (Some(numbers), _) if shape.len() == 1 => {
                 self.pad_row(numbers, kept[0], left, out)?;
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Note;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::plan::request::Request;
 use crate::plan::{Fit, Io, Plan};
 use crate::scan::OnError;
@@ -121,11 +121,17 @@ impl Manifest {
     pub fn read(output: &Path) -> Result<Self> {
         let path = path_for(output);
         let text = std::fs::read(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::request(format!(
-                "`{}` is no output of lithify: there is no `{}`",
-                output.display(),
-                path.display()
-            )),
+            std::io::ErrorKind::NotFound => {
+                let error = Error::request(format!(
+                    "`{}` is no output of lithify: there is no `{}`",
+                    printable(output),
+                    printable(&path)
+                ));
+                match output.ancestors().skip(1).find(|above| above.join(NAME).is_file()) {
+                    Some(above) => error.hint(format!("it belongs to `{}`: name that", printable(above))),
+                    None => error,
+                }
+            }
             _ => Error::io("read", &path, e),
         })?;
         let manifest: Self = serde_json::from_slice(&text)

@@ -161,17 +161,18 @@ fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
             then.len(),
             now.len()
         ))
-        .hint("run it again"));
+        .hint("scan it again: run `convert` again, or make the plan anew"));
     }
     for (now, then) in now.iter().zip(then) {
         let here = Part::of(&now.path)?;
         if here.absolute() != *then {
-            return Err(Error::input(format!(
-                "the file has changed since it was scanned: it had {} bytes, and has {} now, or another time of change",
-                then.bytes, here.bytes
-            ))
-            .in_file(&now.path)
-            .hint("run it again"));
+            let how = match here.bytes == then.bytes {
+                true => "its time of change is another".into(),
+                false => format!("it had {} bytes, and has {} now", then.bytes, here.bytes),
+            };
+            return Err(Error::input(format!("the file has changed since it was scanned: {how}"))
+                .in_file(&now.path)
+                .hint("scan it again: run `convert` again, or make the plan anew"));
         }
     }
     Ok(())
@@ -297,7 +298,7 @@ fn tolerate(outcome: Result<()>, plan: &Plan, part: usize, bad: &mut Vec<Skipped
         return Err(error);
     };
     check_skipped(plan.skipped.len() + bad.len())?;
-    bad.push(Skipped { part, position, place: error.place().clone(), reason: error.message().to_owned() });
+    bad.push(Skipped::by(&error, part, position));
     Ok(())
 }
 

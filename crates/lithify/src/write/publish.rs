@@ -160,16 +160,34 @@ fn files_of(plan: &Plan) -> Vec<PathBuf> {
     files
 }
 
-/// Refuses to write over what stands beside the one array under the names of what belongs to it.
+/// Refuses to write over what stands beside the one array under the names of what belongs to it. The array itself may be
+/// replaced by whoever asks for it; what stands beside it only if the manifest there says that lithify has written it.
 fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
-    if !plan.single || overwrite {
+    if !plan.single {
         return Ok(());
     }
-    let beside = files_of(plan).into_iter().map(|file| plan.output.with_file_name(file));
-    match beside.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
-        Some(there) => Err(there_already(&there)),
+    let ours = if overwrite { beside_of(&plan.output) } else { BTreeSet::new() };
+    let (main, files) = (plan.output.file_name().unwrap_or_default(), files_of(plan));
+    let mut beside = files.into_iter().filter(|file| file != Path::new(main) && !ours.contains(file));
+    match beside.find(|file| fs::symlink_metadata(plan.output.with_file_name(file)).is_ok()) {
+        Some(file) if overwrite => Err(Error::new(
+            ErrorKind::Output,
+            format!(
+                "`{}` is there, and lithify has not written it",
+                printable(&plan.output.with_file_name(file))
+            ),
+        )
+        .hint("move it, or give another output")),
+        Some(file) => Err(there_already(&plan.output.with_file_name(file))),
         None => Ok(()),
     }
+}
+
+/// What an earlier run has written beside one array, by its manifest, which is named in it too.
+fn beside_of(output: &Path) -> BTreeSet<PathBuf> {
+    let Ok(manifest) = Manifest::read(output) else { return BTreeSet::new() };
+    let name = manifest::path_for(output).file_name().map(PathBuf::from);
+    manifest.arrays.into_iter().map(|array| array.file).chain(name).collect()
 }
 
 fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Result<()> {
@@ -209,8 +227,8 @@ fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
     fs::create_dir(&replaced).map_err(|e| Error::io("create", &replaced, e))?;
     // What the array that is replaced had beside it goes, too.
     let mut old: BTreeSet<PathBuf> = files.iter().cloned().collect();
-    if overwrite && let Ok(manifest) = Manifest::read(&plan.output) {
-        old.extend(manifest.arrays.into_iter().map(|array| array.file));
+    if overwrite {
+        old.extend(beside_of(&plan.output));
     }
     let main = files.last().cloned().unwrap_or_default();
     old.remove(&main);

@@ -43,7 +43,7 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
     let found = Mutex::new(Ok(Vec::new()));
     on_threads(threads.min(manifest.arrays.len()), || {
         while let Some(array) = manifest.arrays.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let differences = check_array(&directory, array, manifest.block_rows, progress);
+            let differences = check_array(&directory, array, &manifest, progress);
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (&mut *found, differences) {
                 (Ok(all), Ok(mut more)) => all.append(&mut more),
@@ -61,7 +61,7 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
 fn check_array(
     directory: &Path,
     array: &ArrayRecord,
-    block_rows: u64,
+    manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Result<Vec<Difference>> {
     let path = directory.join(&array.file);
@@ -102,10 +102,10 @@ fn check_array(
             return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
         }
         if hash(*bytes)? != *checksum {
-            let first = number as u64 * block_rows;
+            let first = number as u64 * manifest.block_rows;
+            let last = (first + manifest.block_rows).min(manifest.elements).saturating_sub(1);
             found.push(differs(format!(
-                "the rows of elements {first} to {} have changed (bytes {at} to {})",
-                first + block_rows - 1,
+                "the rows of elements {first} to {last} have changed (bytes {at} to {})",
                 at + bytes
             )));
         }
