@@ -162,6 +162,9 @@ unsafe fn rows(
         if jpeg_start_decompress(cinfo) == 0 {
             return Err("the image is cut".into());
         }
+        if is_smoothed(cinfo) {
+            return Err("its last scans are missing".into());
+        }
         let expected = (wanted.width, wanted.height, c_int::from(wanted.channels));
         if (cinfo.output_width, cinfo.output_height, cinfo.output_components) != expected {
             return Err("its markers contradict each other".into());
@@ -180,6 +183,19 @@ unsafe fn rows(
         jpeg_finish_decompress(cinfo);
         Ok(())
     }
+}
+
+/// Whether blocks would be smoothed, because the scans that make the first ten coefficients exact are not there. Between
+/// TensorFlow's libjpeg and this one, that is what was changed, so that the samples would differ.
+///
+/// # Safety
+/// `cinfo` must have been started.
+unsafe fn is_smoothed(cinfo: &jpeg_decompress_struct) -> bool {
+    let components = usize::try_from(cinfo.num_components).unwrap_or(0);
+    // SAFETY: where it is not null, it points at 64 numbers for each component, at least.
+    let known = (!cinfo.coef_bits.is_null())
+        .then(|| unsafe { std::slice::from_raw_parts(cinfo.coef_bits.cast::<[c_int; 64]>(), components) });
+    known.is_some_and(|known| known.iter().any(|bits| bits[1..10].iter().any(|bits| *bits != 0)))
 }
 
 /// What `error_exit` unwinds with.

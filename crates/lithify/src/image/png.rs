@@ -4,6 +4,7 @@
 //! the others may be damaged; the last must be there; compressed data must fill all rows, and may go on.
 
 mod chunks;
+mod encoding;
 mod grey;
 mod rows;
 mod samples;
@@ -12,6 +13,8 @@ use flate2::Decompress;
 
 use super::header::{Format, Header};
 use super::{Result, room};
+use chunks::Colour;
+use grey::Weigh;
 use rows::Pass;
 
 pub(super) use chunks::Png;
@@ -46,7 +49,7 @@ impl Png<'_> {
         let raw = self.passes().map(|pass| pass.length as u64).sum::<u64>();
         Header {
             bits: if self.depth == 16 { 16 } else { 8 },
-            ..Header::still(Format::Png, (self.height, self.width), self.channels(), raw + line + (64 << 10))
+            ..Header::still(Format::Png, (self.height, self.width), self.channels(), raw + line + (1 << 20))
         }
     }
 
@@ -59,7 +62,11 @@ impl Png<'_> {
         let raw = self.inflate(&mut work.inflater, &mut work.raw, length)?;
         let (width, channels) = (self.width as usize, usize::from(channels));
         let out = room(out, self.height as usize * width * channels)?;
-        let weigh = work.grey.weights(self, channels)?;
+        let weigh = match self.colour {
+            Colour::Grey | Colour::GreyAlpha => Weigh::Plain,
+            _ if channels > 1 => Weigh::Plain,
+            _ => work.grey.weigh(self.encoding(&mut work.inflater), self.depth, T::BITS)?,
+        };
         let colours = self.colours();
         let mut rest = raw;
         for pass in self.passes() {

@@ -32,7 +32,9 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     let colours = decoder.colortype().map_err(|e| failed(&e))?;
     let (channels, bits) = match colours {
         ColorType::Gray(bits @ (8 | 16)) => (1, bits),
-        ColorType::GrayA(bits @ (8 | 16)) => (2, bits),
+        // The second is what the decoder calls grey with a sample more.
+        ColorType::GrayA(bits @ (8 | 16))
+        | ColorType::Multiband { bit_depth: bits @ (8 | 16), num_samples: 2 } => (2, bits),
         ColorType::RGB(bits @ (8 | 16)) => (3, bits),
         ColorType::RGBA(bits @ (8 | 16)) => (4, bits),
         _ => return Err(ImageError::request(format!("a TIFF of {colours:?} is not decoded"))),

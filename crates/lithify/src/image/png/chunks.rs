@@ -19,8 +19,6 @@ pub(crate) struct Png<'a> {
     pub(super) palette: &'a [[u8; 3]],
     /// The content of a valid `tRNS`: the alpha of the palette's first colours, or the grey or colour that is transparent.
     pub(super) transparent: Option<&'a [u8]>,
-    /// The exponent that samples were encoded with, in 100,000ths.
-    pub(super) gamma: Option<u32>,
     /// Where the first chunk of compressed data starts.
     data: usize,
     has_palette: bool,
@@ -37,9 +35,9 @@ pub(super) enum Colour {
 }
 
 /// A chunk, its checksum not looked at.
-struct Chunk<'a> {
-    name: [u8; 4],
-    content: &'a [u8],
+pub(super) struct Chunk<'a> {
+    pub name: [u8; 4],
+    pub content: &'a [u8],
     at: usize,
     /// Where the next one starts.
     next: usize,
@@ -58,7 +56,7 @@ impl<'a> Chunk<'a> {
         Ok(Self { name, content, at, next })
     }
 
-    fn is_sound(&self, bytes: &[u8]) -> bool {
+    pub(super) fn is_sound(&self, bytes: &[u8]) -> bool {
         let stored =
             bytes[self.next - 4..self.next].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
         checksum(CrcAlgorithm::Crc32IsoHdlc, &bytes[self.at + 4..self.next - 4]) == stored
@@ -95,7 +93,6 @@ impl<'a> Png<'a> {
         }
         first.must_be_sound(bytes)?;
         let mut png = Self::of_header(bytes, first.content)?;
-        let mut gamma = Gamma::default();
         let mut seen_transparent = false;
         let mut at = first.next;
         loop {
@@ -107,7 +104,6 @@ impl<'a> Png<'a> {
                 }
                 b"IDAT" => {
                     png.data = chunk.at;
-                    png.gamma = gamma.value;
                     return Ok(png);
                 }
                 b"IEND" => return Err(ImageError::damaged(chunk.at, "it ends before its pixels")),
@@ -117,12 +113,23 @@ impl<'a> Png<'a> {
                     png.transparent = png.transparency(&chunk);
                     seen_transparent = png.transparent.is_some();
                 }
-                b"gAMA" if !png.has_palette => gamma.take(&chunk, bytes),
-                b"sRGB" if !png.has_palette => gamma.take_srgb(&chunk, bytes),
                 _ if chunk.is_unknown() => return Err(chunk.unknown()),
                 _ => {}
             }
         }
+    }
+
+    /// The chunks between the header and the compressed data, once more, and the bytes that they are in.
+    pub(super) fn chunks_before(&self) -> impl Iterator<Item = (Chunk<'a>, &'a [u8])> + use<'a> {
+        /// Where the header ends.
+        const START: usize = 33;
+        let (bytes, data) = (self.bytes, self.data);
+        let mut at = START;
+        std::iter::from_fn(move || {
+            let chunk = (at < data).then(|| Chunk::at(bytes, at).ok()).flatten()?;
+            at = chunk.next;
+            Some((chunk, bytes))
+        })
     }
 
     /// `png_check_IHDR`.
@@ -157,7 +164,6 @@ impl<'a> Png<'a> {
             interlaced: interlace == 1,
             palette: &[],
             transparent: None,
-            gamma: None,
             data: 0,
             has_palette: false,
         })
@@ -286,47 +292,4 @@ impl<'a> Png<'a> {
 /// A count of bytes that are in memory, which always fits.
 fn below(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-/// What the chunks `gAMA` and `sRGB` say of the exponent together (`png_colorspace_set_gamma`, `png_colorspace_set_sRGB`).
-#[derive(Default)]
-struct Gamma {
-    value: Option<u32>,
-    /// Whether they contradicted each other; then none that follow count.
-    is_over: bool,
-    seen: bool,
-    srgb: bool,
-}
-
-impl Gamma {
-    fn take(&mut self, chunk: &Chunk<'_>, bytes: &[u8]) {
-        let Ok(value) = chunk.content.try_into().map(u32::from_be_bytes) else { return };
-        if !chunk.is_sound(bytes) {
-            return;
-        }
-        if self.seen || !(16..=625_000_000).contains(&value) {
-            self.is_over = true;
-        } else if !self.is_over {
-            // Beside `sRGB`, only one that agrees with it.
-            let agrees =
-                |known: u32| !super::grey::is_significant(u64::from(known) * 100_000 / u64::from(value));
-            if !self.srgb || self.value.is_none_or(agrees) {
-                (self.value, self.seen) = (Some(value), true);
-            }
-        }
-    }
-
-    fn take_srgb(&mut self, chunk: &Chunk<'_>, bytes: &[u8]) {
-        /// `PNG_GAMMA_sRGB_INVERSE`.
-        const SRGB: u32 = 45_455;
-        let [intent] = *chunk.content else { return };
-        if !chunk.is_sound(bytes) || self.is_over {
-            return;
-        }
-        if self.srgb {
-            self.is_over = true;
-        } else if intent < 4 {
-            (self.value, self.srgb) = (Some(SRGB), true);
-        }
-    }
 }

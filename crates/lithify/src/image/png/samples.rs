@@ -2,10 +2,12 @@
 //! by it.
 
 use super::chunks::{Colour, Png};
-use super::grey::{self, Weigh};
+use super::grey::Weigh;
 
 /// A sample that a PNG can be decoded to.
 pub(crate) trait Sample: Copy + Default {
+    /// How many bits it has.
+    const BITS: u8;
     /// A sample of 8 bits: `v`, or `v * 257`.
     fn of8(value: u8) -> Self;
     /// A sample of 16 bits: its high byte, or `v`.
@@ -17,6 +19,8 @@ pub(crate) trait Sample: Copy + Default {
 }
 
 impl Sample for u8 {
+    const BITS: u8 = 8;
+
     fn of8(value: u8) -> Self {
         value
     }
@@ -36,6 +40,8 @@ impl Sample for u8 {
 }
 
 impl Sample for u16 {
+    const BITS: u8 = 16;
+
     fn of8(value: u8) -> Self {
         Self::from(value) * 257
     }
@@ -132,7 +138,7 @@ impl Png<'_> {
                         _ if key == Some(rgb) => 0,
                         _ => u16::MAX,
                     };
-                    give16(pixel, rgb, alpha);
+                    give16(pixel, rgb, alpha, weigh);
                 }
             }
         }
@@ -204,9 +210,9 @@ fn give8<T: Sample>(pixel: &mut [T], rgba: [u8; 4], weigh: Weigh<'_>) {
     }
 }
 
-fn give16<T: Sample>(pixel: &mut [T], [red, green, blue]: [u16; 3], alpha: u16) {
+fn give16<T: Sample>(pixel: &mut [T], [red, green, blue]: [u16; 3], alpha: u16, weigh: Weigh<'_>) {
     match pixel {
-        [grey] => *grey = T::of16(grey::of16([red, green, blue])),
+        [grey] => *grey = T::of16(weigh.of16([red, green, blue])),
         [grey, last] => (*grey, *last) = (T::of16(red), T::of16(alpha)),
         _ => {
             pixel.iter_mut().zip([red, green, blue, alpha]).for_each(|(to, sample)| *to = T::of16(sample));
