@@ -28,6 +28,7 @@
 pub mod convert;
 pub mod decode;
 pub mod error;
+pub mod image;
 pub mod machine;
 mod parallel;
 pub mod plan;

@@ -1,0 +1,139 @@
+//! `WebP`: its chunks, and what `image-webp` makes of them. TensorFlow's rules are those of `webp_io.cc`: an animation has
+//! four channels, others as many as they say, and frames are given even where there is one.
+
+use std::io::Cursor;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::header::{Format, Header};
+use super::{ImageError, Result, array, room};
+
+/// What the chunk `VP8X` says, and what was counted.
+#[derive(Default)]
+struct Extended {
+    size: Option<(u32, u32)>,
+    alpha: bool,
+    moves: bool,
+    frames: u32,
+}
+
+/// Reads the chunks up to the image; of an animation, the headers of all frames.
+///
+/// # Errors
+/// They are cut, or are none.
+pub(super) fn header(bytes: &[u8]) -> Result<Header> {
+    let mut extended = Extended::default();
+    let mut at = 12;
+    loop {
+        if extended.moves && at >= bytes.len() {
+            break;
+        }
+        let name: [u8; 4] = array(bytes, at, "a chunk")?;
+        let length = u32::from_le_bytes(array(bytes, at + 4, "a chunk's length")?);
+        let content = at + 8;
+        match &name {
+            b"VP8X" if at == 12 => {
+                let [flags, _, _, _, w1, w2, w3, h1, h2, h3] = array(bytes, content, "the canvas")?;
+                let side = |low, middle, high| u32::from_le_bytes([low, middle, high, 0]) + 1;
+                extended.size = Some((side(h1, h2, h3), side(w1, w2, w3)));
+                extended.alpha = flags & 0x10 != 0;
+                extended.moves = flags & 0x02 != 0;
+            }
+            b"ANMF" => extended.frames += 1,
+            // Alpha beside a lossy image, which counts only where a canvas was announced.
+            b"ALPH" if !extended.moves => extended.alpha |= extended.size.is_some(),
+            b"VP8 " if !extended.moves => {
+                let [_, _, _, 0x9d, 0x01, 0x2a, w1, w2, h1, h2] = array(bytes, content, "a frame's start")?
+                else {
+                    return Err(ImageError::damaged(content, "it has no frame that stands alone"));
+                };
+                // The two upper bits are a scale that nobody applies.
+                let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                return still((side(h1, h2), side(w1, w2)), extended.alpha, &extended, content);
+            }
+            b"VP8L" if !extended.moves => {
+                let [signature, packed @ ..] = array::<5>(bytes, content, "a frame's start")?;
+                if signature != 0x2f {
+                    return Err(ImageError::damaged(content, "its lossless image has no signature"));
+                }
+                let packed = u32::from_le_bytes(packed);
+                let size = ((packed >> 14 & 0x3fff) + 1, (packed & 0x3fff) + 1);
+                return still(size, packed >> 28 & 1 != 0, &extended, content);
+            }
+            _ => {}
+        }
+        at = usize::try_from(length)
+            .ok()
+            .and_then(|length| content.checked_add(length)?.checked_add(length % 2))
+            .ok_or_else(|| ImageError::damaged(at, "a chunk has an absurd length"))?;
+    }
+    let (Some(size), 1..) = (extended.size, extended.frames) else {
+        return Err(ImageError::damaged(bytes.len(), "the animation has no frame"));
+    };
+    Ok(Header {
+        frames: extended.frames,
+        animated: true,
+        ..Header::still(Format::WebP, size, 4, working(size, bytes.len()))
+    })
+}
+
+fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Result<Header> {
+    if size.0 == 0 || size.1 == 0 {
+        return Err(ImageError::damaged(at, "it has no pixels"));
+    }
+    if extended.size.is_some_and(|canvas| canvas != size) {
+        return Err(ImageError::damaged(at, "its image has another size than its canvas"));
+    }
+    Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, working(size, 0)))
+}
+
+/// What `image-webp` takes for an image of this size: the canvas, a frame as it is and as colours, its alpha, and tables.
+fn working((height, width): (u32, u32), length: usize) -> u64 {
+    let pixels = u64::from(height.next_multiple_of(16)) * u64::from(width.next_multiple_of(16));
+    pixels * 16 + length as u64 + (1 << 20)
+}
+
+/// Decodes the first `count` frames to (count, height, width, channels), as many channels as the header says.
+///
+/// # Errors
+/// The image is damaged, or there is no memory for it.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    count: u32,
+    work: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let failed = |error: &DecodingError| ImageError {
+        byte: None,
+        ..ImageError::damaged(0, format!("the WebP is damaged: {error}"))
+    };
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| failed(&e))?;
+    let size = (decoder.dimensions().1, decoder.dimensions().0);
+    if size != (header.height, header.width) || decoder.is_animated() != header.animated {
+        return Err(ImageError::damaged(12, "its chunks contradict each other"));
+    }
+    let pixels = header.height as usize * header.width as usize;
+    let channels = usize::from(header.channels);
+    let given = if decoder.has_alpha() { 4 } else { 3 };
+    let out = room(out, count as usize * pixels * channels)?;
+    for to in out.chunks_exact_mut(pixels * channels) {
+        let mut read = |to: &mut [u8]| {
+            let done =
+                if header.animated { decoder.read_frame(to).map(drop) } else { decoder.read_image(to) };
+            done.map_err(|e| failed(&e))
+        };
+        if given == channels {
+            read(to)?;
+            continue;
+        }
+        // The decoder and libwebp differ in whose word for alpha counts, that of the canvas or that of the image.
+        let colours = room(work, pixels * given)?;
+        read(colours)?;
+        for (to, colour) in to.chunks_exact_mut(channels).zip(colours.chunks_exact(given)) {
+            to[3..].fill(255);
+            to[..3].copy_from_slice(&colour[..3]);
+        }
+    }
+    Ok(())
+}
