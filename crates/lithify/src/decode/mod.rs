@@ -6,12 +6,16 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::image::{Depth, Dialect};
 use crate::value::{DType, Kind, List, Shape};
 
+mod pixels;
 pub mod tensor_proto;
 mod view;
 
-pub use view::{Data, Dim, Numbers, View};
+pub(crate) use pixels::image_axes;
+pub use pixels::{ImageFacts, Pixels};
+pub use view::{Data, Dim, Look, Numbers, Scratch, View};
 
 /// How a feature's bytes are to be read, beyond what its kind says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,18 @@ pub enum Decode {
     },
     /// As a `TensorProto`, with its own dtype and shape: `tf.io.parse_tensor`.
     Tensor,
+    /// As an encoded image, of shape (height, width, channels): `tf.io.decode_image`.
+    Image {
+        /// Whose samples, where decoders differ.
+        dialect: Dialect,
+        /// Whether samples are 8 bits (uint8) or 16 (uint16).
+        depth: Depth,
+    },
+}
+
+impl Decode {
+    /// As an image, as TensorFlow decodes it by default.
+    pub const IMAGE: Self = Self::Image { dialect: Dialect::Tf, depth: Depth::U8 };
 }
 
 impl fmt::Display for Decode {
@@ -35,6 +51,16 @@ impl fmt::Display for Decode {
         match self {
             Self::None => f.write_str("none"),
             Self::Tensor => f.write_str("tensor"),
+            Self::Image { dialect, depth } => {
+                f.write_str(match dialect {
+                    Dialect::Tf => "tf",
+                    Dialect::Accurate => "accurate",
+                })?;
+                f.write_str(match depth {
+                    Depth::U8 => "",
+                    Depth::U16 => ":uint16",
+                })
+            }
             Self::Raw { dtype, big_endian } => {
                 write!(f, "raw:{dtype}{}", if *big_endian { ":big" } else { "" })
             }
@@ -49,12 +75,18 @@ impl FromStr for Decode {
         match text.split(':').collect::<Vec<_>>()[..] {
             ["none"] => Ok(Self::None),
             ["tensor"] => Ok(Self::Tensor),
+            [dialect @ ("tf" | "accurate"), ref depth @ ..] if matches!(depth, [] | ["uint8" | "uint16"]) => {
+                Ok(Self::Image {
+                    dialect: if dialect == "tf" { Dialect::Tf } else { Dialect::Accurate },
+                    depth: if *depth == ["uint16"] { Depth::U16 } else { Depth::U8 },
+                })
+            }
             ["raw", dtype] => Ok(Self::Raw { dtype: dtype.parse()?, big_endian: false }),
             ["raw", dtype, order @ ("big" | "little")] => {
                 Ok(Self::Raw { dtype: dtype.parse()?, big_endian: order == "big" })
             }
             _ => Err(Error::request(format!("`decode={text}` is unknown"))
-                .hint("use `decode=raw:float32`, `decode=raw:int16:big`, `decode=tensor` or `decode=none`")),
+                .hint("use `raw:float32` or `raw:int16:big` for numbers, `tensor` for serialized tensors, `tf`, `accurate` or `tf:uint16` for images, `none` for bytes")),
         }
     }
 }
@@ -85,6 +117,7 @@ pub enum Content {
     Gif,
     Bmp,
     WebP,
+    Tiff,
     Npy,
     /// A serialized `TensorProto`.
     Tensor,
@@ -105,6 +138,7 @@ impl Content {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Self::Png,
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Self::Gif,
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
+            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Self::Tiff,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
             // Two letters prove little: the size that the header of a bitmap states must be right, too.
             [b'B', b'M', a, b, c, d, ..] if u32::from_le_bytes([*a, *b, *c, *d]) as usize == bytes.len() => {
@@ -114,6 +148,14 @@ impl Content {
             _ if is_text(&bytes[..bytes.len().min(TEXT_LOOK)]) => Self::Text,
             _ => Self::Raw,
         }
+    }
+}
+
+impl Content {
+    /// Whether it is an encoded image.
+    #[must_use]
+    pub fn is_image(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::Bmp | Self::WebP | Self::Tiff)
     }
 }
 

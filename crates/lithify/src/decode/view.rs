@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::tensor_proto::{self, Values};
+use super::pixels::{ImageFacts, Pixels};
 use super::{Decode, natural_dtype, sizes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{BadList, DType, Kind, List, Shape};
@@ -21,12 +22,30 @@ pub enum Dim {
 }
 
 /// How a feature is seen: see [`View::numbers`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// How its bytes are read; by its kind and content where nothing is said.
     pub decode: Option<Decode>,
     /// Its shape, where it is not the one it has.
     pub reshape: Option<Vec<Dim>>,
+    /// How images are decoded.
+    pub pixels: Pixels,
+}
+
+/// How much is wanted of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Their dtype and shape: an image is not decoded, and has no values.
+    Outline,
+    /// The values, too.
+    Values,
+}
+
+/// Memory that is used again from element to element. One per thread.
+#[derive(Default)]
+pub struct Scratch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) image: crate::image::Scratch,
 }
 
 /// A feature of one element, with its dtype and shape; the values still as they are stored.
@@ -38,6 +57,8 @@ pub struct Numbers<'a> {
     pub shape: Shape,
     /// The values.
     pub data: Data<'a>,
+    /// What else is known, if it is a decoded image: its last axis are channels.
+    pub image: Option<ImageFacts>,
 }
 
 /// Values, as they are stored.
@@ -74,7 +95,7 @@ impl View {
     }
 
     /// Sees `list` in its dtype and shape. `sibling` gives other features of the same element by name. Typed values of
-    /// tensors are expanded into `scratch`, of at most `most` bytes.
+    /// tensors and samples of images are put into `scratch`, and may take `most` bytes.
     ///
     /// # Errors
     /// The bytes are not what they are to be decoded as, or there are more or fewer values than the shape wants.
@@ -82,16 +103,21 @@ impl View {
         &self,
         list: List<'a>,
         sibling: &dyn Fn(&str) -> Option<List<'a>>,
-        scratch: &'a mut Vec<u8>,
+        look: Look,
+        scratch: &'a mut Scratch,
         most: u64,
     ) -> Result<Numbers<'a>> {
         let mut numbers = match self.decode {
             None | Some(Decode::None) => {
                 let count = list.count().map_err(bad_list)?;
-                Numbers { dtype: natural_dtype(list.kind), shape: smallvec![count], data: Data::List(list) }
+                let dtype = natural_dtype(list.kind);
+                Numbers { dtype, shape: smallvec![count], data: Data::List(list), image: None }
+            }
+            Some(Decode::Image { dialect, depth }) => {
+                self.pixels.numbers(payload(list)?, (dialect, depth), look, scratch, most)?
             }
             Some(Decode::Raw { dtype, big_endian }) => raw(payload(list)?, dtype, big_endian)?,
-            Some(Decode::Tensor) => tensor(payload(list)?, scratch, most)?,
+            Some(Decode::Tensor) => tensor(payload(list)?, &mut scratch.bytes, most)?,
         };
         if let Some(dims) = &self.reshape {
             let undecoded = self.decode.is_none() && numbers.dtype.is_none();
@@ -131,7 +157,7 @@ fn raw(payload: &[u8], dtype: DType, big_endian: bool) -> Result<Numbers<'_>> {
         )));
     }
     let shape = smallvec![(payload.len() / dtype.size()) as u64];
-    Ok(Numbers { dtype: Some(dtype), shape, data: Data::Raw { bytes: payload, big_endian } })
+    Ok(Numbers { dtype: Some(dtype), shape, data: Data::Raw { bytes: payload, big_endian }, image: None })
 }
 
 fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<Numbers<'a>> {
@@ -155,7 +181,7 @@ fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<
             Data::Raw { bytes: scratch, big_endian: false }
         }
     };
-    Ok(Numbers { dtype: tensor.dtype, shape: tensor.shape, data })
+    Ok(Numbers { dtype: tensor.dtype, shape: tensor.shape, data, image: None })
 }
 
 fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<'a>>) -> Result<Shape> {

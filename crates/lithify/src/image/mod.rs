@@ -23,11 +23,13 @@ use std::fmt;
 mod bmp;
 pub mod decode;
 mod exif;
+pub mod geometry;
 mod gif;
 pub mod header;
 mod jpeg;
 mod jpeg_ffi;
 mod png;
+pub mod resize;
 mod tiff;
 mod webp;
 
@@ -36,6 +38,21 @@ pub use decode::{
 };
 pub use header::{Format, Header};
 pub use jpeg_ffi::simd as jpeg_simd;
+
+/// A size of an image in pixels: height, then width.
+pub type Size = (usize, usize);
+
+/// Why an image cannot be made as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// Whose fault it is that an image was not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

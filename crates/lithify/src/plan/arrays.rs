@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{FeaturePlan, Fit};
+use crate::image::geometry::Geometry;
 use crate::scan::index::Counted;
 use crate::scan::profile::{FeatureProfile, Profile};
 use crate::value::DType;
@@ -34,6 +35,8 @@ pub enum Role {
     Lengths,
     /// Which items of each row are data.
     Mask,
+    /// Height and width of each image before it was resized.
+    Sizes,
     /// Which elements have the feature.
     Present,
     /// All values, one after another.
@@ -126,6 +129,7 @@ pub(super) fn add_arrays(
     };
     let rows_of = |shape: &[u64]| [&[elements], shape].concat();
     match &plan.fit {
+        Fit::Resize { .. } => {}
         Fit::Exact { shape } => add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements),
         Fit::Pad { shape, .. } => {
             add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements);
@@ -193,6 +197,15 @@ pub(super) fn add_arrays(
                     );
                 }
             }
+        }
+    }
+    if let Fit::Resize { shape, geometry, .. } = &plan.fit {
+        add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements);
+        if plan.lengths {
+            add(".sizes", DType::Int64, vec![elements, 2], Role::Sizes, Rows::Elements);
+        }
+        if plan.lengths && matches!(geometry, Geometry::KeepAspect(_)) {
+            add(".lengths", DType::Int64, vec![elements, shape.len() as u64], Role::Lengths, Rows::Elements);
         }
     }
     if plan.present {

@@ -4,11 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::image::{self, Finish};
 use super::notation::show_name;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest};
 use super::scalar::item_bytes;
-use crate::decode::View;
+use crate::decode::{Decode, View};
 use crate::error::{Error, Result};
+use crate::image::geometry::Geometry;
+use crate::image::resize::Method;
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Witness};
 use crate::value::{DType, Kind};
 
@@ -16,7 +19,7 @@ use crate::value::{DType, Kind};
 const SHORT_STRING: u64 = 64;
 
 /// How an element of any shape is made to fill its row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// It has the shape of its row.
@@ -54,6 +57,18 @@ pub enum Fit {
         /// Whether what is longer than the last is cut.
         truncate: bool,
     },
+    /// As an image, it is resized, and what it does not cover is padding.
+    Resize {
+        /// The shape: (height, width), (height, width, channels) or (frames, height, width, channels), or with channels
+        /// before height.
+        shape: Vec<u64>,
+        /// To which size.
+        geometry: Geometry,
+        /// How.
+        method: Method,
+        /// Whether shrinking smooths.
+        antialias: bool,
+    },
 }
 
 impl fmt::Display for Fit {
@@ -75,12 +90,15 @@ impl fmt::Display for Fit {
                 let caps = caps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
                 write!(f, "in buckets of {caps}{}", end(left, truncate))
             }
+            Self::Resize { geometry, method, antialias, .. } => {
+                f.write_str(&image::describe(geometry, *method, *antialias))
+            }
         }
     }
 }
 
 /// What becomes of a feature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeaturePlan {
     /// The feature.
     pub feature: String,
@@ -94,6 +112,8 @@ pub struct FeaturePlan {
     pub view: View,
     /// How it fills its rows.
     pub fit: Fit,
+    /// What is done with the samples of images.
+    pub finish: Finish,
     /// What the arrays hold.
     pub dtype: DType,
     /// Whether a number that does not fit the dtype is clipped.
@@ -117,7 +137,7 @@ impl FeaturePlan {
     #[must_use]
     pub fn row_shape(&self) -> Option<&[u64]> {
         match &self.fit {
-            Fit::Exact { shape } | Fit::Pad { shape, .. } => Some(shape),
+            Fit::Exact { shape } | Fit::Pad { shape, .. } | Fit::Resize { shape, .. } => Some(shape),
             _ => None,
         }
     }
@@ -128,6 +148,7 @@ struct Seen<'a> {
     view: View,
     /// `None` for byte strings.
     dtype: Option<DType>,
+    smallest: Vec<u64>,
     largest: Vec<u64>,
     /// Two elements whose shapes differ, if there are any.
     differ: Option<(String, Witness, String, Witness)>,
@@ -157,9 +178,18 @@ fn see<'a>(
     feature: &'a FeatureProfile,
     request: &FeatureRequest,
     kind: Kind,
-    skip: bool,
+    terms: &Terms,
 ) -> Result<Seen<'a>> {
     let mut view = feature.view(&request.view);
+    let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
+    if !terms.decodes_images() && images && request.view.decode.is_none() {
+        // Encoded, they are small and lose nothing; one array can be made of them only where they are of one size.
+        let one_size = feature.other_shapes().is_none() && feature.shapes().is_some_and(|shapes| shapes.differs.is_none());
+        if !one_size {
+            view.decode = None;
+        }
+    }
+    let skip = terms.skip;
     if let Some(shapes) = feature.shapes().filter(|_| !view.is_plain()) {
         if let Some(other) = feature.other_shapes() {
             let show = |shapes: &Shapes| {
@@ -167,8 +197,21 @@ fn see<'a>(
                 format!("{dtype} {}", show_shape(&shapes.first.0))
             };
             // Tensors that only look alike stay the bytes they are, unless they are asked for.
-            let as_numbers = matches!(request.fit, Some(FitRequest::Pad(_) | FitRequest::Bucket(_)));
-            if request.view == View::default() && !as_numbers {
+            let as_numbers = matches!(
+                request.fit,
+                Some(FitRequest::Pad(_) | FitRequest::Bucket(_) | FitRequest::Resize(_))
+            );
+            if images && other.images.is_some() && !skip {
+                let message = format!(
+                    "the image is {} here, but {} in element {}: one array needs one number of channels",
+                    show(other),
+                    show(shapes),
+                    shapes.first.1.element
+                );
+                return Err(at(profile, other.first.1, Error::input(message))
+                    .hint("convert them with `channels=3` or `channels=1`"));
+            }
+            if request.view == View::default() && !as_numbers && !images {
                 view.decode = None;
             } else if !skip {
                 let message = format!(
@@ -185,11 +228,11 @@ fn see<'a>(
             let differ = shapes.differs.as_ref().map(|(shape, witness)| {
                 (show_shape(&shapes.first.0), shapes.first.1, show_shape(shape), *witness)
             });
-            let largest = shapes.largest.clone();
             return Ok(Seen {
                 view,
                 dtype: shapes.dtype,
-                largest,
+                smallest: shapes.smallest.clone(),
+                largest: shapes.largest.clone(),
                 differ,
                 values: &shapes.values,
                 strings: &shapes.strings,
@@ -208,6 +251,7 @@ fn see<'a>(
     Ok(Seen {
         view,
         dtype: crate::decode::natural_dtype(kind),
+        smallest: vec![lengths.min()],
         largest: vec![lengths.max()],
         differ,
         values: lengths,
@@ -236,6 +280,13 @@ pub(super) struct Terms {
     pub skip: bool,
 }
 
+impl Terms {
+    /// Whether byte strings that are images become pixels, whatever their sizes are.
+    fn decodes_images(&self) -> bool {
+        self.chosen || self.single
+    }
+}
+
 /// Decides what becomes of a feature.
 pub(super) fn plan_feature(
     profile: &Profile,
@@ -245,7 +296,20 @@ pub(super) fn plan_feature(
 ) -> Result<FeaturePlan> {
     let &Terms { chosen, single, skip } = terms;
     let kind = feature.kind().ok_or_else(|| Error::input("no element has a value of it"))?;
-    let seen = see(profile, feature, request, kind, skip)?;
+    let mut seen = see(profile, feature, request, kind, terms)?;
+    let finish = &request.image.finish;
+    let resized = match request.fit {
+        Some(FitRequest::Resize(geometry)) => {
+            Some(image::fit(geometry, &request.image, seen.dtype, &seen.smallest, &seen.largest)?)
+        }
+        _ => None,
+    };
+    if resized.is_none() {
+        seen.largest = finish.arranged(&seen.largest);
+    }
+    if (finish.normalises() || finish.channels_first) && seen.dtype.is_none() {
+        return Err(Error::request("these are byte strings and no images, so that they have no samples"));
+    }
     let missing = feature.first_missing.filter(|_| feature.present < profile.elements);
     let uniform = seen.differ.is_none();
     let item = item_dtype(&seen, request, skip)?;
@@ -253,6 +317,12 @@ pub(super) fn plan_feature(
     let mut present = request.present;
 
     let fit = match asked {
+        Some(FitRequest::Resize(_)) => {
+            if let (Some(witness), None, false) = (missing, &request.default, skip) {
+                return Err(missing_here(profile, feature, witness, seen.dtype));
+            }
+            resized.ok_or_else(|| Error::request("there is nothing to resize"))?
+        }
         Some(FitRequest::Ragged) => ragged(&seen, item),
         Some(FitRequest::Pad(sizes)) => Fit::Pad {
             shape: padded(&seen, sizes, request, profile, skip)?,
@@ -275,15 +345,7 @@ pub(super) fn plan_feature(
             && (missing.is_none() || request.default.is_some() || chosen || single) =>
         {
             if let (Some(witness), None, false) = (missing, &request.default, skip) {
-                let have = feature.present;
-                let message =
-                    format!("the feature is missing here; {have} of {} elements have it", profile.elements);
-                let default = default_hint(seen.dtype);
-                return Err(at(profile, witness, Error::input(message))
-                    .hint(format!(
-                        "give what stands for it: `{default}`, and `present` to keep which elements have it"
-                    ))
-                    .hint("or give such elements no value: `ragged`, or `ragged present`"));
+                return Err(missing_here(profile, feature, witness, seen.dtype));
             }
             Fit::Exact { shape: if seen.scalar { Vec::new() } else { seen.largest.clone() } }
         }
@@ -317,7 +379,7 @@ pub(super) fn plan_feature(
     }
     let default = match (&request.default, &fit) {
         (None, _) => None,
-        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. }) => {
+        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. } | Fit::Resize { shape, .. }) => {
             Some(default_row(values, shape, dtype)?)
         }
         (Some(_), _) => {
@@ -326,6 +388,7 @@ pub(super) fn plan_feature(
         }
     };
     let padded = matches!(fit, Fit::Pad { .. } | Fit::Bucket { .. });
+    let resized = matches!(fit, Fit::Resize { .. });
     if request.mask && !padded {
         return Err(Error::request("`mask` tells padding from data, and nothing is padded here")
             .hint("use `pad`, or `present` for a missing feature"));
@@ -334,7 +397,7 @@ pub(super) fn plan_feature(
     let cuts = request.truncate
         && !matches!((request.dtype, dtype), (Some(DTypeRequest::Exactly(_)), DType::Bytes(_)));
     for (key, given) in [("truncate", cuts), ("side", request.left), ("value", request.value.is_some())] {
-        if given && !padded {
+        if given && !padded && !(resized && key == "value") {
             return Err(Error::request(format!("`{key}` has a meaning only with `pad` or `bucket`")));
         }
     }
@@ -345,21 +408,36 @@ pub(super) fn plan_feature(
         stored: seen.dtype,
         view: seen.view,
         fit,
+        finish: finish.clone(),
         dtype,
         saturate: request.saturate,
         cut_strings: request.truncate,
         fill,
         default,
-        lengths: padded && request.lengths != Some(false),
+        lengths: (padded || resized) && request.lengths != Some(false),
         mask: request.mask,
         present,
     })
+}
+
+fn missing_here(
+    profile: &Profile,
+    feature: &FeatureProfile,
+    witness: Witness,
+    dtype: Option<DType>,
+) -> Error {
+    let (have, all) = (feature.present, profile.elements);
+    let default = default_hint(dtype);
+    at(profile, witness, Error::input(format!("the feature is missing here; {have} of {all} elements have it")))
+        .hint(format!("give what stands for it: `{default}`, and `present` to keep which elements have it"))
+        .hint("or give such elements no value: `ragged`, or `ragged present`")
 }
 
 /// The dtype of an item; `None` for byte strings that do not become fixed-width items.
 fn item_dtype(seen: &Seen<'_>, request: &FeatureRequest, skip: bool) -> Result<Option<DType>> {
     let strings = seen.dtype.is_none();
     match (request.dtype, seen.dtype) {
+        (None, Some(_)) if request.image.finish.normalises() => Ok(Some(DType::Float32)),
         (None, Some(natural)) => Ok(Some(natural)),
         (None, None) => {
             let padded = matches!(request.fit, Some(FitRequest::Pad(_) | FitRequest::Bucket(_)));
@@ -484,6 +562,12 @@ fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>) -> Erro
             "its byte strings have up to {} bytes, and no fit is given",
             seen.strings.max()
         )),
+    };
+    let error = match seen.view.decode {
+        Some(Decode::Image { .. }) => {
+            error.hint(format!("`--feature '{name}: resize=224x224'` makes images of one size"))
+        }
+        _ => error,
     };
     let error = match seen.dtype {
         None if feature.lengths.max() <= 1 => {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrayPlan, FeaturePlan, Io, Rows};
+use super::{ArrayPlan, FeaturePlan, Fit, Io, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::{Machine, show_size};
 use crate::scan::profile::Profile;
@@ -48,8 +48,20 @@ impl Memory {
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
             let shapes = profile.feature(&feature.feature)?.shapes()?;
             let item = shapes.dtype.map_or(1, DType::size).max(feature.dtype.size()) as u64;
-            Some(shapes.values.max().saturating_mul(item))
+            let decoded = shapes.images.as_ref().map_or(0, |images| images.scratch);
+            Some(shapes.values.max().saturating_mul(item).max(decoded))
         });
+        // What is resized or normalised stands twice in float32 before it is cast.
+        let floats = features.iter().map(|feature| {
+            let row = feature.row_shape().map_or(0, |shape| shape.iter().fold(8, |n: u64, size| n.saturating_mul(*size)));
+            let seen = || Some(profile.feature(&feature.feature)?.shapes()?.values.max());
+            match feature.fit {
+                Fit::Resize { .. } => row.saturating_add(seen().unwrap_or_default().saturating_mul(4)),
+                _ if feature.finish.normalises() => seen().unwrap_or_default().saturating_mul(8),
+                _ => 0,
+            }
+        });
+        let floats = floats.max().unwrap_or_default();
         let payload = payload.max().unwrap_or_default();
         let record = profile.largest_record;
         let notes = (arrays.len() as u64).saturating_mul(blocks.count).saturating_mul(NOTE_BYTES);
@@ -62,7 +74,8 @@ impl Memory {
             // A buffer grows by doubling, so that it may be twice its record. A payload is expanded, and cast.
             input: (COMPRESSED_INPUT_BYTES + THREAD_BYTES)
                 .saturating_add(record.saturating_mul(2))
-                .saturating_add(payload.saturating_mul(2)),
+                .saturating_add(payload.saturating_mul(2))
+                .saturating_add(floats),
             payload,
         }
     }

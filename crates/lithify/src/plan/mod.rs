@@ -16,6 +16,7 @@ pub mod advice;
 mod arrays;
 mod check;
 pub mod fit;
+pub mod image;
 pub mod memory;
 pub mod notation;
 pub mod request;

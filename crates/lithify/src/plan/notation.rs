@@ -9,6 +9,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::image;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest, Request};
 use crate::decode::Dim;
 use crate::error::{Error, Result};
@@ -111,11 +112,12 @@ impl FromStr for FeatureRequest {
 impl fmt::Display for FeatureRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
-        let mut pair = |key: &str, value: String| {
+        let shown = |key: &str, value: &str| {
             let plain =
                 !value.is_empty() && !value.contains(|letter: char| letter == '"' || letter.is_whitespace());
-            words.push(if plain { format!("{key}={value}") } else { format!("{key}={}", quoted(&value)) });
+            if plain { format!("{key}={value}") } else { format!("{key}={}", quoted(value)) }
         };
+        let mut pair = |key: &str, value: String| words.push(shown(key, &value));
         if let Some(decode) = self.view.decode {
             pair("decode", decode.to_string());
         }
@@ -131,7 +133,7 @@ impl fmt::Display for FeatureRequest {
             pair("reshape", join_list(&dims));
         }
         match &self.fit {
-            None => {}
+            None | Some(FitRequest::Resize(_)) => {}
             Some(FitRequest::Ragged) => pair("ragged", "yes".into()),
             Some(FitRequest::AutoBucket(count)) => pair("bucket", format!("auto:{count}")),
             Some(FitRequest::Bucket(caps)) => {
@@ -172,8 +174,12 @@ impl fmt::Display for FeatureRequest {
             ("mask", self.mask),
             ("present", self.present),
         ];
-        for (flag, _) in flags.iter().filter(|flag| flag.1) {
-            words.push((*flag).to_owned());
+        let flags = flags.iter().filter(|flag| flag.1).map(|flag| (flag.0, None));
+        for (key, value) in flags.chain(image::keys(&self.image, &self.view, self.fit.as_ref())) {
+            match value {
+                Some(value) => words.push(shown(key, &value)),
+                None => words.push(key.to_owned()),
+            }
         }
         f.write_str(&show_name(&self.name))?;
         if words.is_empty() { Ok(()) } else { write!(f, ": {}", words.join(" ")) }

@@ -2,20 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image::{self, ImageRequest};
 use super::notation::split_list;
 use crate::decode::{Decode, Dim, View};
 use crate::error::{Error, Result};
+use crate::image::geometry::Geometry;
 use crate::value::DType;
 
 /// What is wanted of a dataset. Without features: all of them, each by the fit that loses nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The features that are wanted, in this order.
     pub features: Vec<FeatureRequest>,
 }
 
 /// What is wanted of one feature.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FeatureRequest {
     /// The feature; empty means the only one there is.
@@ -24,6 +26,8 @@ pub struct FeatureRequest {
     pub view: View,
     /// The fit; by what the feature is, where nothing is said.
     pub fit: Option<FitRequest>,
+    /// What is done with images.
+    pub image: ImageRequest,
     /// The padding value.
     pub value: Option<String>,
     /// Whether padding (and truncation) is at the front instead of the end.
@@ -47,7 +51,7 @@ pub struct FeatureRequest {
 }
 
 /// A fit, as it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FitRequest {
     /// Padded to these sizes, an axis each; `None` is the largest in the dataset.
     Pad(Vec<Option<u64>>),
@@ -57,6 +61,8 @@ pub enum FitRequest {
     Bucket(Vec<u64>),
     /// So many ranges of lengths, to be chosen by the plan.
     AutoBucket(usize),
+    /// Images of one size.
+    Resize(Geometry),
 }
 
 /// A dtype, as it is asked for.
@@ -124,8 +130,8 @@ pub const KEYS: &[Key] = &[
     key(
         "decode",
         "AS",
-        "What byte strings are; serialized tensors are found without it",
-        "`raw:float32`, `raw:int16:big`, `tensor`, `none`",
+        "What byte strings are; serialized tensors and images are found without it",
+        "`raw:float32`, `raw:int16:big`, `tensor`, `none`; `tf`, `accurate`, `tf:uint16` for images",
     ),
     key(
         "dtype",
@@ -137,12 +143,40 @@ pub const KEYS: &[Key] = &[
     key("default", "VALUE", "What an element has that lacks the feature", "`0`, `1,2,3`"),
     flag("present", "Keep which elements have the feature"),
     key("rename", "NAME", "The name of the arrays", "`image`"),
+    key("resize", "SIZE", "Images of one size (height by width), as tf.image.resize", "`224x224`"),
+    flag("keep-aspect", "Keep proportions in `resize`; what is left of the row is padding"),
+    key("resize-with-pad", "SIZE", "As tf.image.resize_with_pad", "`224x224`"),
+    key("resize-with-crop-or-pad", "SIZE", "As tf.image.resize_with_crop_or_pad", "`224x224`"),
+    key("shorter-side", "N", "Resize by the shorter side, and keep the middle: `crop`", "`256`"),
+    key("crop", "SIZE", "What is kept with `shorter-side`", "`224`"),
+    key("central-crop", "PART", "Keep the middle before all else, as tf.image.central_crop", "`0.875`"),
+    key(
+        "method",
+        "METHOD",
+        "How to resize, `bilinear` by default",
+        "`nearest`, `bicubic`, `area`, `lanczos3`, `lanczos5`, `gaussian`, `mitchellcubic`",
+    ),
+    flag("antialias", "Smooth what is made smaller, as TensorFlow's `antialias=True`"),
+    key("channels", "N", "Channels of decoded images", "`1`, `3`, `4`"),
+    key("ratio", "N", "Decode JPEGs at a part of their size, which is faster", "`2`, `4`, `8`"),
+    key("exif", "WHAT", "Whether JPEGs are turned as Exif says; TensorFlow does not", "`ignore`, `apply`"),
+    key("frames", "WHICH", "Of animations: the first frame, or all on an axis of their own", "`first`, `all`"),
+    key("scale", "FACTOR", "Multiply samples; then `mean` is taken off, and divided by `std`", "`1/255`"),
+    key("mean", "NUMBERS", "One for all channels, or one for each", "`0.485,0.456,0.406`"),
+    key("std", "NUMBERS", "One for all channels, or one for each", "`0.229,0.224,0.225`"),
+    key("layout", "LAYOUT", "Whether channels come last or first", "`nhwc`, `nchw`"),
 ];
 
 /// How many buckets `bucket=auto` makes at most.
 const AUTO_BUCKETS: usize = 4;
 
 impl FeatureRequest {
+    /// Whether byte strings must be images: something is asked of them that only images have.
+    #[must_use]
+    pub fn asks_for_images(&self) -> bool {
+        image::asks_for_images(&self.image, &self.view, self.fit.as_ref())
+    }
+
     /// Sets one key of the notation. A flag has no value, or `yes` or `no`.
     ///
     /// # Errors
@@ -190,6 +224,7 @@ impl FeatureRequest {
                 }
                 self.rename = Some(name.to_owned());
             }
+            _ if image::set(&mut self.image, &mut self.view, &mut self.fit, key, value)? => {}
             _ => {
                 let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 return Err(Error::request(format!("`{key}` is no key of a feature"))
@@ -202,15 +237,13 @@ impl FeatureRequest {
     fn set_fit(&mut self, fit: FitRequest) -> Result<()> {
         match self.fit.replace(fit) {
             None => Ok(()),
-            Some(_) => {
-                Err(Error::request("`pad`, `ragged` and `bucket` exclude each other")
-                    .hint("keep one of them"))
-            }
+            Some(_) => Err(Error::request("a feature has one fit, and this is a second one")
+                .hint("keep one of `pad`, `ragged`, `bucket` and `resize`")),
         }
     }
 }
 
-fn parse_flag(key: &str, value: Option<&str>) -> Result<bool> {
+pub(super) fn parse_flag(key: &str, value: Option<&str>) -> Result<bool> {
     match value {
         None | Some("yes" | "true") => Ok(true),
         Some("no" | "false") => Ok(false),
@@ -285,10 +318,14 @@ impl Request {
             .iter()
             .enumerate()
             .find(|(at, feature)| self.features[..*at].iter().any(|other| other.name == feature.name));
-        twice.map_or(Ok(()), |(_, feature)| {
-            Err(Error::request("it is asked for twice")
+        if let Some((_, feature)) = twice {
+            return Err(Error::request("it is asked for twice")
                 .in_feature(&feature.name)
-                .hint("convert it a second time, to another output"))
+                .hint("convert it a second time, to another output"));
+        }
+        self.features.iter().try_for_each(|feature| {
+            image::check(&feature.image, &feature.view, feature.fit.as_ref())
+                .map_err(|e| e.in_feature(&feature.name))
         })
     }
 
@@ -296,6 +333,12 @@ impl Request {
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<&FeatureRequest> {
         self.features.iter().find(|feature| feature.name == name)
+    }
+
+    /// What is wanted of the feature of this name, also if it is the only one and not named.
+    #[must_use]
+    pub fn wanted(&self, name: &str) -> Option<&FeatureRequest> {
+        self.feature(name).or_else(|| self.feature(""))
     }
 
     /// Whether a feature must be looked at: it is wanted, or gives another one its shape.

@@ -3,9 +3,9 @@
 use super::index::{Counted, Entry};
 use super::profile::{FeatureProfile, Profile, Skipped, Witness};
 use super::{ENTRY_ELEMENTS, OnError, Scanner, bucket_of, check_skipped};
-use crate::decode::{Content, Decode, Numbers, View};
+use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::request::{FitRequest, Request};
+use crate::plan::request::{FeatureRequest, FitRequest, Request};
 use crate::source::{Elements, example};
 use crate::value::{Element, Kind, List, Slots};
 
@@ -22,7 +22,7 @@ pub(super) struct Fold<'a> {
     asked: Vec<Asked>,
     first: Option<Witness>,
     next_entry: (u64, u64),
-    scratch: Vec<u8>,
+    scratch: Scratch,
     /// How many values each slot has in the present element.
     counts: Vec<u64>,
 }
@@ -35,6 +35,9 @@ struct Asked {
     /// Whether more than its presence is wanted.
     watched: bool,
     view: View,
+    /// Whether byte strings must be images, and how they are seen then.
+    images: bool,
+    as_images: View,
     caps: Vec<u64>,
     /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
     counters: [Option<usize>; 4],
@@ -51,7 +54,7 @@ impl<'a> Fold<'a> {
             asked: Vec::new(),
             first: None,
             next_entry: (0, 0),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             counts: Vec::new(),
         }
     }
@@ -140,12 +143,14 @@ impl<'a> Fold<'a> {
     fn check(&mut self, slot: usize, element: &Element<'_>) -> Result<u64> {
         let Some(list) = self.slots.list(slot, element) else { return Ok(0) };
         let count = list.count().map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
-        let view = &self.asked[slot].view;
+        let images = self.asked[slot].images && list.kind == Kind::Bytes;
+        let view = if images { &self.asked[slot].as_images } else { &self.asked[slot].view };
         if !view.is_plain() {
             let slots = &self.slots;
             view.numbers(
                 list,
                 &|name| slots.named(name, element),
+                Look::Outline,
                 &mut self.scratch,
                 self.scanner.options.largest_payload,
             )?;
@@ -179,23 +184,23 @@ impl<'a> Fold<'a> {
             self.profile.features[slot].present += 1;
             return Ok(());
         }
-        // Tensors are looked for, unless something else is asked for.
-        let tensor = View { decode: Some(Decode::Tensor), reshape: None };
-        let holds_tensor = || {
-            list.kind == Kind::Bytes
-                && list.single().is_some_and(|payload| Content::of(payload) == Content::Tensor)
-        };
         let view = match &asked.view {
-            View { decode: None, reshape: None } if holds_tensor() => Some(&tensor),
+            _ if asked.images && list.kind == Kind::Bytes => Some(asked.as_images.clone()),
+            View { decode: None, reshape: None, .. } => {
+                found_view(list).map(|decode| View { decode: Some(decode), ..View::default() })
+            }
             view if view.is_plain() => None,
-            view => Some(view),
+            view => Some(view.clone()),
         };
         let slots = &self.slots;
         let sibling = |name: &str| slots.named(name, element);
         let most = self.scanner.options.largest_payload;
-        // What the view makes of the element was tried before: it cannot fail any more, but for tensors that are
-        // found and not asked for. Those that are not sound do not count; one that is too large is worth stopping for.
-        let numbers = match view.map(|view| view.numbers(list, &sibling, &mut self.scratch, most)) {
+        // What the view makes of the element was tried before: it cannot fail any more, but for tensors and images that
+        // are found and not asked for. Those that are not sound do not count; one that is too large is worth stopping for.
+        let numbers = match view
+            .as_ref()
+            .map(|view| view.numbers(list, &sibling, Look::Outline, &mut self.scratch, most))
+        {
             Some(Err(error)) if error.kind() == ErrorKind::Resources => {
                 return Err(error.in_feature(&self.profile.features[slot].name));
             }
@@ -204,7 +209,7 @@ impl<'a> Fold<'a> {
         let seen = numbers.as_ref().map_or(count, |numbers| numbers.shape.iter().product());
         let seen_bytes = numbers.as_ref().map_or(0, Numbers::string_bytes);
         let feature = &mut self.profile.features[slot];
-        feature.viewed = asked.view != View::default();
+        feature.viewed = asked.view.decode.is_some() || asked.view.reshape.is_some();
         let bytes = feature.observe(list, count, numbers.as_ref(), witness);
         let index = &mut self.profile.index;
         let viewed = if numbers.is_some() { seen } else { 0 };
@@ -247,17 +252,30 @@ impl<'a> Fold<'a> {
     }
 }
 
+/// What a list is decoded as where nothing is said: tensors and images are looked for.
+fn found_view(list: List<'_>) -> Option<Decode> {
+    let payload = list.single().filter(|_| list.kind == Kind::Bytes)?;
+    match Content::of(payload) {
+        Content::Tensor => Some(Decode::Tensor),
+        content if content.is_image() => Some(Decode::IMAGE),
+        _ => None,
+    }
+}
+
 impl Asked {
     fn of(name: &str, request: &Request) -> Self {
         let watched = request.looks_at(name);
-        let wanted = request.feature(name).or_else(|| request.feature(""));
+        let wanted = request.wanted(name);
         let caps = match wanted.and_then(|wanted| wanted.fit.as_ref()) {
             Some(FitRequest::Bucket(caps)) => caps.clone(),
             _ => Vec::new(),
         };
+        let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default();
         Self {
             watched,
-            view: wanted.map(|wanted| wanted.view.clone()).unwrap_or_default(),
+            as_images: View { decode: Some(Decode::IMAGE), ..view.clone() },
+            images: wanted.is_some_and(FeatureRequest::asks_for_images),
+            view,
             counters: [None; 4],
             buckets: vec![None; caps.len()],
             caps,

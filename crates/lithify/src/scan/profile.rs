@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
-use crate::decode::{Content, Decode, Numbers, View};
+use crate::decode::{Content, Decode, ImageFacts, Numbers, View};
 use crate::error::{Error, Lost, Place};
 use crate::source::Part;
 use crate::value::{DType, Kind, List};
@@ -192,7 +192,38 @@ fn earliest(
     }
 }
 
-/// The shapes that a feature has where it is decoded or reshaped, of one dtype and one number of axes.
+/// What is known of images beside their shapes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Images {
+    /// Their heights.
+    pub heights: Sizes,
+    /// Their widths.
+    pub widths: Sizes,
+    /// A hundred times their widths by their heights.
+    pub aspects: Sizes,
+    /// The most that decoding one takes, in bytes.
+    pub scratch: u64,
+}
+
+impl Images {
+    fn observe(&mut self, facts: &ImageFacts, witness: Witness) {
+        let [height, width] = facts.size;
+        self.heights.observe(height, witness);
+        self.widths.observe(width, witness);
+        self.aspects.observe((width * 100 + height / 2) / height.max(1), witness);
+        self.scratch = self.scratch.max(facts.scratch);
+    }
+
+    fn merge(&mut self, later: &Self, before: u64) {
+        self.heights.merge(&later.heights, before);
+        self.widths.merge(&later.widths, before);
+        self.aspects.merge(&later.aspects, before);
+        self.scratch = self.scratch.max(later.scratch);
+    }
+}
+
+/// The shapes that a feature has where it is decoded or reshaped, of one dtype and one number of axes; of images, those
+/// of as many channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shapes {
     /// The dtype; `None` for byte strings.
@@ -211,6 +242,8 @@ pub struct Shapes {
     pub strings: Sizes,
     /// Whether one of them ends in NUL.
     pub ends_in_nul: bool,
+    /// What else is known, if they are images.
+    pub images: Option<Images>,
 }
 
 impl Shapes {
@@ -224,11 +257,15 @@ impl Shapes {
             values: Sizes::default(),
             strings: Sizes::default(),
             ends_in_nul: false,
+            images: numbers.image.map(|_| Images::default()),
         }
     }
 
-    fn is_like(&self, dtype: Option<DType>, rank: usize) -> bool {
-        self.dtype == dtype && self.largest.len() == rank
+    /// Whether numbers of this dtype and shape belong here.
+    fn takes(&self, dtype: Option<DType>, shape: &[u64], image: bool) -> bool {
+        let alike = self.dtype == dtype && self.largest.len() == shape.len() && self.images.is_some() == image;
+        // One array holds images of one number of channels, as it holds one number of axes.
+        alike && (!image || self.largest.last() == shape.last())
     }
 
     fn observe(&mut self, numbers: &Numbers<'_>, witness: Witness) {
@@ -240,6 +277,9 @@ impl Shapes {
             self.largest[axis] = self.largest[axis].max(*size);
         }
         self.values.observe(numbers.shape.iter().product(), witness);
+        if let (Some(images), Some(facts)) = (&mut self.images, &numbers.image) {
+            images.observe(facts, witness);
+        }
         if numbers.dtype.is_none() {
             for string in numbers.strings() {
                 self.strings.observe(string.len() as u64, witness);
@@ -259,6 +299,9 @@ impl Shapes {
         self.values.merge(&later.values, 0);
         self.strings.merge(&later.strings, 0);
         self.ends_in_nul |= later.ends_in_nul;
+        if let (Some(mine), Some(theirs)) = (&mut self.images, &later.images) {
+            mine.merge(theirs, 0);
+        }
     }
 
     /// The same for elements that come after so many others.
@@ -273,6 +316,11 @@ impl Shapes {
             differs: self.differs.map(|(shape, witness)| (shape, witness.after(before))),
             values: shifted(&self.values),
             strings: shifted(&self.strings),
+            images: self.images.map(|images| {
+                let mut shifted = Images::default();
+                shifted.merge(&images, before);
+                shifted
+            }),
             ..self
         }
     }
@@ -337,12 +385,22 @@ impl FeatureProfile {
             && self.lengths.max() == 1
     }
 
+    /// Whether each of its byte strings is an encoded image whose header can be read.
+    #[must_use]
+    pub fn is_images(&self) -> bool {
+        let images: u64 = self.seen_as.iter().filter_map(|shapes| Some(shapes.images.as_ref()?.heights.count)).sum();
+        !self.viewed && images > 0 && images == self.strings.count && images == self.present
+    }
+
     /// The view that a request for it means, given what was found.
     #[must_use]
     pub fn view(&self, requested: &View) -> View {
         let mut view = requested.clone();
         if view.decode.is_none() && self.is_tensors() {
             view.decode = Some(Decode::Tensor);
+        }
+        if view.decode.is_none() && self.is_images() {
+            view.decode = Some(Decode::IMAGE);
         }
         view
     }
@@ -375,14 +433,12 @@ impl FeatureProfile {
             }
         }
         if let Some(numbers) = numbers {
-            let rank = numbers.shape.len();
-            let at =
-                self.seen_as.iter().position(|shapes| shapes.is_like(numbers.dtype, rank)).unwrap_or_else(
-                    || {
-                        self.seen_as.push(Shapes::of(numbers, witness));
-                        self.seen_as.len() - 1
-                    },
-                );
+            let takes =
+                |shapes: &Shapes| shapes.takes(numbers.dtype, &numbers.shape, numbers.image.is_some());
+            let at = self.seen_as.iter().position(takes).unwrap_or_else(|| {
+                self.seen_as.push(Shapes::of(numbers, witness));
+                self.seen_as.len() - 1
+            });
             self.seen_as[at].observe(numbers, witness);
         }
         bytes
@@ -406,7 +462,8 @@ impl FeatureProfile {
         self.ends_in_nul |= later.ends_in_nul;
         self.viewed |= later.viewed;
         for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
-            match self.seen_as.iter_mut().find(|mine| mine.is_like(theirs.dtype, theirs.largest.len())) {
+            let takes = |mine: &&mut Shapes| mine.takes(theirs.dtype, &theirs.largest, theirs.images.is_some());
+            match self.seen_as.iter_mut().find(takes) {
                 Some(mine) => mine.merge(theirs),
                 None => self.seen_as.push(theirs),
             }

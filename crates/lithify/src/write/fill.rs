@@ -1,7 +1,8 @@
 //! One element into one row of each array, by its feature's fit, in place.
 
 use super::cast::{Cast, fill};
-use crate::decode::Numbers;
+use super::pixels;
+use crate::decode::{self, Look, Numbers};
 use crate::error::{Error, Result};
 use crate::plan::fit::{default_hint, show_shape};
 use crate::plan::{FeaturePlan, Fit, Plan, Role};
@@ -79,8 +80,9 @@ pub(super) struct Filler<'p> {
 /// Memory that is used again for each element.
 #[derive(Default)]
 pub(super) struct Scratch {
-    payload: Vec<u8>,
+    payload: decode::Scratch,
     items: Vec<u8>,
+    pixels: pixels::Scratch,
 }
 
 /// Features that are filled or give others their shape, without repetition.
@@ -144,7 +146,8 @@ impl<'p> Filler<'p> {
         list: List<'e>,
         element: &Element<'e>,
         slots: &Slots,
-        scratch: &'e mut Vec<u8>,
+        look: Look,
+        scratch: &'e mut decode::Scratch,
     ) -> Result<Numbers<'e>> {
         if list.kind != self.plan.kind {
             return Err(Error::input(format!(
@@ -153,7 +156,7 @@ impl<'p> Filler<'p> {
             )));
         }
         let sibling = |name: &str| slots.named(name, element);
-        let numbers = self.plan.view.numbers(list, &sibling, scratch, self.largest_payload)?;
+        let numbers = self.plan.view.numbers(list, &sibling, look, scratch, self.largest_payload)?;
         if numbers.dtype != self.plan.stored {
             let show = |dtype: Option<DType>| dtype.map_or("strings".into(), |dtype| dtype.to_string());
             let (here, there) = (show(numbers.dtype), show(self.plan.stored));
@@ -174,7 +177,8 @@ impl<'p> Filler<'p> {
         if self.counters.is_empty() {
             return Ok(());
         }
-        let numbers = self.see(list, element, slots, &mut scratch.payload).map_err(|e| self.named(e))?;
+        let numbers =
+            self.see(list, element, slots, Look::Outline, &mut scratch.payload).map_err(|e| self.named(e))?;
         self.add(&numbers, totals);
         Ok(())
     }
@@ -203,15 +207,31 @@ impl<'p> Filler<'p> {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let list = slots.list(self.slot, element);
-        let Scratch { payload, items } = scratch;
-        let numbers = list
-            .map(|list| self.see(list, element, slots, payload))
-            .transpose()
-            .map_err(|e| self.named(e))?;
+        let Scratch { payload, items, pixels } = scratch;
+        let seen = list.map(|list| self.see(list, element, slots, Look::Values, payload));
+        let numbers = seen.transpose().map_err(|e| self.named(e))?;
         if let Some(array) = self.array(Role::Present) {
             block.next(array, 1)?[0] = u8::from(numbers.is_some());
         }
+        if let Fit::Resize { shape, geometry, method, antialias } = &self.plan.fit {
+            let wanted = pixels::Wanted {
+                geometry: *geometry,
+                method: *method,
+                antialias: *antialias,
+                plan: self.plan,
+                shape,
+            };
+            return self.resize(&wanted, numbers.as_ref(), block, pixels).map_err(|e| self.named(e));
+        }
+        let finish = &self.plan.finish;
+        let numbers = match numbers {
+            Some(numbers) if finish.normalises() || finish.channels_first => {
+                Some(pixels::finished(numbers, finish, pixels).map_err(|e| self.named(e))?)
+            }
+            numbers => numbers,
+        };
         match &self.plan.fit {
+            Fit::Resize { .. } => Ok(()),
             Fit::Exact { shape } => self.exact(shape, numbers.as_ref(), block),
             Fit::Pad { shape, left, truncate } => {
                 self.pad(shape, *left, *truncate, numbers.as_ref(), block, items)
@@ -249,9 +269,45 @@ impl<'p> Filler<'p> {
                 fill(out, default);
                 Ok(())
             }
-            (None, None) => Err(Error::input("the feature is missing")
-                .hint(format!("give what stands for it: `{}`", default_hint(self.plan.stored)))),
+            (None, None) => Err(self.missing()),
         }
+    }
+
+    fn resize(
+        &self,
+        wanted: &pixels::Wanted<'_>,
+        numbers: Option<&Numbers<'_>>,
+        block: &mut Block<'_>,
+        scratch: &mut pixels::Scratch,
+    ) -> Result<()> {
+        let Some(array) = self.array(Role::Data) else { return Ok(()) };
+        let out = block.next(array, self.row)?;
+        let placed = match (numbers, &self.plan.default) {
+            (Some(numbers), _) => wanted.resize(numbers, out, scratch)?,
+            (None, Some(default)) => {
+                fill(out, default);
+                pixels::Placed { size: [0; 2], kept: [0; 2] }
+            }
+            (None, None) => return Err(self.missing()),
+        };
+        if let Some(array) = self.array(Role::Sizes) {
+            placed.size.iter().try_for_each(|side| block.put_i64(array, *side))?;
+        }
+        if let Some(array) = self.array(Role::Lengths) {
+            let mut lengths = wanted.shape.to_vec();
+            let first = lengths.len().saturating_sub(if self.plan.finish.channels_first || lengths.len() == 2 { 2 } else { 3 });
+            lengths[first..first + 2].copy_from_slice(&placed.kept);
+            if placed.kept == [0; 2] {
+                lengths.fill(0);
+            }
+            lengths.iter().try_for_each(|length| block.put_i64(array, *length))?;
+        }
+        Ok(())
+    }
+
+    fn missing(&self) -> Error {
+        Error::input("the feature is missing")
+            .hint(format!("give what stands for it: `{}`", default_hint(self.plan.stored)))
     }
 
     fn pad(

@@ -18,6 +18,7 @@ mod cast;
 mod cursor;
 mod fill;
 pub mod manifest;
+mod pixels;
 mod publish;
 mod staging;
 pub mod verify;
