@@ -106,6 +106,7 @@ pub struct Scratch {
     line: Vec<u8>,
     png: png::Work,
     gif: gif::Work,
+    webp: webp::Work,
 }
 
 impl Scratch {
@@ -207,7 +208,7 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
             options.limit
         )));
     }
-    let Scratch { samples, wide, turned, line, png: png_work, gif: gif_work } = scratch;
+    let Scratch { samples, wide, turned, line, png: png_work, gif: gif_work, webp: webp_work } = scratch;
     let count =
         usize::try_from(shape.samples()).map_err(|_| ImageError::memory("an image has too many samples"))?;
     let narrow = options.depth == Depth::U8;
@@ -226,7 +227,7 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
         }
         Format::Gif => gif::decode(bytes, &header, frames, gif_work, samples)?,
         Format::Bmp => bmp::Bmp::parse(bytes)?.decode(shape.channels, samples)?,
-        Format::WebP => webp::decode(bytes, &header, frames, line, samples)?,
+        Format::WebP => webp::decode(bytes, &header, frames, webp_work, samples)?,
         Format::Tiff => match tiff::read(bytes, &header)? {
             tiff::Stored::Bytes(stored) => tiff::expand(&stored, &header, shape.channels, u8::MAX, samples)?,
             tiff::Stored::Words(stored) if narrow => {

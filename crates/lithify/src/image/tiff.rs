@@ -1,5 +1,5 @@
 //! TIFF, which TensorFlow does not read: the first image of a file, as Pillow gives it. Grey, colours, and either with
-//! alpha, of 8 or 16 bits.
+//! alpha, of 8 or 16 bits; grey of fewer bits is scaled to 8.
 
 use std::io::Cursor;
 
@@ -31,7 +31,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     let (width, height) = decoder.dimensions().map_err(|e| failed(&e))?;
     let colours = decoder.colortype().map_err(|e| failed(&e))?;
     let (channels, bits) = match colours {
-        ColorType::Gray(bits @ (8 | 16)) => (1, bits),
+        ColorType::Gray(bits @ (1 | 2 | 4 | 8 | 16)) => (1, bits),
         // The second is what the decoder calls grey with a sample more.
         ColorType::GrayA(bits @ (8 | 16))
         | ColorType::Multiband { bit_depth: bits @ (8 | 16), num_samples: 2 } => (2, bits),
@@ -45,6 +45,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     // The samples as they are stored, and once more while a strip or tile is decompressed: it may be all of them.
     let samples = u64::from(width).saturating_mul(height.into()).saturating_mul(channels.into());
     let working = samples.saturating_mul(u64::from(bits) / 8).saturating_mul(3).saturating_add(1 << 20);
+    let bits = bits.max(8);
     Ok(Header { bits, ..Header::still(Format::Tiff, (height, width), channels, working) })
 }
 
@@ -58,11 +59,37 @@ pub(super) fn read(bytes: &[u8], header: &Header) -> Result<Stored> {
     (limits.decoding_buffer_size, limits.intermediate_buffer_size, limits.ifd_value_size) =
         (most, most, most);
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(|e| failed(&e))?.with_limits(limits);
+    let bits = match decoder.colortype() {
+        Ok(ColorType::Gray(bits)) => bits,
+        _ => 8,
+    };
     match decoder.read_image().map_err(|e| failed(&e))? {
+        DecodingResult::U8(packed) if bits < 8 => {
+            unpack(&packed, header.width as usize, bits).map(Stored::Bytes)
+        }
         DecodingResult::U8(samples) => Ok(Stored::Bytes(samples)),
         DecodingResult::U16(samples) => Ok(Stored::Words(samples)),
         _ => Err(ImageError::request("a TIFF whose samples are not plain counts is not decoded")),
     }
+}
+
+/// Scales grey of fewer than 8 bits, packed from the upper ones on, each row from a byte of its own.
+///
+/// # Errors
+/// There is no memory for it.
+fn unpack(packed: &[u8], width: usize, bits: u8) -> Result<Vec<u8>> {
+    let most = u8::MAX >> (8 - bits);
+    let per_byte = usize::from(8 / bits);
+    let mut samples = Vec::new();
+    let rows = packed.chunks_exact(width.div_ceil(per_byte));
+    room(&mut samples, rows.len() * width)?;
+    for (row, to) in rows.zip(samples.chunks_exact_mut(width)) {
+        for (i, to) in to.iter_mut().enumerate() {
+            let shift = 8 - usize::from(bits) * (i % per_byte + 1);
+            *to = (row[i / per_byte] >> shift & most) * (u8::MAX / most);
+        }
+    }
+    Ok(samples)
 }
 
 /// Gives the samples with so many channels: those that are stored; 3, or 4, of any.

@@ -1,12 +1,19 @@
 //! `WebP`: its chunks, and what `image-webp` makes of them. TensorFlow's rules are those of `webp_io.cc`: an animation has
 //! four channels, others as many as they say, and frames are given even where there is one.
+//!
+//! An animation without alpha makes TensorFlow 2.21 write beyond its tensor of three channels, and often crash. Its four
+//! channels are given here, as its sources intend.
 
 use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::header::{Format, Header};
-use super::{ImageError, Result, array, room};
+use super::{ImageError, Result, array, room, slice};
+
+mod animation;
+
+pub(super) use animation::Work;
 
 /// What the chunk `VP8X` says, and what was counted.
 #[derive(Default)]
@@ -101,39 +108,39 @@ pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
     count: u32,
-    work: &mut Vec<u8>,
+    work: &mut Work,
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    if !header.animated {
+        return decode_still(bytes, header, &mut work.colours, out);
+    }
+    let canvas = header.height as usize * header.width as usize * 4;
+    animation::decode(bytes, header, work, room(out, count as usize * canvas)?)
+}
+
+fn decode_still(bytes: &[u8], header: &Header, colours: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
     let failed = |error: &DecodingError| ImageError {
         byte: None,
         ..ImageError::damaged(0, format!("the WebP is damaged: {error}"))
     };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| failed(&e))?;
     let size = (decoder.dimensions().1, decoder.dimensions().0);
-    if size != (header.height, header.width) || decoder.is_animated() != header.animated {
+    if size != (header.height, header.width) || decoder.is_animated() {
         return Err(ImageError::damaged(12, "its chunks contradict each other"));
     }
     let pixels = header.height as usize * header.width as usize;
     let channels = usize::from(header.channels);
     let given = if decoder.has_alpha() { 4 } else { 3 };
-    let out = room(out, count as usize * pixels * channels)?;
-    for to in out.chunks_exact_mut(pixels * channels) {
-        let mut read = |to: &mut [u8]| {
-            let done =
-                if header.animated { decoder.read_frame(to).map(drop) } else { decoder.read_image(to) };
-            done.map_err(|e| failed(&e))
-        };
-        if given == channels {
-            read(to)?;
-            continue;
-        }
-        // The decoder and libwebp differ in whose word for alpha counts, that of the canvas or that of the image.
-        let colours = room(work, pixels * given)?;
-        read(colours)?;
-        for (to, colour) in to.chunks_exact_mut(channels).zip(colours.chunks_exact(given)) {
-            to[3..].fill(255);
-            to[..3].copy_from_slice(&colour[..3]);
-        }
+    let out = room(out, pixels * channels)?;
+    if given == channels {
+        return decoder.read_image(out).map_err(|e| failed(&e));
+    }
+    // The decoder and libwebp differ in whose word for alpha counts, that of the canvas or that of the image.
+    let colours = room(colours, pixels * given)?;
+    decoder.read_image(colours).map_err(|e| failed(&e))?;
+    for (to, colour) in out.chunks_exact_mut(channels).zip(colours.chunks_exact(given)) {
+        to[3..].fill(255);
+        to[..3].copy_from_slice(&colour[..3]);
     }
     Ok(())
 }
