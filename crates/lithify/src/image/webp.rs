@@ -29,6 +29,7 @@ struct Extended {
 /// # Errors
 /// They are cut, or are none.
 pub(super) fn header(bytes: &[u8]) -> Result<Header> {
+    let bytes = whole(bytes)?;
     let mut extended = Extended::default();
     let mut at = 12;
     loop {
@@ -38,6 +39,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
         let name: [u8; 4] = array(bytes, at, "a chunk")?;
         let length = u32::from_le_bytes(array(bytes, at + 4, "a chunk's length")?);
         let content = at + 8;
+        slice(bytes, content, length as usize, "a chunk's content")?;
         match &name {
             b"VP8X" if at == 12 => {
                 let [flags, _, _, _, w1, w2, w3, h1, h2, h3] = array(bytes, content, "the canvas")?;
@@ -84,6 +86,15 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     })
 }
 
+/// The bytes of the file, without what comes after its end.
+fn whole(bytes: &[u8]) -> Result<&[u8]> {
+    let length = u32::from_le_bytes(array(bytes, 4, "the length")?);
+    if length < 12 {
+        return Err(ImageError::damaged(4, "the file is shorter than a chunk"));
+    }
+    slice(bytes, 0, (length as usize).saturating_add(8), "the end of the file")
+}
+
 fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Result<Header> {
     if size.0 == 0 || size.1 == 0 {
         return Err(ImageError::damaged(at, "it has no pixels"));
@@ -111,6 +122,7 @@ pub(super) fn decode(
     work: &mut Work,
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    let bytes = whole(bytes)?;
     if !header.animated {
         return decode_still(bytes, header, &mut work.colours, out);
     }
