@@ -159,6 +159,8 @@ pub fn output_shape(header: &Header, options: &DecodeOptions) -> Result<OutputSh
 /// # Errors
 /// As [`output_shape`].
 pub fn scratch_bytes(header: &Header, options: &DecodeOptions) -> Result<u64> {
+    /// A scratch that holds nothing: the tables of the decoders.
+    const EMPTY: u64 = 128 << 10;
     let samples = output_shape(header, options)?.samples();
     let turned = options.exif_apply && header.orientation != 1;
     let copies = match options.depth {
@@ -169,7 +171,7 @@ pub fn scratch_bytes(header: &Header, options: &DecodeOptions) -> Result<u64> {
     Ok(samples
         .saturating_mul(copies)
         .saturating_add(if turned { samples } else { 0 })
-        .saturating_add(header.working))
+        .saturating_add(header.working + EMPTY))
 }
 
 /// Decodes an image.
