@@ -56,13 +56,14 @@ impl<'a> Jpeg<'a> {
             let content = slice(bytes, start + 2, length.saturating_sub(2), "a marker's content")?;
             at = start + length.max(2);
             match marker {
-                0xc0..=0xc2 => {
+                // Sequential or progressive, with Huffman's or arithmetic codes.
+                0xc0..=0xc2 | 0xc9 | 0xca => {
                     if frame.is_some() {
                         return Err(ImageError::damaged(start, "it has two frames"));
                     }
-                    frame = Some(read_frame(content, marker == 0xc2, start)?);
+                    frame = Some(read_frame(content, matches!(marker, 0xc2 | 0xca), start)?);
                 }
-                0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                0xc3 | 0xc5..=0xc8 | 0xcb | 0xcd..=0xcf => {
                     let what =
                         format!("a JPEG of process {} is not decoded, nor by TensorFlow", marker - 0xc0);
                     return Err(ImageError::damaged(start, what));

@@ -79,10 +79,11 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     let (Some(size), 1..) = (extended.size, extended.frames) else {
         return Err(ImageError::damaged(bytes.len(), "the animation has no frame"));
     };
+    // What a frame takes, its own pixels, and its bytes.
     Ok(Header {
         frames: extended.frames,
         animated: true,
-        ..Header::still(Format::WebP, size, 4, working(size, bytes.len()))
+        ..Header::still(Format::WebP, size, 4, 16 * pixels(size) + bytes.len() as u64 + (1 << 20))
     })
 }
 
@@ -102,13 +103,13 @@ fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Resul
     if extended.size.is_some_and(|canvas| canvas != size) {
         return Err(ImageError::damaged(at, "its image has another size than its canvas"));
     }
-    Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, working(size, 0)))
+    // The decoder's planes or colours, alpha, and tables.
+    Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, 10 * pixels(size) + (1 << 20)))
 }
 
-/// What `image-webp` takes for an image of this size: the canvas, a frame as it is and as colours, its alpha, and tables.
-fn working((height, width): (u32, u32), length: usize) -> u64 {
-    let pixels = u64::from(height.next_multiple_of(16)) * u64::from(width.next_multiple_of(16));
-    pixels * 16 + length as u64 + (1 << 20)
+/// Pixels of an image whose sides are padded to whole blocks.
+fn pixels((height, width): (u32, u32)) -> u64 {
+    u64::from(height).next_multiple_of(16) * u64::from(width).next_multiple_of(16)
 }
 
 /// Decodes the first `count` frames to (count, height, width, channels), as many channels as the header says.
@@ -155,4 +156,51 @@ fn decode_still(bytes: &[u8], header: &Header, colours: &mut Vec<u8>, out: &mut 
         to[..3].copy_from_slice(&colour[..3]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2 pixels of (10, 20, 30), lossless.
+    const STILL: &[u8] =
+        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0/\x01\0\0\0\x07P\x8a*\xd4\xa3\xff\x81\x88\xe8\x7f\0\0";
+
+    /// The same, opaque, and then with an alpha of 128, to be laid over it.
+    const MOVING: &[u8] = b"RIFF\x88\0\0\0WEBPVP8X\n\0\0\0\x12\0\0\0\x01\0\0\0\0\0ANIM\x06\0\0\0\0\0\0\0\0\0\
+        ANMF*\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x02VP8L\x11\0\0\0/\x01\0\0\0\x07P\x8a*\xd4\xa3\xff\x81\x88\xe8\x7f\0\0\
+        ANMF*\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0VP8L\x11\0\0\0/\x01\0\0\x10\x07P\x8a*\xd4\xa3\x80\x81\x88\xe8\x7f\0\0";
+
+    fn all(bytes: &[u8]) -> Result<(Header, Vec<u8>)> {
+        let header = header(bytes)?;
+        let mut out = Vec::new();
+        decode(bytes, &header, header.frames, &mut Work::default(), &mut out)?;
+        Ok((header, out))
+    }
+
+    #[test]
+    fn a_still_image_has_its_own_channels() {
+        let (header, samples) = all(STILL).unwrap();
+        assert_eq!((header.height, header.width, header.channels, header.animated), (1, 2, 3, false));
+        assert_eq!(samples, [10, 20, 30, 10, 20, 30]);
+    }
+
+    #[test]
+    fn frames_of_an_animation_are_laid_over_each_other() {
+        let (header, samples) = all(MOVING).unwrap();
+        assert_eq!((header.frames, header.channels, header.animated), (2, 4, true));
+        let second = [9, 19, 29, 255];
+        assert_eq!(samples, [[[10, 20, 30, 255]; 2], [second; 2]].as_flattened().as_flattened());
+    }
+
+    #[test]
+    fn a_cut_is_an_error() {
+        for whole in [STILL, MOVING] {
+            for cut in 0..whole.len() {
+                assert!(all(&whole[..cut]).is_err(), "cut at {cut} of {}", whole.len());
+            }
+            let longer = [whole, b"garbage"].concat();
+            assert_eq!(all(&longer).unwrap().1, all(whole).unwrap().1);
+        }
+    }
 }
