@@ -106,6 +106,7 @@ pub struct Scratch {
     line: Vec<u8>,
     png: png::Work,
     gif: gif::Work,
+    webp: webp::Work,
 }
 
 impl Scratch {
@@ -158,17 +159,13 @@ pub fn output_shape(header: &Header, options: &DecodeOptions) -> Result<OutputSh
 /// # Errors
 /// As [`output_shape`].
 pub fn scratch_bytes(header: &Header, options: &DecodeOptions) -> Result<u64> {
+    /// A scratch that holds nothing: the tables of the decoders.
+    const EMPTY: u64 = 128 << 10;
     let samples = output_shape(header, options)?.samples();
     let turned = options.exif_apply && header.orientation != 1;
-    let copies = match options.depth {
-        Depth::U16 => 3,
-        Depth::U8 if turned => 2,
-        Depth::U8 => 1,
-    };
-    Ok(samples
-        .saturating_mul(copies)
-        .saturating_add(if turned { samples } else { 0 })
-        .saturating_add(header.working))
+    // Made 16 bits wide, they are there in 8 bits, too; turned, as they were stored, too.
+    let copies = if options.depth == Depth::U16 { 3 } else { 1 } + u64::from(turned);
+    Ok(samples.saturating_mul(copies).saturating_add(header.working).saturating_add(EMPTY))
 }
 
 /// Decodes an image.
@@ -207,7 +204,7 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
             options.limit
         )));
     }
-    let Scratch { samples, wide, turned, line, png: png_work, gif: gif_work } = scratch;
+    let Scratch { samples, wide, turned, line, png: png_work, gif: gif_work, webp: webp_work } = scratch;
     let count =
         usize::try_from(shape.samples()).map_err(|_| ImageError::memory("an image has too many samples"))?;
     let narrow = options.depth == Depth::U8;
@@ -226,7 +223,7 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
         }
         Format::Gif => gif::decode(bytes, &header, frames, gif_work, samples)?,
         Format::Bmp => bmp::Bmp::parse(bytes)?.decode(shape.channels, samples)?,
-        Format::WebP => webp::decode(bytes, &header, frames, line, samples)?,
+        Format::WebP => webp::decode(bytes, &header, frames, webp_work, samples)?,
         Format::Tiff => match tiff::read(bytes, &header)? {
             tiff::Stored::Bytes(stored) => tiff::expand(&stored, &header, shape.channels, u8::MAX, samples)?,
             tiff::Stored::Words(stored) if narrow => {
@@ -256,4 +253,79 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
         }
     };
     Ok(Image { shape, samples })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A JPEG of 1 x 1, and the same with an Exif segment that turns it.
+    const DOT: &[u8] = include_bytes!("testdata/dot.jpg");
+    const TURN: &[u8] =
+        b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+
+    /// A BMP of 2 x 1 pixels: (3, 2, 1) and (6, 5, 4).
+    fn bmp() -> Vec<u8> {
+        let mut bytes = b"BM".to_vec();
+        bytes.resize(54, 0);
+        for (at, value) in [(10, 54), (18, 2), (22, 1), (28, 24)] {
+            bytes[at] = value;
+        }
+        bytes.extend_from_slice(&[1, 2, 3, 4, 5, 6, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn samples_of_8_bits_become_16_as_tensorflow_makes_them() {
+        let options = DecodeOptions { depth: Depth::U16, ..DecodeOptions::default() };
+        let mut scratch = Scratch::new();
+        let image = decode(&bmp(), &options, &mut scratch).unwrap();
+        assert_eq!(image.samples, Samples::U16(&[3, 2, 1, 6, 5, 4].map(|sample: u16| sample * 256)));
+        assert_eq!(image.shape, OutputShape { frames: None, height: 1, width: 2, channels: 3 });
+    }
+
+    #[test]
+    fn what_takes_more_than_the_limit_is_refused() {
+        let header = Header::read(&bmp()).unwrap();
+        let takes = scratch_bytes(&header, &DecodeOptions::default()).unwrap();
+        let mut scratch = Scratch::new();
+        let enough = DecodeOptions { limit: takes, ..DecodeOptions::default() };
+        assert!(decode(&bmp(), &enough, &mut scratch).is_ok());
+        let error = decode(&bmp(), &DecodeOptions { limit: takes - 1, ..enough }, &mut scratch).unwrap_err();
+        assert_eq!(error.fault, Fault::Memory);
+    }
+
+    #[test]
+    fn a_shape_is_known_beforehand() {
+        let mut bytes = DOT.to_vec();
+        bytes.splice(2..2, TURN.iter().copied());
+        let header = Header { height: 9, width: 4, ..Header::read(&bytes).unwrap() };
+        assert_eq!(header.orientation, 6);
+        let shape = |options: &DecodeOptions| {
+            let shape = output_shape(&header, options).unwrap();
+            (shape.frames, shape.height, shape.width, shape.channels)
+        };
+        let options = DecodeOptions::default();
+        assert_eq!(shape(&options), (None, 9, 4, 1));
+        assert_eq!(shape(&DecodeOptions { exif_apply: true, all_frames: true, ..options }), (None, 4, 9, 1));
+        assert_eq!(shape(&DecodeOptions { ratio: 8, channels: Some(3), ..options }), (None, 2, 1, 3));
+        for impossible in
+            [DecodeOptions { channels: Some(4), ..options }, DecodeOptions { ratio: 3, ..options }]
+        {
+            assert_eq!(output_shape(&header, &impossible).unwrap_err().fault, Fault::Request);
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let error = fenced::<()>(|| std::panic::resume_unwind(Box::new("a decoder's"))).unwrap_err();
+        assert_eq!(error.fault, Fault::Damaged);
+    }
+
+    #[test]
+    fn what_starts_like_no_image_is_refused() {
+        for bytes in [&b""[..], b"RIFF", b"GIF8", b"BM", b"\xff\xd8\xff", b"II*\0", b"P6 1 1 255"] {
+            assert!(decode(bytes, &DecodeOptions::default(), &mut Scratch::new()).is_err());
+        }
+    }
 }

@@ -43,8 +43,8 @@ impl Format {
     }
 }
 
-/// What an image says of itself. Nothing is allocated or decoded to learn it, and no length in it is believed beyond what
-/// the bytes bear out.
+/// What an image says of itself. Nothing is decoded to learn it, little (of TIFF, up to 8 MiB) or nothing is allocated, and
+/// no length in it is believed beyond what the bytes bear out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// How it is encoded.

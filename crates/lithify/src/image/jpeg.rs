@@ -56,13 +56,14 @@ impl<'a> Jpeg<'a> {
             let content = slice(bytes, start + 2, length.saturating_sub(2), "a marker's content")?;
             at = start + length.max(2);
             match marker {
-                0xc0..=0xc2 => {
+                // Sequential or progressive, with Huffman's or arithmetic codes.
+                0xc0..=0xc2 | 0xc9 | 0xca => {
                     if frame.is_some() {
                         return Err(ImageError::damaged(start, "it has two frames"));
                     }
-                    frame = Some(read_frame(content, marker == 0xc2, start)?);
+                    frame = Some(read_frame(content, matches!(marker, 0xc2 | 0xca), start)?);
                 }
-                0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                0xc3 | 0xc5..=0xc8 | 0xcb | 0xcd..=0xcf => {
                     let what =
                         format!("a JPEG of process {} is not decoded, nor by TensorFlow", marker - 0xc0);
                     return Err(ImageError::damaged(start, what));
@@ -97,10 +98,11 @@ impl<'a> Jpeg<'a> {
         // Where the image comes in several scans, libjpeg holds all coefficients, 2 bytes each. Else it holds three rows
         // of units, of at most 4 rows of blocks, in every component; and tables, which never take as much as the rest.
         let rows = (u64::from(self.width) + 64) * u64::from(self.components) * (3 * 4 * 8 + 8);
+        let inks = if self.components == 4 { 4 * u64::from(self.height) * u64::from(self.width) } else { 0 };
         Header {
             orientation: self.orientation,
             inks: self.components == 4,
-            ..Header::still(Format::Jpeg, size, channels, self.blocks * 128 + rows + (256 << 10))
+            ..Header::still(Format::Jpeg, size, channels, self.blocks * 128 + rows + inks + (256 << 10))
         }
     }
 
@@ -114,14 +116,12 @@ impl<'a> Jpeg<'a> {
         channels: u8,
         ratio: u8,
         fast: bool,
-        line: &mut Vec<u8>,
+        stored: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let inks = self.components == 4;
         let (height, width) = (self.height.div_ceil(ratio.into()), self.width.div_ceil(ratio.into()));
-        let stride = usize::from(width) * usize::from(channels);
-        let out = room(out, usize::from(height) * stride)?;
-        let line = room(line, usize::from(width) * 4)?;
+        let pixels = usize::from(height) * usize::from(width);
         let wanted = Wanted {
             channels: if inks { 4 } else { channels },
             ratio,
@@ -130,16 +130,18 @@ impl<'a> Jpeg<'a> {
             width: width.into(),
             rows_of_blocks: self.height.div_ceil(8),
         };
-        let mut place = |number: usize, row: &[u8]| {
-            let out = &mut out[number * stride..(number + 1) * stride];
-            if inks {
-                mix(row, self.adobe, out);
-            } else {
-                out.copy_from_slice(row);
-            }
+        let out = room(out, pixels * usize::from(channels))?;
+        let decompress = |to: &mut [u8]| {
+            jpeg_ffi::decompress(self.bytes, &wanted, to)
+                .map_err(|stopped| ImageError::damaged(stopped.byte, stopped.message))
         };
-        jpeg_ffi::decompress(self.bytes, &wanted, line, &mut place)
-            .map_err(|stopped| ImageError::damaged(stopped.byte, stopped.message))
+        if !inks {
+            return decompress(out);
+        }
+        let stored = room(stored, pixels * 4)?;
+        decompress(stored)?;
+        mix(stored, self.adobe, out);
+        Ok(())
     }
 }
 
@@ -210,8 +212,8 @@ mod tests {
     pub(crate) const DOT: &[u8] = include_bytes!("testdata/dot.jpg");
 
     fn decode(bytes: &[u8], channels: u8, ratio: u8) -> Result<Vec<u8>> {
-        let (mut line, mut out) = (Vec::new(), Vec::new());
-        Jpeg::parse(bytes)?.decode(channels, ratio, true, &mut line, &mut out)?;
+        let (mut stored, mut out) = (Vec::new(), Vec::new());
+        Jpeg::parse(bytes)?.decode(channels, ratio, true, &mut stored, &mut out)?;
         Ok(out)
     }
 

@@ -16,6 +16,13 @@
 //! | GIF, BMP | ours | TensorFlow |
 //! | `WebP` | `image-webp` | TensorFlow (libwebp) |
 //! | TIFF | `tiff` | Pillow: TensorFlow has none |
+//!
+//! Where it differs from TensorFlow, on purpose:
+//! - A GIF that is cut within a frame is an error; TensorFlow gives the frames before, without a word.
+//! - A progressive JPEG without its last scans is an error; TensorFlow guesses what is missing, and later versions of its
+//!   decoder guess otherwise.
+//! - An animated `WebP` without alpha has four channels; it makes TensorFlow write beyond its tensor of three.
+//! - What would take more memory than allowed is an error, whatever TensorFlow's own limits are.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -137,24 +137,53 @@ fn add_mean<const N: usize>(row: &mut [u8], above: &[u8]) {
             // The mean, rounded down, without a wider type.
             let mean = (left[i] & above[i]) + ((left[i] ^ above[i]) >> 1);
             pixel[i] = pixel[i].wrapping_add(mean);
+            left[i] = pixel[i];
         }
-        left = *pixel;
     }
 }
 
 /// Adds the neighbour that is nearest to left + above - corner; of equals, the left one, then the one above.
+///
+/// It is the smaller of left and above where the corner is nearer to the larger one's far side, the larger likewise, and
+/// else the corner: comparisons without branches, which a compiler makes vectors of.
 fn add_paeth<const N: usize>(row: &mut [u8], above: &[u8]) {
-    let (mut left, mut corner) = ([0_u8; N], [0_u8; N]);
+    let (mut left, mut corner) = ([0_i16; N], [0_i16; N]);
     for (pixel, above) in row.as_chunks_mut::<N>().0.iter_mut().zip(above.as_chunks::<N>().0) {
         for i in 0..N {
-            let (a, b, c) = (i16::from(left[i]), i16::from(above[i]), i16::from(corner[i]));
-            // The distances to a, b and c, whose signs do not matter.
-            let (to_a, to_b) = (b - c, a - c);
-            let (to_a, to_b, to_c) = (to_a.abs(), to_b.abs(), (to_a + to_b).abs());
-            let nearest = if to_b <= to_c { above[i] } else { corner[i] };
-            let nearest = if to_a <= to_b && to_a <= to_c { left[i] } else { nearest };
-            pixel[i] = pixel[i].wrapping_add(nearest);
+            let above = i16::from(above[i]);
+            let (low, high) = (left[i].min(above), left[i].max(above));
+            let middle = 3 * corner[i] - (left[i] + above);
+            let nearest = if high <= middle { low } else { corner[i] };
+            let nearest = if middle <= low { high } else { nearest };
+            let byte = pixel[i].wrapping_add(nearest.to_le_bytes()[0]);
+            // Kept one by one: read back from the pixel, all would have to wait until it is stored.
+            (pixel[i], left[i], corner[i]) = (byte, i16::from(byte), above);
         }
-        (left, corner) = (*pixel, *above);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_neighbour_is_that_of_the_standard() {
+        for (left, above, corner) in (0..=255_u8)
+            .flat_map(|a| (0..=255).step_by(3).map(move |b| (a, b)))
+            .flat_map(|(a, b)| (0..=255).step_by(5).map(move |c| (a, b, c)))
+        {
+            let (a, b, c) = (i32::from(left), i32::from(above), i32::from(corner));
+            let guess = a + b - c;
+            let (to_a, to_b, to_c) = ((guess - a).abs(), (guess - b).abs(), (guess - c).abs());
+            let expected = match () {
+                () if to_a <= to_b && to_a <= to_c => left,
+                () if to_b <= to_c => above,
+                () => corner,
+            };
+            // The first pixel's neighbours are zeros and what is above it: with it, `left` is made of `corner` above.
+            let mut row = [left.wrapping_sub(corner), 0];
+            add_paeth::<1>(&mut row, &[corner, above]);
+            assert_eq!(row, [left, expected], "{left} {above} {corner}");
+        }
     }
 }

@@ -1,12 +1,19 @@
 //! `WebP`: its chunks, and what `image-webp` makes of them. TensorFlow's rules are those of `webp_io.cc`: an animation has
 //! four channels, others as many as they say, and frames are given even where there is one.
+//!
+//! An animation without alpha makes TensorFlow 2.21 write beyond its tensor of three channels, and often crash. Its four
+//! channels are given here, as its sources intend.
 
 use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::header::{Format, Header};
-use super::{ImageError, Result, array, room};
+use super::{ImageError, Result, array, room, slice};
+
+mod animation;
+
+pub(super) use animation::Work;
 
 /// What the chunk `VP8X` says, and what was counted.
 #[derive(Default)]
@@ -22,6 +29,7 @@ struct Extended {
 /// # Errors
 /// They are cut, or are none.
 pub(super) fn header(bytes: &[u8]) -> Result<Header> {
+    let bytes = whole(bytes)?;
     let mut extended = Extended::default();
     let mut at = 12;
     loop {
@@ -31,6 +39,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
         let name: [u8; 4] = array(bytes, at, "a chunk")?;
         let length = u32::from_le_bytes(array(bytes, at + 4, "a chunk's length")?);
         let content = at + 8;
+        slice(bytes, content, length as usize, "a chunk's content")?;
         match &name {
             b"VP8X" if at == 12 => {
                 let [flags, _, _, _, w1, w2, w3, h1, h2, h3] = array(bytes, content, "the canvas")?;
@@ -70,11 +79,21 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     let (Some(size), 1..) = (extended.size, extended.frames) else {
         return Err(ImageError::damaged(bytes.len(), "the animation has no frame"));
     };
+    // What a frame takes, its own pixels, and its bytes.
     Ok(Header {
         frames: extended.frames,
         animated: true,
-        ..Header::still(Format::WebP, size, 4, working(size, bytes.len()))
+        ..Header::still(Format::WebP, size, 4, 16 * pixels(size) + bytes.len() as u64 + (1 << 20))
     })
+}
+
+/// The bytes of the file, without what comes after its end.
+fn whole(bytes: &[u8]) -> Result<&[u8]> {
+    let length = u32::from_le_bytes(array(bytes, 4, "the length")?);
+    if length < 12 {
+        return Err(ImageError::damaged(4, "the file is shorter than a chunk"));
+    }
+    slice(bytes, 0, (length as usize).saturating_add(8), "the end of the file")
 }
 
 fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Result<Header> {
@@ -84,13 +103,13 @@ fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Resul
     if extended.size.is_some_and(|canvas| canvas != size) {
         return Err(ImageError::damaged(at, "its image has another size than its canvas"));
     }
-    Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, working(size, 0)))
+    // The decoder's planes or colours, alpha, and tables.
+    Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, 10 * pixels(size) + (1 << 20)))
 }
 
-/// What `image-webp` takes for an image of this size: the canvas, a frame as it is and as colours, its alpha, and tables.
-fn working((height, width): (u32, u32), length: usize) -> u64 {
-    let pixels = u64::from(height.next_multiple_of(16)) * u64::from(width.next_multiple_of(16));
-    pixels * 16 + length as u64 + (1 << 20)
+/// Pixels of an image whose sides are padded to whole blocks.
+fn pixels((height, width): (u32, u32)) -> u64 {
+    u64::from(height).next_multiple_of(16) * u64::from(width).next_multiple_of(16)
 }
 
 /// Decodes the first `count` frames to (count, height, width, channels), as many channels as the header says.
@@ -101,39 +120,87 @@ pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
     count: u32,
-    work: &mut Vec<u8>,
+    work: &mut Work,
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    let bytes = whole(bytes)?;
+    if !header.animated {
+        return decode_still(bytes, header, &mut work.colours, out);
+    }
+    let canvas = header.height as usize * header.width as usize * 4;
+    animation::decode(bytes, header, work, room(out, count as usize * canvas)?)
+}
+
+fn decode_still(bytes: &[u8], header: &Header, colours: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
     let failed = |error: &DecodingError| ImageError {
         byte: None,
         ..ImageError::damaged(0, format!("the WebP is damaged: {error}"))
     };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| failed(&e))?;
     let size = (decoder.dimensions().1, decoder.dimensions().0);
-    if size != (header.height, header.width) || decoder.is_animated() != header.animated {
+    if size != (header.height, header.width) || decoder.is_animated() {
         return Err(ImageError::damaged(12, "its chunks contradict each other"));
     }
     let pixels = header.height as usize * header.width as usize;
     let channels = usize::from(header.channels);
     let given = if decoder.has_alpha() { 4 } else { 3 };
-    let out = room(out, count as usize * pixels * channels)?;
-    for to in out.chunks_exact_mut(pixels * channels) {
-        let mut read = |to: &mut [u8]| {
-            let done =
-                if header.animated { decoder.read_frame(to).map(drop) } else { decoder.read_image(to) };
-            done.map_err(|e| failed(&e))
-        };
-        if given == channels {
-            read(to)?;
-            continue;
-        }
-        // The decoder and libwebp differ in whose word for alpha counts, that of the canvas or that of the image.
-        let colours = room(work, pixels * given)?;
-        read(colours)?;
-        for (to, colour) in to.chunks_exact_mut(channels).zip(colours.chunks_exact(given)) {
-            to[3..].fill(255);
-            to[..3].copy_from_slice(&colour[..3]);
-        }
+    let out = room(out, pixels * channels)?;
+    if given == channels {
+        return decoder.read_image(out).map_err(|e| failed(&e));
+    }
+    // The decoder and libwebp differ in whose word for alpha counts, that of the canvas or that of the image.
+    let colours = room(colours, pixels * given)?;
+    decoder.read_image(colours).map_err(|e| failed(&e))?;
+    for (to, colour) in out.chunks_exact_mut(channels).zip(colours.chunks_exact(given)) {
+        to[3..].fill(255);
+        to[..3].copy_from_slice(&colour[..3]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2 pixels of (10, 20, 30), lossless.
+    const STILL: &[u8] =
+        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0/\x01\0\0\0\x07P\x8a*\xd4\xa3\xff\x81\x88\xe8\x7f\0\0";
+
+    /// The same, opaque, and then with an alpha of 128, to be laid over it.
+    const MOVING: &[u8] = b"RIFF\x88\0\0\0WEBPVP8X\n\0\0\0\x12\0\0\0\x01\0\0\0\0\0ANIM\x06\0\0\0\0\0\0\0\0\0\
+        ANMF*\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x02VP8L\x11\0\0\0/\x01\0\0\0\x07P\x8a*\xd4\xa3\xff\x81\x88\xe8\x7f\0\0\
+        ANMF*\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0VP8L\x11\0\0\0/\x01\0\0\x10\x07P\x8a*\xd4\xa3\x80\x81\x88\xe8\x7f\0\0";
+
+    fn all(bytes: &[u8]) -> Result<(Header, Vec<u8>)> {
+        let header = header(bytes)?;
+        let mut out = Vec::new();
+        decode(bytes, &header, header.frames, &mut Work::default(), &mut out)?;
+        Ok((header, out))
+    }
+
+    #[test]
+    fn a_still_image_has_its_own_channels() {
+        let (header, samples) = all(STILL).unwrap();
+        assert_eq!((header.height, header.width, header.channels, header.animated), (1, 2, 3, false));
+        assert_eq!(samples, [10, 20, 30, 10, 20, 30]);
+    }
+
+    #[test]
+    fn frames_of_an_animation_are_laid_over_each_other() {
+        let (header, samples) = all(MOVING).unwrap();
+        assert_eq!((header.frames, header.channels, header.animated), (2, 4, true));
+        let second = [9, 19, 29, 255];
+        assert_eq!(samples, [[[10, 20, 30, 255]; 2], [second; 2]].as_flattened().as_flattened());
+    }
+
+    #[test]
+    fn a_cut_is_an_error() {
+        for whole in [STILL, MOVING] {
+            for cut in 0..whole.len() {
+                assert!(all(&whole[..cut]).is_err(), "cut at {cut} of {}", whole.len());
+            }
+            let longer = [whole, b"garbage"].concat();
+            assert_eq!(all(&longer).unwrap().1, all(whole).unwrap().1);
+        }
+    }
 }
