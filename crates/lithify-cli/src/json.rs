@@ -49,6 +49,12 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
                     "uniform": shapes.differs.is_none() && feature.other_shapes().is_none(),
                 })
             });
+            let images = feature.images().filter(|_| feature.is_images()).map(|images| {
+                json!({
+                    "channels": feature.image_channels(), "heights": sizes(&images.heights), "widths": sizes(&images.widths),
+                    "aspects": sizes(&images.aspects), "decode_bytes": images.scratch,
+                })
+            });
             json!({
                 "name": feature.name,
                 "kind": feature.kind(),
@@ -57,6 +63,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
                 "strings": (feature.strings.count > 0).then(|| sizes(&feature.strings)),
                 "contents": contents,
                 "tensors": tensors,
+                "images": images,
                 "padded_bytes": dense_bytes_of(profile, feature),
                 "advice": advice::for_feature(profile, feature).map(|advice| advice.to_string()),
             })

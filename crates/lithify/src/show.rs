@@ -7,7 +7,7 @@ use crate::error::Lost;
 use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
 use crate::plan::{Plan, Role, advice};
-use crate::scan::profile::{FeatureProfile, Profile, Sizes, Skipped};
+use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
 
@@ -96,9 +96,14 @@ pub fn content_name(content: Content) -> &'static str {
     }
 }
 
+/// The shapes of a feature, where arrays of it hold what its byte strings are decoded to.
+fn decoded(feature: &FeatureProfile) -> Option<&Shapes> {
+    feature.shapes().filter(|_| feature.is_tensors() || feature.is_images() || feature.viewed)
+}
+
 /// The share of a padded array that would be padding.
 fn waste(profile: &Profile, feature: &FeatureProfile) -> String {
-    let shapes = feature.shapes().filter(|_| feature.is_tensors() || feature.viewed);
+    let shapes = decoded(feature);
     let strings = feature.kind() == Some(Kind::Bytes) && shapes.is_none();
     let waste = match shapes {
         Some(shapes) => {
@@ -134,7 +139,45 @@ fn looks_like(feature: &FeatureProfile) -> String {
     }
     let mut contents = feature.contents.clone();
     contents.sort_by_key(|content| std::cmp::Reverse(content.1));
-    contents.iter().map(|content| content_name(content.0)).collect::<Vec<_>>().join(", ")
+    let mut text = contents.iter().map(|content| content_name(content.0)).collect::<Vec<_>>().join(", ");
+    if feature.is_images() {
+        let channels: Vec<_> = feature.image_channels().iter().map(u64::to_string).collect();
+        let plural = if channels == ["1"] { "" } else { "s" };
+        let _ = write!(text, " of {} channel{plural}", channels.join(" or "));
+    }
+    text
+}
+
+/// How the sizes of images are distributed.
+fn images(profile: &Profile) -> String {
+    let mut text = String::new();
+    for feature in profile.features.iter().filter(|feature| feature.is_images()) {
+        let Some(images) = feature.images() else { continue };
+        let spread = |sizes: &Sizes| match sizes.min() == sizes.max() {
+            true => show_count(sizes.min()),
+            false => {
+                let [min, middle, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show_count);
+                format!("{min}..{max} (median {middle})")
+            }
+        };
+        let ratio = |hundredths: u64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        let aspects = match images.aspects.min() == images.aspects.max() {
+            true => ratio(images.aspects.min()),
+            false => {
+                let [min, middle, max] =
+                    [images.aspects.min(), images.aspects.quantile(0.5), images.aspects.max()].map(ratio);
+                format!("{min}..{max} (median {middle})")
+            }
+        };
+        let _ = writeln!(
+            text,
+            "`{}`: height {}, width {}, width by height {aspects}",
+            feature.name.escape_debug(),
+            spread(&images.heights),
+            spread(&images.widths),
+        );
+    }
+    text
 }
 
 /// What a dataset holds, and what arrays of it would take.
@@ -150,6 +193,11 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     if profile.elements > 0 {
         text.push('\n');
         text.push_str(&features(profile));
+        let images = images(profile);
+        if !images.is_empty() {
+            text.push('\n');
+            text.push_str(&images);
+        }
     }
     let _ = writeln!(
         text,
@@ -215,7 +263,7 @@ pub fn dense_bytes(profile: &Profile) -> u64 {
 /// Bytes of a feature that is padded to its longest.
 #[must_use]
 pub fn dense_bytes_of(profile: &Profile, feature: &FeatureProfile) -> u64 {
-    let row = match (feature.kind(), feature.shapes().filter(|_| feature.is_tensors() || feature.viewed)) {
+    let row = match (feature.kind(), decoded(feature)) {
         (Some(_), Some(shapes)) => {
             let item = shapes.dtype.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
             shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))

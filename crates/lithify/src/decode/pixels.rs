@@ -129,7 +129,8 @@ fn cut(frames: &[u8], (height, width): (usize, usize), crop: &Placement, pixel: 
 /// one channel.
 #[must_use]
 pub(crate) fn image_axes(shape: &[u64]) -> Option<[usize; 4]> {
-    let sizes: SmallVec<[usize; 4]> = shape.iter().map(|size| usize::try_from(*size).unwrap_or(usize::MAX)).collect();
+    let sizes: SmallVec<[usize; 4]> =
+        shape.iter().map(|size| usize::try_from(*size).unwrap_or(usize::MAX)).collect();
     match sizes[..] {
         [height, width] => Some([1, height, width, 1]),
         [height, width, channels] => Some([1, height, width, channels]),

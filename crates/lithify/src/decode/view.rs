@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
-use super::tensor_proto::{self, Values};
 use super::pixels::{ImageFacts, Pixels};
+use super::tensor_proto::{self, Values};
 use super::{Decode, natural_dtype, sizes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{BadList, DType, Kind, List, Shape};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{FeaturePlan, Fit, Plan};
+use crate::decode::Content;
 use crate::machine::show_size;
 use crate::scan::profile::{FeatureProfile, Profile, Sizes, bin_end};
 use crate::value::{DType, Kind};
@@ -30,6 +31,22 @@ pub enum Advice {
         /// Buckets, and their bytes.
         buckets: (Vec<u64>, u64),
     },
+    /// Images are of many sizes, so that no array holds them as they are.
+    Images {
+        /// The feature.
+        feature: String,
+        /// A size that they can be given.
+        size: (u64, u64),
+        /// Bytes of the array then.
+        bytes: u64,
+    },
+    /// JPEGs are much larger than what is made of them, and could be decoded at a part of their size.
+    Ratio {
+        /// The feature.
+        feature: String,
+        /// The part.
+        ratio: u64,
+    },
     /// Byte strings end in NUL, which `NumPy` takes off fixed-width items when it reads them.
     Nuls {
         /// The feature.
@@ -40,6 +57,15 @@ pub enum Advice {
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Images { feature, size: (height, width), bytes } => write!(
+                f,
+                "`{feature}`: `resize={height}x{width}` makes images of one size, in {}",
+                show_size(*bytes)
+            ),
+            Self::Ratio { feature, ratio } => write!(
+                f,
+                "`{feature}`: most images are much larger than what is made of them; `ratio={ratio}` decodes them at a part of their size, which is faster, and smoother than `resize` alone"
+            ),
             Self::Nuls { feature } => write!(
                 f,
                 "`{feature}`: some byte strings end in NUL, which NumPy's `S` items lose when they are read; `ragged` keeps them"
@@ -131,12 +157,49 @@ pub fn waste_of(sizes: &Sizes, elements: u64) -> f64 {
 /// What padding a feature to its longest would waste, if that is worth a word.
 #[must_use]
 pub fn for_feature(profile: &Profile, feature: &FeatureProfile) -> Option<Advice> {
+    if feature.is_images() {
+        return for_images(profile, feature);
+    }
     let item = match feature.kind()? {
         Kind::Float => 4,
         Kind::Int64 => 8,
         Kind::Bytes => return None,
     };
     padding(&feature.name, &feature.lengths, profile.elements, item)
+}
+
+/// The size that is most often asked for, or a smaller one where images are smaller.
+const USUAL_SIDE: u64 = 224;
+
+fn for_images(profile: &Profile, feature: &FeatureProfile) -> Option<Advice> {
+    let images = feature.images()?;
+    if images.heights.min() == images.heights.max() && images.widths.min() == images.widths.max() {
+        return None;
+    }
+    let side = |sizes: &Sizes| sizes.quantile(0.5).clamp(1, USUAL_SIDE);
+    let size = (side(&images.heights), side(&images.widths));
+    let channels = feature.image_channels().into_iter().max()?;
+    let bytes = profile.elements.saturating_mul(size.0 * size.1 * channels);
+    Some(Advice::Images { feature: feature.name.clone(), size, bytes })
+}
+
+/// The largest ratio at which most images still have all the rows and columns that are made of them.
+fn ratio(profile: &Profile, plan: &FeaturePlan) -> Option<Advice> {
+    let Fit::Resize { geometry, .. } = plan.fit else { return None };
+    let feature = profile.feature(&plan.feature)?;
+    let jpegs = feature.contents.iter().all(|content| content.0 == Content::Jpeg);
+    if !jpegs || plan.view.pixels.ratio != 1 {
+        return None;
+    }
+    let images = feature.images()?;
+    let size = (
+        usize::try_from(images.heights.quantile(0.5)).ok()?,
+        usize::try_from(images.widths.quantile(0.5)).ok()?,
+    );
+    let resized = geometry.place(size).ok()?.resized;
+    let most = (size.0 / resized.0.max(1)).min(size.1 / resized.1.max(1));
+    let ratio = [8, 4, 2].into_iter().find(|ratio| *ratio <= most)?;
+    Some(Advice::Ratio { feature: plan.feature.clone(), ratio: ratio as u64 })
 }
 
 fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice> {
@@ -177,7 +240,9 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
         let fixed = matches!(feature.dtype, DType::Bytes(_));
         fixed && feature.stored.is_none() && profile.feature(&feature.feature).is_some_and(ends_in_nul)
     });
-    nuls.map(|feature| Advice::Nuls { feature: feature.feature.clone() }).chain(padding).collect()
+    let ratios = plan.features.iter().filter_map(|feature| ratio(profile, feature));
+    let nuls = nuls.map(|feature| Advice::Nuls { feature: feature.feature.clone() });
+    nuls.chain(padding).chain(ratios).collect()
 }
 
 #[cfg(test)]

@@ -184,7 +184,8 @@ fn see<'a>(
     let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
     if !terms.decodes_images() && images && request.view.decode.is_none() {
         // Encoded, they are small and lose nothing; one array can be made of them only where they are of one size.
-        let one_size = feature.other_shapes().is_none() && feature.shapes().is_some_and(|shapes| shapes.differs.is_none());
+        let one_size = feature.other_shapes().is_none()
+            && feature.shapes().is_some_and(|shapes| shapes.differs.is_none());
         if !one_size {
             view.decode = None;
         }
@@ -428,9 +429,13 @@ fn missing_here(
 ) -> Error {
     let (have, all) = (feature.present, profile.elements);
     let default = default_hint(dtype);
-    at(profile, witness, Error::input(format!("the feature is missing here; {have} of {all} elements have it")))
-        .hint(format!("give what stands for it: `{default}`, and `present` to keep which elements have it"))
-        .hint("or give such elements no value: `ragged`, or `ragged present`")
+    at(
+        profile,
+        witness,
+        Error::input(format!("the feature is missing here; {have} of {all} elements have it")),
+    )
+    .hint(format!("give what stands for it: `{default}`, and `present` to keep which elements have it"))
+    .hint("or give such elements no value: `ragged`, or `ragged present`")
 }
 
 /// The dtype of an item; `None` for byte strings that do not become fixed-width items.

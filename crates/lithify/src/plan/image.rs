@@ -80,7 +80,8 @@ fn parse_size(key: &str, text: &str) -> Result<Size> {
         None => side(text).map(|side| (side, side)),
     };
     size.ok_or_else(|| {
-        Error::request(format!("`{key}={text}` is no size")).hint(format!("height by width, as in `{key}=224x224`"))
+        Error::request(format!("`{key}={text}` is no size"))
+            .hint(format!("height by width, as in `{key}=224x224`"))
     })
 }
 
@@ -140,7 +141,9 @@ pub(super) fn set(
         "scale" => {
             let text = needed()?;
             if parse_factor(text).is_none() {
-                return Err(Error::request(format!("`scale={text}` is no number")).hint("as in `scale=1/255`"));
+                return Err(
+                    Error::request(format!("`scale={text}` is no number")).hint("as in `scale=1/255`")
+                );
             }
             image.finish.scale = Some(text.to_owned());
         }
@@ -175,7 +178,11 @@ pub(super) fn set(
 }
 
 /// The keys of a request that are not at their defaults, and their values.
-pub(super) fn keys(image: &ImageRequest, view: &View, fit: Option<&FitRequest>) -> Vec<(&'static str, Option<String>)> {
+pub(super) fn keys(
+    image: &ImageRequest,
+    view: &View,
+    fit: Option<&FitRequest>,
+) -> Vec<(&'static str, Option<String>)> {
     let mut keys = Vec::new();
     let mut pair = |key, value: String| keys.push((key, Some(value)));
     let pixels = &view.pixels;
@@ -197,7 +204,9 @@ pub(super) fn keys(image: &ImageRequest, view: &View, fit: Option<&FitRequest>) 
     match fit {
         Some(FitRequest::Resize(Geometry::Exact(size))) => pair("resize", show_size(*size)),
         Some(FitRequest::Resize(Geometry::ResizeWithPad(size))) => pair("resize-with-pad", show_size(*size)),
-        Some(FitRequest::Resize(Geometry::CropOrPad(size))) => pair("resize-with-crop-or-pad", show_size(*size)),
+        Some(FitRequest::Resize(Geometry::CropOrPad(size))) => {
+            pair("resize-with-crop-or-pad", show_size(*size))
+        }
         Some(FitRequest::Resize(Geometry::ShorterSide { shorter, .. })) => {
             pair("shorter-side", shorter.to_string());
         }
@@ -256,7 +265,9 @@ pub(super) fn check(image: &ImageRequest, view: &View, fit: Option<&FitRequest>)
     }
     let decoded = matches!(view.decode, None | Some(Decode::Image { .. }));
     if view.pixels != View::default().pixels && !decoded {
-        return Err(Error::request("this feature is not decoded as images, so that nothing can be asked of their pixels"));
+        return Err(Error::request(
+            "this feature is not decoded as images, so that nothing can be asked of their pixels",
+        ));
     }
     Ok(())
 }
@@ -299,8 +310,10 @@ pub(super) fn fit(
         | Geometry::CropOrPad(size)
         | Geometry::ShorterSide { crop: Some(size), .. } => size,
         _ => {
-            return Err(Error::request("images whose shorter side is resized still differ in the longer one")
-                .hint("say what is kept of them: `shorter-side=256 crop=224`"));
+            return Err(Error::request(
+                "images whose shorter side is resized still differ in the longer one",
+            )
+            .hint("say what is kept of them: `shorter-side=256 crop=224`"));
         }
     };
     let first = usize::from(largest.len() == 4);
@@ -308,7 +321,10 @@ pub(super) fn fit(
     for axis in (0..largest.len()).filter(|axis| !(first..first + 2).contains(axis)) {
         if smallest[axis] != largest[axis] {
             let what = if axis < first { "frames" } else { "channels" };
-            return wrong(format!("elements have {} to {} {what}, and only sizes are made equal", smallest[axis], largest[axis]));
+            return wrong(format!(
+                "elements have {} to {} {what}, and only sizes are made equal",
+                smallest[axis], largest[axis]
+            ));
         }
     }
     shape[first] = height as u64;

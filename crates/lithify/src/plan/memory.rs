@@ -53,7 +53,9 @@ impl Memory {
         });
         // What is resized or normalised stands twice in float32 before it is cast.
         let floats = features.iter().map(|feature| {
-            let row = feature.row_shape().map_or(0, |shape| shape.iter().fold(8, |n: u64, size| n.saturating_mul(*size)));
+            let row = feature
+                .row_shape()
+                .map_or(0, |shape| shape.iter().fold(8, |n: u64, size| n.saturating_mul(*size)));
             let seen = || Some(profile.feature(&feature.feature)?.shapes()?.values.max());
             match feature.fit {
                 Fit::Resize { .. } => row.saturating_add(seen().unwrap_or_default().saturating_mul(4)),

@@ -160,7 +160,12 @@ pub const KEYS: &[Key] = &[
     key("channels", "N", "Channels of decoded images", "`1`, `3`, `4`"),
     key("ratio", "N", "Decode JPEGs at a part of their size, which is faster", "`2`, `4`, `8`"),
     key("exif", "WHAT", "Whether JPEGs are turned as Exif says; TensorFlow does not", "`ignore`, `apply`"),
-    key("frames", "WHICH", "Of animations: the first frame, or all on an axis of their own", "`first`, `all`"),
+    key(
+        "frames",
+        "WHICH",
+        "Of animations: the first frame, or all on an axis of their own",
+        "`first`, `all`",
+    ),
     key("scale", "FACTOR", "Multiply samples; then `mean` is taken off, and divided by `std`", "`1/255`"),
     key("mean", "NUMBERS", "One for all channels, or one for each", "`0.485,0.456,0.406`"),
     key("std", "NUMBERS", "One for all channels, or one for each", "`0.229,0.224,0.225`"),

@@ -38,6 +38,7 @@ struct Asked {
     /// Whether byte strings must be images, and how they are seen then.
     images: bool,
     as_images: View,
+    as_tensors: View,
     caps: Vec<u64>,
     /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
     counters: [Option<usize>; 4],
@@ -143,9 +144,8 @@ impl<'a> Fold<'a> {
     fn check(&mut self, slot: usize, element: &Element<'_>) -> Result<u64> {
         let Some(list) = self.slots.list(slot, element) else { return Ok(0) };
         let count = list.count().map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
-        let images = self.asked[slot].images && list.kind == Kind::Bytes;
-        let view = if images { &self.asked[slot].as_images } else { &self.asked[slot].view };
-        if !view.is_plain() {
+        // What is only found, and not asked for, need not be sound.
+        if let Some((view, true)) = self.asked[slot].sees(list) {
             let slots = &self.slots;
             view.numbers(
                 list,
@@ -184,14 +184,7 @@ impl<'a> Fold<'a> {
             self.profile.features[slot].present += 1;
             return Ok(());
         }
-        let view = match &asked.view {
-            _ if asked.images && list.kind == Kind::Bytes => Some(asked.as_images.clone()),
-            View { decode: None, reshape: None, .. } => {
-                found_view(list).map(|decode| View { decode: Some(decode), ..View::default() })
-            }
-            view if view.is_plain() => None,
-            view => Some(view.clone()),
-        };
+        let view = asked.sees(list).map(|seen| seen.0);
         let slots = &self.slots;
         let sibling = |name: &str| slots.named(name, element);
         let most = self.scanner.options.largest_payload;
@@ -252,17 +245,24 @@ impl<'a> Fold<'a> {
     }
 }
 
-/// What a list is decoded as where nothing is said: tensors and images are looked for.
-fn found_view(list: List<'_>) -> Option<Decode> {
-    let payload = list.single().filter(|_| list.kind == Kind::Bytes)?;
-    match Content::of(payload) {
-        Content::Tensor => Some(Decode::Tensor),
-        content if content.is_image() => Some(Decode::IMAGE),
-        _ => None,
-    }
-}
-
 impl Asked {
+    /// How a list is seen, where that is not as it is stored; and whether that was asked for. Where nothing is said, tensors
+    /// and images are looked for.
+    fn sees(&self, list: List<'_>) -> Option<(&View, bool)> {
+        if self.view.decode.is_some() || self.view.reshape.is_some() {
+            return (!self.view.is_plain()).then_some((&self.view, true));
+        }
+        if list.kind != Kind::Bytes {
+            return None;
+        }
+        match list.single().map(Content::of) {
+            Some(Content::Tensor) => Some((&self.as_tensors, false)),
+            Some(content) if content.is_image() => Some((&self.as_images, self.images)),
+            _ if self.images => Some((&self.as_images, true)),
+            _ => None,
+        }
+    }
+
     fn of(name: &str, request: &Request) -> Self {
         let watched = request.looks_at(name);
         let wanted = request.wanted(name);
@@ -273,6 +273,7 @@ impl Asked {
         let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default();
         Self {
             watched,
+            as_tensors: View { decode: Some(Decode::Tensor), ..view.clone() },
             as_images: View { decode: Some(Decode::IMAGE), ..view.clone() },
             images: wanted.is_some_and(FeatureRequest::asks_for_images),
             view,

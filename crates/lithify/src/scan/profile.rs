@@ -263,7 +263,8 @@ impl Shapes {
 
     /// Whether numbers of this dtype and shape belong here.
     fn takes(&self, dtype: Option<DType>, shape: &[u64], image: bool) -> bool {
-        let alike = self.dtype == dtype && self.largest.len() == shape.len() && self.images.is_some() == image;
+        let alike =
+            self.dtype == dtype && self.largest.len() == shape.len() && self.images.is_some() == image;
         // One array holds images of one number of channels, as it holds one number of axes.
         alike && (!image || self.largest.last() == shape.last())
     }
@@ -388,8 +389,26 @@ impl FeatureProfile {
     /// Whether each of its byte strings is an encoded image whose header can be read.
     #[must_use]
     pub fn is_images(&self) -> bool {
-        let images: u64 = self.seen_as.iter().filter_map(|shapes| Some(shapes.images.as_ref()?.heights.count)).sum();
+        let images: u64 =
+            self.seen_as.iter().filter_map(|shapes| Some(shapes.images.as_ref()?.heights.count)).sum();
         !self.viewed && images > 0 && images == self.strings.count && images == self.present
+    }
+
+    /// What is known of its images, whatever their channels.
+    #[must_use]
+    pub fn images(&self) -> Option<Images> {
+        let mut found: Option<Images> = None;
+        for images in self.seen_as.iter().filter_map(|shapes| shapes.images.as_ref()) {
+            found.get_or_insert_default().merge(images, 0);
+        }
+        found
+    }
+
+    /// How many channels its images have, in the order of the first ones.
+    #[must_use]
+    pub fn image_channels(&self) -> Vec<u64> {
+        let images = self.seen_as.iter().filter(|shapes| shapes.images.is_some());
+        images.filter_map(|shapes| shapes.largest.last().copied()).collect()
     }
 
     /// The view that a request for it means, given what was found.
@@ -462,7 +481,8 @@ impl FeatureProfile {
         self.ends_in_nul |= later.ends_in_nul;
         self.viewed |= later.viewed;
         for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
-            let takes = |mine: &&mut Shapes| mine.takes(theirs.dtype, &theirs.largest, theirs.images.is_some());
+            let takes =
+                |mine: &&mut Shapes| mine.takes(theirs.dtype, &theirs.largest, theirs.images.is_some());
             match self.seen_as.iter_mut().find(takes) {
                 Some(mine) => mine.merge(theirs),
                 None => self.seen_as.push(theirs),

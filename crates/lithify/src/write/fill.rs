@@ -295,7 +295,9 @@ impl<'p> Filler<'p> {
         }
         if let Some(array) = self.array(Role::Lengths) {
             let mut lengths = wanted.shape.to_vec();
-            let first = lengths.len().saturating_sub(if self.plan.finish.channels_first || lengths.len() == 2 { 2 } else { 3 });
+            let first = lengths
+                .len()
+                .saturating_sub(if self.plan.finish.channels_first || lengths.len() == 2 { 2 } else { 3 });
             lengths[first..first + 2].copy_from_slice(&placed.kept);
             if placed.kept == [0; 2] {
                 lengths.fill(0);

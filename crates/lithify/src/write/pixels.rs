@@ -54,7 +54,12 @@ fn refused(why: Refused) -> Error {
 
 impl Wanted<'_> {
     /// Resizes an image into a row.
-    pub(super) fn resize(&self, numbers: &Numbers<'_>, out: &mut [u8], scratch: &mut Scratch) -> Result<Placed> {
+    pub(super) fn resize(
+        &self,
+        numbers: &Numbers<'_>,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Placed> {
         let finish = &self.plan.finish;
         let misfit = || {
             let (here, rows) = (show_shape(&numbers.shape), show_shape(self.shape));
@@ -109,7 +114,11 @@ impl Wanted<'_> {
         let as_is = !finish.normalises() && !finish.channels_first;
         // The samples as they lie in memory, where they do.
         let stored = match numbers.data {
-            Data::Raw { bytes, big_endian: false } if bytes.len() == frame * image.frames * numbers.dtype.map_or(1, DType::size) => Some(bytes),
+            Data::Raw { bytes, big_endian: false }
+                if bytes.len() == frame * image.frames * numbers.dtype.map_or(1, DType::size) =>
+            {
+                Some(bytes)
+            }
             _ => None,
         };
         let bytes = stored.filter(|_| numbers.dtype == Some(DType::Uint8));
@@ -157,7 +166,8 @@ impl Wanted<'_> {
         let saturate = dtype.is_integer() || self.plan.saturate;
         let cast = Cast { from: Some(DType::Float32), to: dtype, saturate, truncate: false };
         let write = |samples: &[f32], out: &mut [u8]| {
-            let data = Data::Raw { bytes: bytemuck::cast_slice(samples), big_endian: cfg!(target_endian = "big") };
+            let data =
+                Data::Raw { bytes: bytemuck::cast_slice(samples), big_endian: cfg!(target_endian = "big") };
             cast.write(data, 0, out).map(drop)
         };
         let (kept, at, room) = (image.placement.kept, image.placement.at, image.room);
@@ -212,7 +222,11 @@ fn normalise(samples: &mut [f32], channels: usize, finish: &Finish) {
 }
 
 /// Numbers as they are wanted at the end, where they are not resized: normalised, and with channels first.
-pub(super) fn finished<'s>(numbers: Numbers<'s>, finish: &Finish, scratch: &'s mut Scratch) -> Result<Numbers<'s>> {
+pub(super) fn finished<'s>(
+    numbers: Numbers<'s>,
+    finish: &Finish,
+    scratch: &'s mut Scratch,
+) -> Result<Numbers<'s>> {
     let (Some(stored), [.., last]) = (numbers.dtype, &numbers.shape[..]) else { return Ok(numbers) };
     let count = usize::try_from(numbers.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
     let channels = usize::try_from(*last).unwrap_or(usize::MAX).max(1);
@@ -249,5 +263,10 @@ pub(super) fn finished<'s>(numbers: Numbers<'s>, finish: &Finish, scratch: &'s m
         }
         moved
     };
-    Ok(Numbers { dtype: Some(dtype), shape: shape.into(), data: Data::Raw { bytes: items, big_endian }, image: numbers.image })
+    Ok(Numbers {
+        dtype: Some(dtype),
+        shape: shape.into(),
+        data: Data::Raw { bytes: items, big_endian },
+        image: numbers.image,
+    })
 }
