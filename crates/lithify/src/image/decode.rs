@@ -259,8 +259,7 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
 mod tests {
     use super::*;
 
-    /// A JPEG of 1 x 1, and the same with an Exif segment that turns it.
-    const DOT: &[u8] = include_bytes!("testdata/dot.jpg");
+    /// An Exif segment that turns a JPEG.
     const TURN: &[u8] =
         b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
 
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_shape_is_known_beforehand() {
-        let mut bytes = DOT.to_vec();
+        let mut bytes = jpeg::tests::dot();
         bytes.splice(2..2, TURN.iter().copied());
         let header = Header { height: 9, width: 4, ..Header::read(&bytes).unwrap() };
         assert_eq!(header.orientation, 6);

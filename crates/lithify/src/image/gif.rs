@@ -227,8 +227,11 @@ impl Codes {
     /// Unpacks into `out`; gives how many indices there were.
     fn read(&mut self, bytes: &[u8], at: usize, out: &mut [u8]) -> Result<usize> {
         let [size] = array(bytes, at, "the width of a code")?;
-        if size > 8 {
-            return Err(ImageError::damaged(at, format!("codes start with {size} bits, and 8 are the most")));
+        if !(1..=8).contains(&size) {
+            return Err(ImageError::damaged(
+                at,
+                format!("indices have {size} bits, and 1 to 8 are possible"),
+            ));
         }
         let damaged = |at, what: &'static str| ImageError::damaged(at, what);
         let clear = 1_usize << size;

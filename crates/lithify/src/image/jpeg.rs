@@ -204,12 +204,23 @@ fn read_frame(content: &[u8], progressive: bool, at: usize) -> Result<Frame> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::image::Fault;
 
-    /// A grey JPEG of 1 x 1, baseline, as Pillow writes it: its sample is 77.
-    pub(crate) const DOT: &[u8] = include_bytes!("testdata/dot.jpg");
+    /// A grey JPEG of 1 x 1, as small as one can be: its sample is 128.
+    pub(in crate::image) fn dot() -> Vec<u8> {
+        let mut bytes = b"\xff\xd8\xff\xdb\x00\x43\x00".to_vec();
+        bytes.extend_from_slice(&[1; 64]);
+        bytes.extend_from_slice(b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00");
+        // Two tables of one code of one bit each, which says "nothing".
+        for table in [0x00, 0x10] {
+            bytes.extend_from_slice(&[0xff, 0xc4, 0, 20, table, 1]);
+            bytes.extend_from_slice(&[0; 16]);
+        }
+        bytes.extend_from_slice(b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x3f\xff\xd9");
+        bytes
+    }
 
     fn decode(bytes: &[u8], channels: u8, ratio: u8) -> Result<Vec<u8>> {
         let (mut stored, mut out) = (Vec::new(), Vec::new());
@@ -219,28 +230,28 @@ mod tests {
 
     #[test]
     fn markers_are_read_up_to_the_scan() {
-        let header = Jpeg::parse(DOT).unwrap().header();
+        let header = Jpeg::parse(&dot()).unwrap().header();
         assert_eq!((header.height, header.width, header.channels, header.orientation), (1, 1, 1, 1));
     }
 
     #[test]
     fn grey_is_given_as_one_channel_or_three() {
-        let grey = decode(DOT, 1, 1).unwrap();
-        assert_eq!(grey.len(), 1);
-        assert_eq!(decode(DOT, 3, 1).unwrap(), [grey[0]; 3]);
-        assert_eq!(decode(DOT, 1, 8).unwrap().len(), 1);
+        assert_eq!(decode(&dot(), 1, 1).unwrap(), [128]);
+        assert_eq!(decode(&dot(), 3, 1).unwrap(), [128; 3]);
+        assert_eq!(decode(&dot(), 1, 8).unwrap(), [128]);
     }
 
     #[test]
     fn a_cut_is_an_error_wherever_it_is() {
-        for cut in 0..DOT.len() {
-            let error = decode(&DOT[..cut], 1, 1).expect_err("cut");
+        let whole = dot();
+        for cut in 0..whole.len() {
+            let error = decode(&whole[..cut], 1, 1).expect_err("cut");
             assert_eq!(error.fault, Fault::Damaged);
             assert!(error.byte.unwrap() <= cut as u64);
         }
-        let mut longer = DOT.to_vec();
+        let mut longer = whole.clone();
         longer.extend_from_slice(b"garbage after the end");
-        assert_eq!(decode(&longer, 1, 1).unwrap(), decode(DOT, 1, 1).unwrap());
+        assert_eq!(decode(&longer, 1, 1).unwrap(), decode(&whole, 1, 1).unwrap());
     }
 
     #[test]

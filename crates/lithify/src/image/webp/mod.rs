@@ -103,7 +103,8 @@ fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Resul
     if extended.size.is_some_and(|canvas| canvas != size) {
         return Err(ImageError::damaged(at, "its image has another size than its canvas"));
     }
-    // The decoder's planes or colours, alpha, and tables.
+    // The decoder's planes or colours, alpha, and tables. For a damaged one it may reserve 16 MiB more, which it never
+    // touches, as that is what a part of the data may claim to have.
     Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, 10 * pixels(size) + (1 << 20)))
 }
 
