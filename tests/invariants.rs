@@ -20,7 +20,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("machine", &["error", "source"]),
     // Lists are read from the wire in place.
     ("value", &["error", "source::wire"]),
-    ("decode", &["error", "source::wire", "value"]),
+    // Pixels know nothing of datasets.
+    ("image", &[]),
+    ("decode", &["error", "image", "source::wire", "value"]),
     ("source", &["error", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
@@ -34,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "plan",
         &[
             "error",
+            "image",
             "machine",
             "scan::OnError",
             "scan::index",
@@ -44,16 +47,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("plan::notation", &["decode::Dim", "error"]),
-    ("plan::request", &["decode", "error", "value"]),
+    ("plan::request", &["decode", "error", "image", "value"]),
+    ("plan::image", &["decode", "error", "image", "value"]),
     ("plan::scalar", &["error", "value"]),
-    ("plan::fit", &["decode", "error", "scan::profile", "value"]),
-    ("plan::advice", &["machine::show_size", "scan::profile", "value"]),
+    ("plan::fit", &["decode", "error", "image", "scan::profile", "value"]),
+    ("plan::advice", &["decode", "machine::show_size", "scan::profile", "value"]),
     // A store knows no format, no dataset and no scan.
     ("store", &["error", "machine::show_size", "plan::ArrayPlan", "plan::Io", "plan::memory", "value"]),
     ("store::mapped", &[]),
     (
         "write",
-        &["decode", "error", "machine", "parallel", "plan", "progress", "scan", "source", "store", "value"],
+        &[
+            "decode", "error", "image", "machine", "parallel", "plan", "progress", "scan", "source", "store",
+            "value",
+        ],
     ),
     ("write::cast", &["decode", "error", "plan::scalar", "source::wire", "value"]),
     ("show", &["decode", "error", "machine", "plan", "scan::profile", "value", "write::manifest"]),
@@ -61,7 +68,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that open no file, whatever they use: what opens one must not be named there.
-const OPEN_NO_FILE: [&str; 8] = ["plan", "decode", "value", "error", "scan", "show", "progress", "parallel"];
+const OPEN_NO_FILE: [&str; 9] =
+    ["plan", "decode", "image", "value", "error", "scan", "show", "progress", "parallel"];
 
 fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
@@ -84,6 +92,9 @@ fn sources_of(package: &str) -> Vec<Source> {
         for path in std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 waiting.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|ending| ending != "rs") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
@@ -257,11 +268,12 @@ fn plans_and_what_they_are_made_of_open_no_file() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_file() {
+fn unsafe_code_stands_in_two_files() {
     for source in sources_of("lithify").iter().chain(&sources_of("lithify-cli")) {
         let dangerous =
             source.code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
-        assert_eq!(dangerous, source.module == "store::mapped", "{}", source.path.display());
+        let fenced = ["store::mapped", "image::jpeg_ffi"].contains(&source.module.as_str());
+        assert_eq!(dangerous, fenced, "{}", source.path.display());
     }
 }
 

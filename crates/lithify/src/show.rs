@@ -153,28 +153,18 @@ fn images(profile: &Profile) -> String {
     let mut text = String::new();
     for feature in profile.features.iter().filter(|feature| feature.is_images()) {
         let Some(images) = feature.images() else { continue };
-        let spread = |sizes: &Sizes| match sizes.min() == sizes.max() {
-            true => show_count(sizes.min()),
-            false => {
-                let [min, middle, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show_count);
-                format!("{min}..{max} (median {middle})")
-            }
+        let spread = |sizes: &Sizes, show: fn(u64) -> String| {
+            let [min, middle, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show);
+            if min == max { min } else { format!("{min}..{max} (median {middle})") }
         };
-        let ratio = |hundredths: u64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
-        let aspects = match images.aspects.min() == images.aspects.max() {
-            true => ratio(images.aspects.min()),
-            false => {
-                let [min, middle, max] =
-                    [images.aspects.min(), images.aspects.quantile(0.5), images.aspects.max()].map(ratio);
-                format!("{min}..{max} (median {middle})")
-            }
-        };
+        let hundredths = |ratio: u64| format!("{}.{:02}", ratio / 100, ratio % 100);
         let _ = writeln!(
             text,
-            "`{}`: height {}, width {}, width by height {aspects}",
+            "`{}`: height {}, width {}, width by height {}",
             feature.name.escape_debug(),
-            spread(&images.heights),
-            spread(&images.widths),
+            spread(&images.heights, show_count),
+            spread(&images.widths, show_count),
+            spread(&images.aspects, hundredths),
         );
     }
     text

@@ -176,8 +176,8 @@ fn for_images(profile: &Profile, feature: &FeatureProfile) -> Option<Advice> {
     if images.heights.min() == images.heights.max() && images.widths.min() == images.widths.max() {
         return None;
     }
-    let side = |sizes: &Sizes| sizes.quantile(0.5).clamp(1, USUAL_SIDE);
-    let size = (side(&images.heights), side(&images.widths));
+    let usual = |sizes: &Sizes| sizes.quantile(0.5).clamp(1, USUAL_SIDE);
+    let size = (usual(&images.heights), usual(&images.widths));
     let channels = feature.image_channels().into_iter().max()?;
     let bytes = profile.elements.saturating_mul(size.0 * size.1 * channels);
     Some(Advice::Images { feature: feature.name.clone(), size, bytes })

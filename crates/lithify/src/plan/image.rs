@@ -74,10 +74,10 @@ fn parse_factor(text: &str) -> Option<f32> {
 }
 
 fn parse_size(key: &str, text: &str) -> Result<Size> {
-    let side = |text: &str| text.parse::<u32>().ok().filter(|side| *side > 0).map(|side| side as usize);
+    let pixels = |text: &str| text.parse::<u32>().ok().filter(|side| *side > 0).map(|side| side as usize);
     let size = match text.split_once('x') {
-        Some((height, width)) => side(height).zip(side(width)),
-        None => side(text).map(|side| (side, side)),
+        Some((height, width)) => pixels(height).zip(pixels(width)),
+        None => pixels(text).map(|side| (side, side)),
     };
     size.ok_or_else(|| {
         Error::request(format!("`{key}={text}` is no size"))
@@ -205,7 +205,7 @@ pub(super) fn keys(
         Some(FitRequest::Resize(Geometry::Exact(size))) => pair("resize", show_size(*size)),
         Some(FitRequest::Resize(Geometry::ResizeWithPad(size))) => pair("resize-with-pad", show_size(*size)),
         Some(FitRequest::Resize(Geometry::CropOrPad(size))) => {
-            pair("resize-with-crop-or-pad", show_size(*size))
+            pair("resize-with-crop-or-pad", show_size(*size));
         }
         Some(FitRequest::Resize(Geometry::ShorterSide { shorter, .. })) => {
             pair("shorter-side", shorter.to_string());
@@ -303,18 +303,14 @@ pub(super) fn fit(
         (Geometry::ShorterSide { shorter, .. }, _) => Geometry::ShorterSide { shorter, crop: image.crop },
         (geometry, _) => geometry,
     };
-    let (height, width) = match geometry {
-        Geometry::Exact(size)
-        | Geometry::KeepAspect(size)
-        | Geometry::ResizeWithPad(size)
-        | Geometry::CropOrPad(size)
-        | Geometry::ShorterSide { crop: Some(size), .. } => size,
-        _ => {
-            return Err(Error::request(
-                "images whose shorter side is resized still differ in the longer one",
-            )
+    let (Geometry::Exact((height, width))
+    | Geometry::KeepAspect((height, width))
+    | Geometry::ResizeWithPad((height, width))
+    | Geometry::CropOrPad((height, width))
+    | Geometry::ShorterSide { crop: Some((height, width)), .. }) = geometry
+    else {
+        return Err(Error::request("images whose shorter side is resized still differ in the longer one")
             .hint("say what is kept of them: `shorter-side=256 crop=224`"));
-        }
     };
     let first = usize::from(largest.len() == 4);
     let mut shape = largest.to_vec();

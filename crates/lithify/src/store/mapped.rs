@@ -1,4 +1,4 @@
-//! Mapped memory: the only `unsafe` of the library.
+//! Mapped memory: the only `unsafe` of the library, beside its calls into libjpeg.
 
 use std::fs::File;
 use std::io;

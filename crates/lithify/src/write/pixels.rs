@@ -151,7 +151,9 @@ impl Wanted<'_> {
                     .map_err(refused)?;
                     normalise(made, channels, finish);
                     if dtype.is_integer() {
-                        made.iter_mut().for_each(|sample| *sample = sample.round_ties_even());
+                        for sample in &mut *made {
+                            *sample = sample.round_ties_even();
+                        }
                     }
                     self.emit(made, image, out, arranged)?;
                 }
@@ -233,7 +235,7 @@ pub(super) fn finished<'s>(
     let Scratch { made, bytes, moved, .. } = scratch;
     let native = cfg!(target_endian = "big");
     let (dtype, items, big_endian): (_, &[u8], _) = match numbers.data {
-        data if finish.normalises() => {
+        data @ (Data::List(_) | Data::Raw { .. }) if finish.normalises() => {
             made.resize(count, 0.0);
             let cast = Cast { from: Some(stored), to: DType::Float32, saturate: false, truncate: false };
             cast.write(data, 0, bytemuck::cast_slice_mut(made))?;
