@@ -24,6 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("image", &[]),
     ("decode", &["error", "image", "source::wire", "value"]),
     ("source", &["error", "value"]),
+    // An image file is told by its first bytes.
+    ("source::image_folder", &["error", "image::Format", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
     ("source::example", &["value"]),

@@ -21,11 +21,13 @@ use lithify_tests::{
 /// A feature: its name, and all bytes of its values.
 type Feature = (String, Vec<u8>);
 
-/// A file of a format, and what is in it.
+/// A file of a format, or a folder, and what is in it.
 struct Sample {
     format: &'static str,
     what: &'static str,
     bytes: Vec<u8>,
+    /// The files of a folder, where it is none itself.
+    files: Vec<(&'static str, Vec<u8>)>,
     /// Where each element starts, and its features.
     elements: Vec<(u64, Vec<Feature>)>,
     /// Where the last element ends.
@@ -82,13 +84,38 @@ fn samples() -> Vec<Sample> {
                 format,
                 what,
                 bytes,
+                files: Vec::new(),
                 elements: elements.clone(),
                 end,
                 plain: what == "plain",
             });
         }
     }
+    samples.push(folder());
     samples
+}
+
+/// A folder of image files, as they are taken: by class, then by name.
+fn folder() -> Sample {
+    let png = |size: usize| [&b"\x89PNG\r\n\x1a\n"[..], &vec![7; size]].concat();
+    let files = vec![
+        ("a/deep/2.png", png(5)),
+        ("a/deep.png", png(0)),
+        ("a/x.PNG", png(300)),
+        ("b/1.png", Vec::new()),
+        ("b/2.png", png(9)),
+        ("z.png", png(70)),
+    ];
+    let (mut elements, mut end) = (Vec::new(), 0);
+    for (name, bytes) in &files {
+        let mut features = vec![("image".to_owned(), bytes.clone())];
+        features.extend(name.starts_with("a/").then(|| ("label".to_owned(), vec![0])));
+        features.extend(name.starts_with("b/").then(|| ("label".to_owned(), vec![1])));
+        features.push(("name".to_owned(), name.as_bytes().to_vec()));
+        elements.push((end, features));
+        end += bytes.len() as u64 + 1;
+    }
+    Sample { format: "image-folder", what: "folder", bytes: Vec::new(), files, elements, end, plain: true }
 }
 
 #[test]
@@ -145,7 +172,14 @@ fn rest_of(elements: &mut dyn Elements) -> (Vec<(u64, Vec<Feature>)>, Option<lit
 fn each_sample(then: impl Fn(&Sample, &Path, &dyn Source, &str)) {
     for sample in samples() {
         let scratch = Scratch::new();
-        let path = scratch.file("sample", &sample.bytes);
+        let path = scratch.at("sample");
+        for (name, bytes) in &sample.files {
+            std::fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
+            std::fs::write(path.join(name), bytes).unwrap();
+        }
+        if sample.files.is_empty() {
+            std::fs::write(&path, &sample.bytes).unwrap();
+        }
         let source = Conversion::of([&path]).from(sample.format).open().unwrap();
         then(&sample, &path, source.as_ref(), &format!("{}, {}", sample.format, sample.what));
     }
@@ -158,7 +192,7 @@ fn parts_in_sequence_are_what_was_written() {
         assert_eq!(source.parts().len(), 1, "{what}");
         assert_eq!(
             (source.parts()[0].path.as_path(), source.parts()[0].bytes),
-            (path, sample.bytes.len() as u64),
+            (path, if sample.files.is_empty() { sample.bytes.len() as u64 } else { sample.end }),
             "{what}"
         );
         assert_eq!(source.seekable(0), sample.plain, "{what}");
@@ -239,7 +273,7 @@ fn the_next_element_is_found_from_any_byte() {
         if !source.seekable(0) {
             return;
         }
-        let size = sample.bytes.len() as u64;
+        let size = sample.end;
         for from in 0..size {
             // A record of the sample holds a whole record, after which no other one stands.
             let wanted = sample.elements.iter().map(|element| element.0).find(|start| *start >= from);
@@ -252,6 +286,9 @@ fn the_next_element_is_found_from_any_byte() {
 #[test]
 fn a_cut_anywhere_is_told_with_its_byte() {
     each_sample(|sample, path, _, what| {
+        if !sample.files.is_empty() {
+            return;
+        }
         for cut in 1..sample.bytes.len() {
             std::fs::write(path, &sample.bytes[..cut]).unwrap();
             let Ok(source) = Conversion::of([path]).from(sample.format).open() else {

@@ -1,5 +1,6 @@
 """Images: decoded, resized and normalised as TensorFlow does, bit by bit."""
 
+import json
 import os
 import pathlib
 
@@ -364,3 +365,82 @@ def test_the_scan_tells_sizes(mixed):
     assert [found["heights"][key] for key in ("min", "max")] == [sizes[:, 0].min(), sizes[:, 0].max()]
     assert [found["widths"][key] for key in ("min", "max")] == [sizes[:, 1].min(), sizes[:, 1].max()]
     assert "makes images of one size" in run("scan", path).stdout
+
+
+# --- Folders ---------------------------------------------------------------------------------------------------------
+
+
+def folder(path, classes):
+    """Image files in a folder for each class; gives them in the order of their paths."""
+    found = []
+    for name, images in classes.items():
+        (path / name).mkdir(parents=True)
+        for number, image in enumerate(images):
+            ending = "jpg" if image.startswith(b"\xff\xd8") else "png"
+            (path / name / f"{number:03}.{ending}").write_bytes(image)
+    for file in sorted(path.rglob("*.*")):
+        found.append((file, file.read_bytes()))
+    return found
+
+
+def test_a_folder_of_classes(tmp_path, out):
+    """Labels are the numbers of the classes by name, as in tf.keras.utils.image_dataset_from_directory."""
+    files = folder(tmp_path / "photos", {"dog": jpegs(), "cat": pngs()[:5], "eel/deep": jpegs()[:2], "empty": []})
+    (tmp_path / "photos/notes.txt").write_text("not an image")
+    (tmp_path / "photos/cat/.hidden.jpg").write_text("not an image")
+    convert(tmp_path / "photos", out, "image: resize=32x24", "label: dtype=uint8", "name")
+    pixels = decoded([image for _, image in files])
+    assert_npy(out / "image.npy", np.stack([as_uint8(tf.image.resize(one, (32, 24))) for one in pixels]))
+    names = [str(path.relative_to(tmp_path / "photos")) for path, _ in files]
+    labels = [["cat", "dog", "eel"].index(name.split("/")[0]) for name in names]
+    assert_npy(out / "label.npy", np.array(labels, np.uint8))
+    assert_npy(out / "name.npy", np.array(names, "S"))
+    assert json.loads((out / "lithify.json").read_text())["classes"] == {"label": ["cat", "dog", "eel"]}
+    # Keras takes hidden files and empty classes, too.
+    (tmp_path / "photos/cat/.hidden.jpg").unlink()
+    (tmp_path / "photos/empty").rmdir()
+    keras = tf.keras.utils.image_dataset_from_directory(
+        tmp_path / "photos", shuffle=False, image_size=(32, 24), batch_size=None, verbose=False
+    )
+    made = [(as_uint8(image), int(label)) for image, label in keras]
+    assert [label for _, label in made] == labels
+    assert_npy(out / "image.npy", np.stack([image for image, _ in made]))
+    run("verify", out, "--against-source")
+
+
+def test_a_flat_folder_and_single_files(tmp_path, out):
+    files = folder(tmp_path / "photos", {".": jpegs()})
+    convert(tmp_path / "photos", out, options=["--resize", "20x20", "--lengths", "no", "-f", "image"])
+    expected = np.stack([as_uint8(tf.image.resize(one, (20, 20))) for one in decoded([image for _, image in files])])
+    assert_npy(out / "image.npy", expected)
+    assert set(scan(tmp_path / "photos")["features"]) == {"image", "name"}
+    other = out.with_name("other")
+    convert([path for path, _ in files], other, "image: resize=20x20")
+    assert_npy(other / "image.npy", expected)
+
+
+def test_a_broken_file_is_named(tmp_path, out):
+    files = folder(tmp_path / "photos", {"a": jpegs(), "b": pngs()})
+    files[3][0].write_bytes(files[3][1][:-300])
+    files[10][0].write_bytes(b"")
+    said = convert(tmp_path / "photos", out, "image: resize=20x20", code=FAILED).stderr
+    assert str(files[10][0]) in said and "element 10" in said
+    done = convert(tmp_path / "photos", out, "image: resize=20x20", options=["--on-error", "skip"], code=SKIPPED)
+    good = [image for number, (_, image) in enumerate(files) if number not in (3, 10)]
+    assert_npy(out / "image.npy", np.stack([as_uint8(tf.image.resize(i, (20, 20))) for i in decoded(good)]))
+    skipped = json.loads((out / "lithify.json").read_text())["skipped"]
+    assert [one["place"]["file"] for one in skipped] == [str(files[3][0]), str(files[10][0])], done.stderr
+
+
+def test_a_folder_does_not_depend_on_how_it_is_read(tmp_path):
+    folder(tmp_path / "photos", {name: jpegs() + pngs() for name in "abcdefg"})
+    convert(tmp_path / "photos", tmp_path / "one", "image: resize=64x64", "label", options=["--threads", "1"])
+    convert(tmp_path / "photos", tmp_path / "other", "image: resize=64x64", "label", options=["--threads", "5"])
+    assert_same_output(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_folder_that_changes_is_told(tmp_path, out):
+    files = folder(tmp_path / "photos", {"a": jpegs()})
+    run("plan", tmp_path / "photos", "--to", out, "-o", tmp_path / "plan.json", "-f", "image: resize=8x8")
+    files[0][0].with_name("new.jpg").write_bytes(files[0][1])
+    assert "has changed" in run("write", tmp_path / "plan.json", code=FAILED).stderr

@@ -20,6 +20,9 @@ Examples:
   One feature, padded to the longest, as one file for np.load(path, mmap_mode=\"r\"):
     lithify convert 'train-*.tfrecord' -o tokens.npy --feature tokens --pad max --dtype int32
 
+  A folder of images, a class each, as one array of 224 x 224:
+    lithify convert photos/ -o arrays/ --feature 'image: resize=224x224 channels=3' --feature label
+
   Several features, each in its way:
     lithify convert 'train-*.tfrecord' -o arrays/ \\
         --feature 'tokens: pad=512 truncate value=-1 dtype=int32' \\
@@ -120,7 +123,8 @@ pub struct Dataset {
     /// Files, directories or globs. Files of a directory or glob are taken in the order of their names.
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// The format, where it is not to be found by content: `tfrecord`, or `tfrecord-raw` for records of any kind.
+    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind, or
+    /// `image-folder`.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
     /// What to do about elements that are damaged or do not fit: fail, or skip and list them.

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -187,19 +188,39 @@ pub struct Element<'a> {
     position: u64,
     /// Each feature is one byte string, rather than a list on the wire.
     whole: bool,
+    /// The file that it is, where each element is one.
+    file: Option<&'a Path>,
 }
 
 impl<'a> Element<'a> {
     /// An element whose `fields` are ranges of `bytes`; `position` is where it starts in its part.
     #[must_use]
     pub fn new(bytes: &'a [u8], fields: &'a [Field], position: u64) -> Self {
-        Self { bytes, names: bytes, fields, position, whole: false }
+        Self::named(bytes, bytes, fields, position)
+    }
+
+    /// The same with names that are ranges of `names`.
+    #[must_use]
+    pub fn named(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
+        Self { bytes, names, fields, position, whole: false, file: None }
     }
 
     /// An element whose features are each one byte string of `bytes`, and whose names are ranges of `names`.
     #[must_use]
     pub fn whole(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
-        Self { bytes, names, fields, position, whole: true }
+        Self { whole: true, ..Self::named(bytes, names, fields, position) }
+    }
+
+    /// The same as the content of a file.
+    #[must_use]
+    pub fn of_file(self, file: &'a Path) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The file that it is, where each element is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&'a Path> {
+        self.file
     }
 
     /// Where it starts in its part, in (decoded) bytes.

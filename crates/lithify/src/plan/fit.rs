@@ -264,7 +264,10 @@ fn see<'a>(
 
 fn at(profile: &Profile, witness: Witness, error: Error) -> Error {
     let place = profile.place(witness);
-    let error = error.at_element(witness.element).at_byte(witness.position);
+    let error = match place.byte {
+        Some(byte) => error.at_element(witness.element).at_byte(byte),
+        None => error.at_element(witness.element),
+    };
     match place.file {
         Some(file) => error.in_file(&file),
         None => error,

@@ -1,6 +1,7 @@
 //! What pass 2 will do: a pure function of what pass 1 learnt, what is wanted, and what the machine has. It opens no
 //! file, so a plan can be printed, saved, compared, and tried for any machine.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub struct Plan {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
+    /// The names of what numbers stand for, by feature.
+    pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements.
     pub elements: u64,
     /// Bytes of the records.
@@ -272,6 +275,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         single,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
+        classes: profile.classes.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,
         request: request.clone(),

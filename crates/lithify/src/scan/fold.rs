@@ -69,7 +69,10 @@ impl<'a> Fold<'a> {
             self.profile.skipped.push(skipped);
             return Ok(true);
         }
-        self.fold(&element).map_err(|e| e.at_byte(element.position()))?;
+        self.fold(&element).map_err(|e| match element.file() {
+            Some(file) => e.in_file(file),
+            None => e.at_byte(element.position()),
+        })?;
         Ok(true)
     }
 
@@ -225,8 +228,11 @@ impl<'a> Fold<'a> {
 
     /// Deals with a damaged element: gives the error back, or counts the element as skipped.
     pub(super) fn bad(&mut self, error: Error, position: u64) -> Result<()> {
-        let path = &self.scanner.source.parts()[self.part].path;
-        let error = error.in_file(path).at_element(self.profile.elements).at_byte(position);
+        let source = self.scanner.source;
+        let mut error = error.in_file(&source.parts()[self.part].path).at_element(self.profile.elements);
+        if !source.elements_are_files() {
+            error = error.at_byte(position);
+        }
         if error.kind() != ErrorKind::Input {
             return Err(error);
         }

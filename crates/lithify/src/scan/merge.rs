@@ -113,6 +113,8 @@ pub(super) fn finished(
     mut whole: Profile,
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
+    whole.classes = source.classes();
+    whole.elements_are_files = source.elements_are_files();
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
     if whole.elements > 0 && whole.features.is_empty() {
@@ -131,7 +133,7 @@ pub(super) fn finished(
             .in_feature(&feature.name)
             .in_file(place.file.as_deref().unwrap_or(std::path::Path::new("")))
             .at_element(other.1.element)
-            .at_byte(other.1.position)
+            .at_byte(place.byte.unwrap_or_default())
             .hint("a feature must be of one kind: leave it out by naming the others with `--feature`")
             .hint("or leave out the elements of another kind than the first with `--on-error skip`"));
     }

@@ -1,6 +1,8 @@
 //! What pass 1 learns. Profiles of consecutive runs of elements merge, so a dataset can be scanned in any number of
 //! pieces: `merge(a, merge(b, c))` is `merge(merge(a, b), c)`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
@@ -16,6 +18,10 @@ pub struct Profile {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
+    /// The names of what numbers stand for, by feature.
+    pub classes: BTreeMap<String, Vec<String>>,
+    /// Whether each element is a file of its own.
+    pub elements_are_files: bool,
     /// The number of elements, without those that were skipped.
     pub elements: u64,
     /// Bytes of all records, as stored and decompressed.
@@ -510,7 +516,7 @@ impl Profile {
         Place {
             file: self.parts.get(witness.part).map(|part| part.path.clone()),
             element: Some(witness.element),
-            byte: Some(witness.position),
+            byte: (!self.elements_are_files).then_some(witness.position),
             feature: None,
         }
     }

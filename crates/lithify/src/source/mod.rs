@@ -3,6 +3,7 @@
 //! A [`Source`] has parts, which can be read by themselves and from any element on. A new format is a file of this
 //! folder and a line in [`FORMATS`].
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::value::Element;
 
 pub mod example;
+pub mod image_folder;
 pub mod input;
 pub mod probe;
 pub mod tfrecord;
@@ -59,6 +61,24 @@ pub trait Source: Send + Sync {
 
     /// The parts, in the order of the dataset.
     fn parts(&self) -> &[Part];
+
+    /// A part as it is on disk now, to tell whether it has changed.
+    ///
+    /// # Errors
+    /// It is not there any more, or may not be read.
+    fn part_now(&self, part: usize) -> Result<Part> {
+        Part::of(&self.parts()[part].path)
+    }
+
+    /// The names of what numbers stand for, in the order of the numbers, by feature.
+    fn classes(&self) -> BTreeMap<String, Vec<String>> {
+        BTreeMap::new()
+    }
+
+    /// Whether each element is a file of its own, so that its position in a part tells people nothing.
+    fn elements_are_files(&self) -> bool {
+        false
+    }
 
     /// The elements of a part that start in `range`, a range of positions: byte offsets, in the decoded stream where the
     /// part is compressed. The range must start at the start of an element (0 always is one).
@@ -124,6 +144,11 @@ pub trait Format: Sync {
     /// Whether a file of this beginning is of this format. A format that only fits when asked for says no.
     fn probe(&self, seen: &probe::Evidence<'_>) -> Verdict;
 
+    /// Whether a directory as a whole is a part of this format, and not the files in it.
+    fn takes(&self, _directory: &Path) -> bool {
+        false
+    }
+
     /// Opens the parts.
     ///
     /// # Errors
@@ -145,4 +170,5 @@ impl Default for Options {
 }
 
 /// All formats, the most specific first.
-pub const FORMATS: &[&dyn Format] = &[&tfrecord::ExampleFormat, &tfrecord::RawFormat];
+pub const FORMATS: &[&dyn Format] =
+    &[&tfrecord::ExampleFormat, &tfrecord::RawFormat, &image_folder::ImageFolder];

@@ -36,6 +36,17 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     // The first file whose beginning tells nothing: damaged, if the others are of a format, and unknown if not.
     let mut strange: Option<Error> = None;
     for input in inputs {
+        // Some formats read directories as wholes.
+        let whole = |format: &&&dyn Format| match forced {
+            Some(forced) => forced.name() == format.name() && format.takes(input),
+            None => format.takes(input),
+        };
+        if let Some(found) = FORMATS.iter().filter(|_| input.is_dir()).find(whole).copied() {
+            same_format(input, found, format)?;
+            format = Some(found);
+            parts.push(Part::of(input)?);
+            continue;
+        }
         for (path, listed) in files_of(input)? {
             let part = Part::of(&path)?;
             if path.to_str().is_none() {
@@ -56,12 +67,10 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
                 (None, _) if listed && is_sidecar(&path) => continue,
                 (None, _) if may_be_damaged(&head) => strange = strange.or_else(|| Some(unknown(&seen))),
                 (None, _) => return Err(unknown(&seen)),
-                (Some(new), Some(old)) if new.name() != old.name() => {
-                    let message =
-                        format!("it holds {}, but the files before it hold {}", new.about(), old.about());
-                    return Err(Error::input(message).in_file(&path).hint("give files of one format"));
+                (Some(found), _) => {
+                    same_format(&path, found, format)?;
+                    format = Some(found);
                 }
-                (found, _) => format = found,
             }
             parts.push(part);
         }
@@ -82,6 +91,17 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
         });
     }
     format.unwrap_or(FORMATS[0]).open(parts, options)
+}
+
+fn same_format(path: &Path, found: &dyn Format, before: Option<&dyn Format>) -> Result<()> {
+    match before.filter(|before| before.name() != found.name()) {
+        None => Ok(()),
+        Some(before) => {
+            let message =
+                format!("it holds {}, but the files before it hold {}", found.about(), before.about());
+            Err(Error::input(message).in_file(path).hint("give files of one format"))
+        }
+    }
 }
 
 fn format_named(name: &str) -> Result<&'static dyn Format> {
@@ -139,7 +159,7 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
     Ok(vec![(input.to_path_buf(), false)])
 }
 
-fn is_sidecar(path: &Path) -> bool {
+pub(super) fn is_sidecar(path: &Path) -> bool {
     path.extension().is_some_and(|ending| SIDECARS.iter().any(|sidecar| ending.eq_ignore_ascii_case(sidecar)))
 }
 

@@ -14,6 +14,7 @@ pub(super) struct Cursor<'a> {
     plan: &'a Plan,
     skipped: HashSet<(usize, u64)>,
     open: Option<Open<'a>>,
+    last: (usize, u64),
 }
 
 struct Open<'a> {
@@ -28,7 +29,7 @@ struct Open<'a> {
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
         let skipped = plan.skipped.iter().map(|skipped| (skipped.part, skipped.position)).collect();
-        Self { source, plan, skipped, open: None }
+        Self { source, plan, skipped, open: None, last: (0, 0) }
     }
 
     /// Goes to the last place at or before the element numbered `element` from which reading can start, for reading up to
@@ -66,23 +67,32 @@ impl<'a> Cursor<'a> {
         let path = |part: usize| &self.source.parts()[part].path;
         let Some(open) = &mut self.open else { return Err(changed()) };
         let (part, number) = (open.part, open.next);
-        let place = |e: Error, byte: u64| e.in_file(path(part)).at_element(number).at_byte(byte);
+        let files = self.source.elements_are_files();
+        let place = |e: Error, byte: u64| {
+            let e = e.in_file(path(part)).at_element(number);
+            if files { e } else { e.at_byte(byte) }
+        };
         let at = open.elements.position();
+        self.last = (part, at);
         match open.elements.next() {
             Ok(Some(element)) => {
                 open.next += 1;
                 let byte = element.position();
-                take(number, &element)
-                    .map_err(|e| if e.kind() == ErrorKind::Input { place(e, byte) } else { e })
+                self.last = (part, byte);
+                take(number, &element).map_err(|e| match (e.kind(), element.file()) {
+                    (ErrorKind::Input, Some(file)) => place(e.in_file(file), byte),
+                    (ErrorKind::Input, None) => place(e, byte),
+                    _ => e,
+                })
             }
             Ok(None) => Err(changed()),
             Err(error) => Err(place(error, at)),
         }
     }
 
-    /// The part that was read last.
-    pub(super) fn part(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| open.part)
+    /// The part and the position of the element that was read last.
+    pub(super) fn last(&self) -> (usize, u64) {
+        self.last
     }
 
     /// Passes over the next element.

@@ -1,5 +1,6 @@
 //! `lithify.json`: what was read, what was written, and how to tell whether it still is what it was.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct Manifest {
     pub format: String,
     /// The files that were read.
     pub parts: Vec<Part>,
+    /// The names of what numbers stand for, in the order of the numbers, by feature.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements.
     pub elements: u64,
     /// What was asked for.
@@ -104,6 +108,7 @@ impl Manifest {
             written_by: format!("lithify {}", env!("CARGO_PKG_VERSION")),
             format: plan.format.clone(),
             parts: plan.parts.clone(),
+            classes: plan.classes.clone(),
             elements: plan.elements,
             request: plan.request.clone(),
             on_error: plan.on_error,

@@ -102,7 +102,7 @@ pub(crate) fn fill_blocks(
     store: &dyn Store,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
-    check_parts(source.parts(), &plan.parts)?;
+    check_parts(source, &plan.parts)?;
     let runs = runs_of(source, plan);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
@@ -143,7 +143,7 @@ pub(crate) fn fill_blocks(
     if progress.cancelled() {
         return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
     }
-    check_parts(source.parts(), &plan.parts)?;
+    check_parts(source, &plan.parts)?;
     let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !bad.is_empty() {
         // A block may meet an element that belongs to the one before.
@@ -155,7 +155,8 @@ pub(crate) fn fill_blocks(
 }
 
 /// Refuses parts that are not those of the scan any more, whether another dataset was opened or a file has changed.
-fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
+fn check_parts(source: &dyn Source, then: &[Part]) -> Result<()> {
+    let now = source.parts();
     if now.len() != then.len() {
         return Err(Error::input(format!(
             "the dataset had {} files when it was scanned, and has {} now",
@@ -164,8 +165,8 @@ fn check_parts(now: &[Part], then: &[Part]) -> Result<()> {
         ))
         .hint("scan it again: run `convert` again, or make the plan anew"));
     }
-    for (now, then) in now.iter().zip(then) {
-        let here = Part::of(&now.path)?;
+    for (part, (now, then)) in now.iter().zip(then).enumerate() {
+        let here = source.part_now(part)?;
         if here.absolute() != *then {
             let how = match here.bytes == then.bytes {
                 true => "its time of change is another".into(),
@@ -236,7 +237,7 @@ impl<'a> Worker<'a> {
                 slots.find(element, |_| Ok::<_, Error>(false))?;
                 fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
             });
-            tolerate(filled, plan, cursor.part(), bad)?;
+            tolerate(filled, plan, cursor.last(), bad)?;
         }
         if stop == plan.elements {
             fillers.iter().try_for_each(|filler| filler.end(&mut block))?;
@@ -276,7 +277,7 @@ impl<'a> Worker<'a> {
                     fillers.iter().try_for_each(|filler| filler.count(element, slots, &mut totals, scratch))
                 });
                 // Where elements turn out bad, the totals do not matter: all is done anew without them.
-                tolerate(counted, plan, cursor.part(), bad)?;
+                tolerate(counted, plan, cursor.last(), bad)?;
             } else {
                 cursor.skip()?;
                 for (total, counter) in totals.iter_mut().zip(&plan.counters) {
@@ -290,14 +291,19 @@ impl<'a> Worker<'a> {
 }
 
 /// Notes an element that does not fit, where such may be skipped.
-fn tolerate(outcome: Result<()>, plan: &Plan, part: usize, bad: &mut Vec<Skipped>) -> Result<()> {
+fn tolerate(
+    outcome: Result<()>,
+    plan: &Plan,
+    (part, position): (usize, u64),
+    bad: &mut Vec<Skipped>,
+) -> Result<()> {
     let error = match outcome {
         Err(error) if error.kind() == ErrorKind::Input && plan.on_error == OnError::Skip => error,
         other => return other,
     };
-    let Some(position) = error.place().byte.filter(|_| error.place().element.is_some()) else {
+    if error.place().element.is_none() {
         return Err(error);
-    };
+    }
     check_skipped(plan.skipped.len() + bad.len())?;
     bad.push(Skipped::by(&error, part, position));
     Ok(())

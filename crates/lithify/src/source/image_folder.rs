@@ -1,0 +1,342 @@
+//! Folders of image files: `class/…/name.jpg` gives the features `image`, `label` and `name`, a flat folder `image` and
+//! `name`. Labels are the numbers of the classes in the order of their names.
+//!
+//! A folder is one part. Positions in it count the bytes of the files before, and one more for each, so that no two files
+//! share one: what is cut into spans of bytes elsewhere is cut at files here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::probe::{Evidence, HEAD_BYTES, is_sidecar};
+use super::{Elements, Format, Options, Part, Source, Verdict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::{Element, Field, Kind};
+
+/// Endings of image files.
+const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+/// Endings of files that often lie beside images and are none.
+const OTHERS: [&str; 5] = ["xml", "db", "mat", "yaml", "yml"];
+/// The names of the features, one after another.
+const NAMES: &[u8] = b"imagelabelname";
+/// Bytes before a byte string on the wire, at most: its tag and length.
+const STRING_HEAD: usize = 11;
+
+/// Folders of image files, and image files by themselves.
+pub struct ImageFolder;
+
+impl Format for ImageFolder {
+    fn name(&self) -> &'static str {
+        "image-folder"
+    }
+
+    fn about(&self) -> &'static str {
+        "folders of image files, a class each or flat"
+    }
+
+    fn probe(&self, seen: &Evidence<'_>) -> Verdict {
+        let image = crate::image::Format::of(seen.head).is_some() && has_ending(seen.path, &ENDINGS);
+        if image { Verdict::Yes } else { Verdict::No }
+    }
+
+    fn takes(&self, directory: &Path) -> bool {
+        let shown = |path: &Path| !path.file_name().is_some_and(is_hidden);
+        let first_image = |directory: &Path| {
+            let entries = fs::read_dir(directory).ok()?;
+            entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .find(|path| shown(path) && has_ending(path, &ENDINGS))
+        };
+        let looks_right = |path: PathBuf| {
+            let mut head = [0; HEAD_BYTES];
+            File::open(path)
+                .and_then(|mut file| file.read(&mut head))
+                .is_ok_and(|read| crate::image::Format::of(&head[..read]).is_some())
+        };
+        if let Some(image) = first_image(directory) {
+            return looks_right(image);
+        }
+        let Ok(entries) = fs::read_dir(directory) else { return false };
+        let mut inside =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| shown(path) && path.is_dir());
+        inside.find_map(|path| first_image(&path)).is_some_and(looks_right)
+    }
+
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
+        let folders = parts.iter().map(|part| Folder::list(&part.path)).collect::<Result<Vec<_>>>()?;
+        let parts = parts.iter().zip(&folders).map(|(part, folder)| folder.part(&part.path)).collect();
+        let names: BTreeSet<&[u8]> =
+            folders.iter().flat_map(|folder| folder.classes.iter().map(Vec::as_slice)).collect();
+        let classes: Vec<Vec<u8>> = names.into_iter().map(<[u8]>::to_vec).collect();
+        Ok(Box::new(Images { parts, folders, classes, largest: options.largest_record }))
+    }
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    matches!(name.as_bytes(), [b'.' | b'_', ..])
+}
+
+/// The files of a folder, in the order of their paths.
+#[derive(Default)]
+struct Folder {
+    /// Their paths from the folder, one after another; nothing, if it is a file itself.
+    names: Vec<u8>,
+    files: Vec<Listed>,
+    /// The names of the folders in it that hold images, sorted.
+    classes: Vec<Vec<u8>>,
+    /// Bytes of all files, and one for each.
+    end: u64,
+    changed_ns: u64,
+}
+
+struct Listed {
+    /// Where its path ends.
+    name_end: usize,
+    position: u64,
+    class: Option<u32>,
+}
+
+impl Folder {
+    fn list(root: &Path) -> Result<Self> {
+        let mut folder = Self::default();
+        if root.is_dir() {
+            folder.walk(root, &mut Vec::new(), None)?;
+        } else {
+            folder.add(root, &[], None)?;
+        }
+        if folder.files.is_empty() {
+            return Err(Error::input("there are no image files in it").in_file(root));
+        }
+        Ok(folder)
+    }
+
+    /// Adds the files of a directory, sorted by name, with those of the directories in it where they stand.
+    fn walk(&mut self, directory: &Path, path: &mut Vec<u8>, class: Option<u32>) -> Result<()> {
+        let failed = |e| Error::io("list", directory, e);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !is_hidden(&entry.file_name()) {
+                entries.push(entry.file_name());
+            }
+        }
+        entries.sort();
+        for name in entries {
+            let (full, length) = (directory.join(&name), path.len());
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.as_bytes());
+            if full.is_dir() {
+                let top = length == 0;
+                let number = u32::try_from(self.classes.len()).unwrap_or(u32::MAX);
+                let before = self.files.len();
+                self.walk(&full, path, if top { Some(number) } else { class })?;
+                if top && self.files.len() > before {
+                    self.classes.push(name.as_bytes().to_vec());
+                }
+            } else if has_ending(&full, &ENDINGS) {
+                self.add(&full, path, class)?;
+            } else if !is_sidecar(&full) && !has_ending(&full, &OTHERS) {
+                return Err(Error::input("it lies among images, and its name is that of none")
+                    .in_file(&full)
+                    .hint(format!("images end in {}: give it such a name, or move it", ENDINGS.join(", "))));
+            }
+            path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, full: &Path, path: &[u8], class: Option<u32>) -> Result<()> {
+        let part = Part::of(full)?;
+        self.names.extend_from_slice(path);
+        self.files.push(Listed { name_end: self.names.len(), position: self.end, class });
+        self.end += part.bytes + 1;
+        self.changed_ns = self.changed_ns.max(part.modified_ns);
+        Ok(())
+    }
+
+    fn part(&self, root: &Path) -> Part {
+        Part { path: root.to_path_buf(), bytes: self.end, modified_ns: self.changed_ns }
+    }
+
+    fn name(&self, file: usize) -> &[u8] {
+        let start = file.checked_sub(1).map_or(0, |before| self.files[before].name_end);
+        &self.names[start..self.files[file].name_end]
+    }
+
+    /// The number of the first file at or after a position.
+    fn from(&self, position: u64) -> usize {
+        self.files.partition_point(|file| file.position < position)
+    }
+}
+
+struct Images {
+    parts: Vec<Part>,
+    folders: Vec<Folder>,
+    /// The names of all classes, sorted.
+    classes: Vec<Vec<u8>>,
+    largest: u64,
+}
+
+impl Source for Images {
+    fn format(&self) -> &'static str {
+        ImageFolder.name()
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn part_now(&self, part: usize) -> Result<Part> {
+        let path = &self.parts[part].path;
+        Ok(Folder::list(path)?.part(path))
+    }
+
+    fn classes(&self) -> BTreeMap<String, Vec<String>> {
+        let names = self.classes.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+        let names: Vec<_> = names.collect();
+        if names.is_empty() { BTreeMap::new() } else { BTreeMap::from([("label".to_owned(), names)]) }
+    }
+
+    fn elements_are_files(&self) -> bool {
+        true
+    }
+
+    fn seekable(&self, _: usize) -> bool {
+        true
+    }
+
+    fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>> {
+        let folder = &self.folders[part];
+        let until = folder.from(range.end);
+        // The number of each of the folder's classes among all.
+        let number = |name: &Vec<u8>| self.classes.binary_search(name).unwrap_or_default() as u64;
+        Ok(Box::new(Files {
+            source: self,
+            part,
+            next: folder.from(range.start).min(until),
+            until,
+            labels: folder.classes.iter().map(number).collect(),
+            path: PathBuf::new(),
+            buffer: Vec::new(),
+            fields: Vec::new(),
+        }))
+    }
+
+    fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
+        let folder = &self.folders[part];
+        let found = folder.files.get(folder.from(range.start)).map(|file| file.position);
+        Ok(found.filter(|position| *position < range.end))
+    }
+}
+
+struct Files<'s> {
+    source: &'s Images,
+    part: usize,
+    next: usize,
+    until: usize,
+    labels: Vec<u64>,
+    path: PathBuf,
+    /// The features on the wire, the image first.
+    buffer: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+impl Files<'_> {
+    /// Reads the file at `path` into the buffer, as a list of one byte string.
+    fn load(&mut self) -> Result<()> {
+        let failed = |e| Error::io("read", &self.path, e);
+        let file = File::open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        if bytes > self.source.largest {
+            let most = self.source.largest;
+            let message = format!(
+                "the file has {bytes} bytes, more than the {most} that the memory budget leaves for one"
+            );
+            return Err(Error::new(ErrorKind::Resources, message)
+                .in_file(&self.path)
+                .hint("give more memory with `--memory`, or use fewer threads with `--threads`"));
+        }
+        self.buffer.clear();
+        self.buffer.resize(STRING_HEAD, 0);
+        // One that grows while it is read is not the one that was listed.
+        file.take(bytes).read_to_end(&mut self.buffer).map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// A varint, at the end of an array of ten bytes; gives where it starts.
+fn varint(mut value: u64, into: &mut [u8; 10]) -> usize {
+    let mut bytes = [0; 10];
+    let mut length = 0;
+    loop {
+        bytes[length] = value.to_le_bytes()[0] & 0x7f;
+        value >>= 7;
+        length += 1;
+        if value == 0 {
+            break;
+        }
+        bytes[length - 1] |= 0x80;
+    }
+    into[10 - length..].copy_from_slice(&bytes[..length]);
+    10 - length
+}
+
+impl Elements for Files<'_> {
+    fn next(&mut self) -> Result<Option<Element<'_>>> {
+        if self.next >= self.until {
+            return Ok(None);
+        }
+        let (source, number) = (self.source, self.next);
+        let (folder, root) = (&source.folders[self.part], &source.parts[self.part].path);
+        let (file, name) = (&folder.files[number], folder.name(number));
+        self.path.clone_from(root);
+        if !name.is_empty() {
+            self.path.push(OsStr::from_bytes(name));
+        }
+        self.next += 1;
+        self.load()?;
+        self.fields.clear();
+        let mut head = [0; 10];
+        let image = (self.buffer.len() - STRING_HEAD) as u64;
+        let start = varint(image, &mut head);
+        self.buffer[start] = 0x0a;
+        self.buffer[start + 1..STRING_HEAD].copy_from_slice(&head[start..]);
+        self.fields.push(Field { name: 0..5, kind: Some(Kind::Bytes), body: start..self.buffer.len() });
+        if let Some(class) = file.class {
+            let at = self.buffer.len();
+            let start = varint(self.labels[class as usize], &mut head);
+            self.buffer.push(0x08);
+            self.buffer.extend_from_slice(&head[start..]);
+            self.fields.push(Field { name: 5..10, kind: Some(Kind::Int64), body: at..self.buffer.len() });
+        }
+        let name = if name.is_empty() { root.file_name().unwrap_or_default().as_bytes() } else { name };
+        let at = self.buffer.len();
+        let start = varint(name.len() as u64, &mut head);
+        self.buffer.push(0x0a);
+        self.buffer.extend_from_slice(&head[start..]);
+        self.buffer.extend_from_slice(name);
+        self.fields.push(Field { name: 10..14, kind: Some(Kind::Bytes), body: at..self.buffer.len() });
+        Ok(Some(Element::named(&self.buffer, NAMES, &self.fields, file.position).of_file(&self.path)))
+    }
+
+    fn skip(&mut self) -> Result<bool> {
+        let there = self.next < self.until;
+        self.next += usize::from(there);
+        Ok(there)
+    }
+
+    fn position(&self) -> u64 {
+        let folder = &self.source.folders[self.part];
+        folder.files.get(self.next).map_or(folder.end, |file| file.position)
+    }
+}
