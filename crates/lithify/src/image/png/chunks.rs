@@ -202,13 +202,30 @@ impl<'a> Png<'a> {
         (valid && chunk.is_sound(self.bytes)).then_some(chunk.content)
     }
 
+    /// Decompresses all rows where they lie in one chunk and nothing is wrong with them, and gives the chunk after it.
+    /// What is wrong is found, and said, by the slower way.
+    fn inflate_at_once(
+        &self,
+        whole: &mut libdeflater::Decompressor,
+        raw: &mut [u8],
+        length: usize,
+    ) -> Result<Option<Chunk<'a>>> {
+        let chunk = Chunk::at(self.bytes, self.data)?;
+        let Ok(next) = Chunk::at(self.bytes, chunk.next) else { return Ok(None) };
+        if chunk.name != *b"IDAT" || next.name == *b"IDAT" || !chunk.is_sound(self.bytes) {
+            return Ok(None);
+        }
+        let sound = whole.zlib_decompress(chunk.content, raw).is_ok_and(|done| done == length);
+        Ok(sound.then_some(next))
+    }
+
     /// Decompresses all rows into `raw`, `length` bytes, and reads on to the end (`png_read_IDAT_data`, `png_read_end`).
     ///
     /// # Errors
     /// The data are damaged or fewer, a chunk is damaged, the last one is missing, or there is no memory.
     pub(super) fn inflate<'b>(
         &self,
-        inflater: &mut Decompress,
+        (inflater, whole): (&mut Decompress, &mut libdeflater::Decompressor),
         raw: &'b mut Vec<u8>,
         length: usize,
     ) -> Result<&'b mut [u8]> {
@@ -222,6 +239,10 @@ impl<'a> Png<'a> {
             return Err(short(self.bytes.len(), left * MOST_GROWTH));
         }
         let raw = room(raw, length)?;
+        if let Some(end) = self.inflate_at_once(whole, raw, length)? {
+            self.read_end(end)?;
+            return Ok(raw);
+        }
         inflater.reset(true);
         let (mut done, mut ended) = (0, false);
         let mut chunk = Chunk::at(self.bytes, self.data)?;

@@ -23,6 +23,8 @@ pub(super) use samples::Sample;
 /// What decoding works with, kept between images.
 pub(super) struct Work {
     inflater: Decompress,
+    /// For data that lie in one piece: half as long, since it need not be able to stop anywhere.
+    whole: libdeflater::Decompressor,
     /// The rows as they are after decompression: of all passes, each row after the byte that names its filter.
     raw: Vec<u8>,
     /// A row of a pass, in bytes or in 16 bits.
@@ -35,6 +37,7 @@ impl Default for Work {
     fn default() -> Self {
         Self {
             inflater: Decompress::new(true),
+            whole: libdeflater::Decompressor::new(),
             raw: Vec::new(),
             line8: Vec::new(),
             line16: Vec::new(),
@@ -59,7 +62,7 @@ impl Png<'_> {
     /// The image is damaged or cut, or there is no memory for it.
     pub(super) fn decode<T: Sample>(&self, channels: u8, work: &mut Work, out: &mut Vec<T>) -> Result<()> {
         let length = self.passes().map(|pass| pass.length).sum();
-        let raw = self.inflate(&mut work.inflater, &mut work.raw, length)?;
+        let raw = self.inflate((&mut work.inflater, &mut work.whole), &mut work.raw, length)?;
         let (width, channels) = (self.width as usize, usize::from(channels));
         let out = room(out, self.height as usize * width * channels)?;
         let weigh = match self.colour {
