@@ -16,7 +16,7 @@ import tensorflow as tf  # noqa: E402
 from benchmarks.workloads import LONGEST, VOCABULARY, WIDTH, WORKLOADS  # noqa: E402
 
 BLOCK = 8192  # elements made at once, which bounds the memory that generating takes
-FLOAT_LIST, INT64_LIST = 2, 3  # the field numbers in tf.train.Feature
+BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3  # the field numbers in tf.train.Feature
 
 
 def varint(number):
@@ -85,7 +85,35 @@ def tokens(rng, first, count):
         start = end
 
 
-MAKERS = {"floats": floats, "tokens": tokens, "gzip": rounded}
+def image(encoded, label):
+    """An encoded image with a label."""
+    entry = delimited(1, delimited(1, b"image") + delimited(2, delimited(BYTES_LIST, delimited(1, encoded))))
+    return example(entry, feature("label", INT64_LIST, varint(label)))
+
+
+def photos(rng, first, count):
+    """Pieces of two real photographs, of mixed sizes, as JPEGs of the quality that photographs usually have."""
+    from sklearn.datasets import load_sample_images
+
+    pictures = [tf.image.resize(picture, (854, 1280)).numpy().astype(np.uint8) for picture in load_sample_images().images]
+    for number in range(first, first + count):
+        height, width = rng.integers(200, 601, 2)
+        top, left = rng.integers(0, 854 - height), rng.integers(0, 1280 - width)
+        piece = pictures[number % len(pictures)][top : top + height, left : left + width]
+        yield image(tf.io.encode_jpeg(piece, quality=int(rng.integers(75, 96))).numpy(), number % 10)
+
+
+def digits(rng, first, count):
+    """Handwritten digits of 28 x 28, as PNGs."""
+    from sklearn.datasets import load_digits
+
+    pictures = tf.image.resize(load_digits().images[..., None] * 15.9, (28, 28)).numpy().astype(np.uint8)
+    for number in range(first, first + count):
+        picture = np.roll(pictures[rng.integers(len(pictures))], rng.integers(-3, 4), axis=(0, 1))
+        yield image(tf.io.encode_png(picture).numpy(), number % 10)
+
+
+MAKERS = {"floats": floats, "tokens": tokens, "gzip": rounded, "photos": photos, "digits": digits}
 
 
 def write_file(workload, path, first, count):

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from benchmarks.workloads import WIDTH, WORKLOADS, input_files
+from benchmarks.workloads import SIDE, WIDTH, WORKLOADS, input_files
 
 BUFFER = 8 << 20  # bytes TensorFlow reads at once
 BATCH = 256  # vectors parsed at once: the fastest of 128, 256, 512 and 1024
@@ -97,9 +97,32 @@ class TfData:
         batches = parsed.map(padded, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
         fill(arrays, batches.as_numpy_iterator())
 
+    def images(self, workload, files, output):
+        """Images: decoded and resized one by one in parallel, then batched."""
+        tf = self.tf
+        spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+        photos = workload.name == "photos"
+
+        def made(record):
+            element = tf.io.parse_single_example(record, spec)
+            if not photos:
+                return {"image": tf.io.decode_png(element["image"]), "label": element["label"]}
+            resized = tf.image.resize(tf.io.decode_jpeg(element["image"], 3), (SIDE, SIDE))
+            return {"image": tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8), "label": element["label"]}
+
+        count = self.count(workload, files)
+        shape = (SIDE, SIDE, 3) if photos else (28, 28, 1)
+        arrays = {
+            "image": open_array(output, "image", "|u1", (count, *shape)),
+            "label": open_array(output, "label", "<i8", (count,)),
+        }
+        records = self.records(workload, files).map(made, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = records.batch(64 if photos else 1024).prefetch(tf.data.AUTOTUNE)
+        fill(arrays, batches.as_numpy_iterator())
+
     def convert(self, workload, files, output):
         """The program for the workload."""
-        convert = self.tokens if workload.name == "tokens" else self.vectors
+        convert = {"tokens": self.tokens, "photos": self.images, "digits": self.images}.get(workload.name, self.vectors)
         convert(workload, files, output)
 
 
@@ -140,7 +163,78 @@ class TfrecordPackage:
             y[number] = element["y"][0]
 
 
-PEERS = {"tf.data": TfData, "naive": Naive, "tfrecord": TfrecordPackage}
+def payloads(files):
+    """The encoded images of TFRecord files and where they stand: found by the start of a JPEG, without any parsing."""
+    for file in files:
+        data = memoryview(open(file, "rb").read())
+        at = 0
+        while at < len(data):
+            length = int.from_bytes(data[at : at + 8], "little")
+            record = data[at + 12 : at + 12 + length]
+            yield record[bytes(record[:64]).index(b"\xff\xd8\xff") :]
+            at += length + 16
+
+
+class OpenCv:
+    """A pool of processes, one a core, each with its share of the images. Its pixels are not TensorFlow's."""
+
+    def convert(self, workload, files, output):
+        from multiprocessing import Pool
+
+        count = sum(1 for _ in payloads(files))
+        open_array(output, "image", "|u1", (count, SIDE, SIDE, 3))
+        workers = os.cpu_count()
+        with Pool(workers) as pool:
+            pool.map(self.part, [(files, output, worker, workers) for worker in range(workers)])
+
+    @staticmethod
+    def part(job):
+        import cv2
+
+        files, output, worker, workers = job
+        cv2.setNumThreads(1)
+        images = np.load(f"{output}/image.npy", mmap_mode="r+")
+        for number, payload in enumerate(payloads(files)):
+            if number % workers == worker:
+                decoded = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
+                resized = cv2.resize(decoded, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+                images[number] = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
+
+
+class DecodeOnly:
+    """libjpeg-turbo with its fast DCT on all cores, by the package `simplejpeg`: nothing is resized or written."""
+
+    def convert(self, _workload, files, _output):
+        import functools
+        from concurrent.futures import ThreadPoolExecutor
+
+        import simplejpeg
+
+        decode = functools.partial(simplejpeg.decode_jpeg, fastdct=True, fastupsample=False)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(lambda some: [decode(bytes(one)).size for one in some], batches_of(payloads(files), 64)):
+                pass
+
+
+def batches_of(items, size):
+    """Lists of so many items."""
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+PEERS = {
+    "tf.data": TfData,
+    "naive": Naive,
+    "tfrecord": TfrecordPackage,
+    "opencv": OpenCv,
+    "decode only": DecodeOnly,
+}
 
 
 def main(peer, workload, directory, output):

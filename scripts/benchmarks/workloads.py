@@ -31,6 +31,7 @@ class Workload:
 WIDTH = 1024  # floats in an element
 LONGEST = 512  # tokens in an element, at most
 VOCABULARY = 50_000
+SIDE = 224  # rows and columns of a resized photograph
 
 WORKLOADS = {
     workload.name: workload
@@ -45,6 +46,15 @@ WORKLOADS = {
             ("--feature", "tokens: pad=max dtype=int32", "--feature", "label"),
         ),
         Workload("gzip", 60_000, 1, "GZIP", ("x",), ()),
+        Workload(
+            "photos",
+            16_000,
+            4,
+            "",
+            ("image", "label"),
+            ("--feature", f"image: resize={SIDE}x{SIDE} channels=3 lengths=no", "--feature", "label"),
+        ),
+        Workload("digits", 400_000, 4, "", ("image", "label"), ("--feature", "image", "--feature", "label")),
     )
 }
 

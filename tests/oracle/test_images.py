@@ -387,6 +387,7 @@ def test_a_folder_of_classes(tmp_path, out):
     """Labels are the numbers of the classes by name, as in tf.keras.utils.image_dataset_from_directory."""
     files = folder(tmp_path / "photos", {"dog": jpegs(), "cat": pngs()[:5], "eel/deep": jpegs()[:2], "empty": []})
     (tmp_path / "photos/notes.txt").write_text("not an image")
+    (tmp_path / "photos/LICENSE").write_text("not an image")
     (tmp_path / "photos/cat/.hidden.jpg").write_text("not an image")
     convert(tmp_path / "photos", out, "image: resize=32x24", "label: dtype=uint8", "name")
     pixels = decoded([image for _, image in files])

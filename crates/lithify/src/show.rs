@@ -177,7 +177,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     let mut text = format!(
         "{} in {} ({})\n",
         plural(profile.elements, "element"),
-        plural(profile.parts.len() as u64, "file"),
+        plural(profile.parts.len() as u64, part_name(&profile.format)),
         show_size(stored)
     );
     if profile.elements > 0 {
@@ -202,6 +202,11 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     }
     text.push_str(&skipped(&profile.skipped));
     text
+}
+
+/// What a part of a dataset of this format is.
+fn part_name(format: &str) -> &'static str {
+    if format == "image-folder" { "folder" } else { "file" }
 }
 
 fn features(profile: &Profile) -> String {
@@ -355,7 +360,7 @@ pub fn manifest(manifest: &Manifest) -> String {
     let mut text = format!(
         "{} from {}, by {}\n\n",
         plural(manifest.elements, "element"),
-        plural(manifest.parts.len() as u64, "file"),
+        plural(manifest.parts.len() as u64, part_name(&manifest.format)),
         manifest.written_by
     );
     let mut rows = vec![["array", "dtype", "shape", "bytes", "feature", "how"].map(str::to_owned).to_vec()];

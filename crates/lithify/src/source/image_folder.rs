@@ -1,5 +1,5 @@
 //! Folders of image files: `class/…/name.jpg` gives the features `image`, `label` and `name`, a flat folder `image` and
-//! `name`. Labels are the numbers of the classes in the order of their names.
+//! `name`. What is no image, by its name or else by its first bytes, is passed over. Labels are the numbers of the classes in the order of their names.
 //!
 //! A folder is one part. Positions in it count the bytes of the files before, and one more for each, so that no two files
 //! share one: what is cut into spans of bytes elsewhere is cut at files here.
@@ -19,8 +19,6 @@ use crate::value::{Element, Field, Kind};
 
 /// Endings of image files.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
-/// Endings of files that often lie beside images and are none.
-const OTHERS: [&str; 5] = ["xml", "db", "mat", "yaml", "yml"];
 /// The names of the features, one after another.
 const NAMES: &[u8] = b"imagelabelname";
 /// Bytes before a byte string on the wire, at most: its tag and length.
@@ -51,19 +49,13 @@ impl Format for ImageFolder {
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .find(|path| shown(path) && has_ending(path, &ENDINGS))
         };
-        let looks_right = |path: PathBuf| {
-            let mut head = [0; HEAD_BYTES];
-            File::open(path)
-                .and_then(|mut file| file.read(&mut head))
-                .is_ok_and(|read| crate::image::Format::of(&head[..read]).is_some())
-        };
         if let Some(image) = first_image(directory) {
-            return looks_right(image);
+            return begins_like_an_image(&image);
         }
         let Ok(entries) = fs::read_dir(directory) else { return false };
         let mut inside =
             entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| shown(path) && path.is_dir());
-        inside.find_map(|path| first_image(&path)).is_some_and(looks_right)
+        inside.find_map(|path| first_image(&path)).is_some_and(|image| begins_like_an_image(&image))
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
@@ -78,6 +70,14 @@ impl Format for ImageFolder {
 
 fn has_ending(path: &Path, endings: &[&str]) -> bool {
     path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a file whose name tells nothing is an image.
+fn begins_like_an_image(path: &Path) -> bool {
+    let mut head = [0; HEAD_BYTES];
+    File::open(path)
+        .and_then(|mut file| file.read(&mut head))
+        .is_ok_and(|read| crate::image::Format::of(&head[..read]).is_some())
 }
 
 fn is_hidden(name: &OsStr) -> bool {
@@ -143,12 +143,8 @@ impl Folder {
                 if top && self.files.len() > before {
                     self.classes.push(name.as_bytes().to_vec());
                 }
-            } else if has_ending(&full, &ENDINGS) {
+            } else if has_ending(&full, &ENDINGS) || !is_sidecar(&full) && begins_like_an_image(&full) {
                 self.add(&full, path, class)?;
-            } else if !is_sidecar(&full) && !has_ending(&full, &OTHERS) {
-                return Err(Error::input("it lies among images, and its name is that of none")
-                    .in_file(&full)
-                    .hint(format!("images end in {}: give it such a name, or move it", ENDINGS.join(", "))));
             }
             path.truncate(length);
         }
