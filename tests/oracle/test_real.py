@@ -91,10 +91,19 @@ def test_the_cases_are_there(case):
 # --- without a request -----------------------------------------------------------------------------------------------
 
 
+def is_photos(case, name):
+    """Photographs of one size become an array of pixels without a word."""
+    return (case, name) == ("ibm-anki-detection", "image/encoded")
+
+
 @pytest.mark.parametrize("case, name", FEATURES)
 def test_every_feature_comes_back_whole(converted, case, name):
     """Whatever fit was chosen, the lists are those that TensorFlow parses, and it is known which are missing."""
     rows = ragged(records(case), name, dtype_of(case, name))
+    if is_photos(case, name):
+        photos = [tf.io.decode_image(row[0], expand_animations=False) for row in rows.to_list()]
+        assert_npy(converted / case / f"{name}.npy", np.stack(photos))
+        return
     assert read_any(converted / case, name) == rows.to_list()
     there = present(records(case), name)
     if there.all():
@@ -114,6 +123,8 @@ def test_features_of_one_length_are_fixed_features(converted, case, name):
     """An exact array is what parse_example gives for a FixedLenFeature."""
     about = expected(case)["features"][name]
     array = converted / case / f"{name}.npy"
+    if is_photos(case, name):
+        return
     if not array.exists():
         short = about["kind"] != "bytes" or about["max_bytes"] <= 64
         assert about["min_len"] != about["max_len"] or not short
