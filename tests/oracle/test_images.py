@@ -52,6 +52,16 @@ def as_uint8(image):
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8).numpy()
 
 
+def every_method(test):
+    """Runs a test with each method to resize, with and without antialias."""
+    return pytest.mark.parametrize("antialias", [False, True])(pytest.mark.parametrize("method", METHODS)(test))
+
+
+def how(method, antialias):
+    """The keys that ask for it."""
+    return f"method={method}" + " antialias" * antialias
+
+
 def sizes_of(images):
     return np.array([image.shape[-3:-1] for image in images], np.int64)
 
@@ -66,32 +76,29 @@ def mixed(tmp_path):
 # --- Sizes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_resize(mixed, out, method, antialias):
     images, path = mixed
-    words = f"image: resize=48x57 method={method}" + " antialias" * antialias
+    words = f"image: resize=48x57 {how(method, antialias)}"
     convert(path, out, words)
     pixels = decoded(images)
     made = [tf.image.resize(image, (48, 57), method, antialias=antialias) for image in pixels]
     assert_output(out, {"image": np.stack([as_uint8(image) for image in made]), "image.sizes": sizes_of(pixels)})
 
 
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_resize_to_float(mixed, out, method, antialias):
     images, path = mixed
-    words = f"image: resize=31x40 dtype=float32 lengths=no method={method}" + " antialias" * antialias
+    words = f"image: resize=31x40 dtype=float32 lengths=no {how(method, antialias)}"
     convert(path, out, words)
     made = [tf.image.resize(image, (31, 40), method, antialias=antialias) for image in decoded(images)]
     assert_output(out, {"image": np.stack([tf.cast(image, tf.float32) for image in made])})
 
 
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_keep_aspect(mixed, out, method, antialias):
     images, path = mixed
-    words = f"image: resize=48x57 keep-aspect value=7 method={method}" + " antialias" * antialias
+    words = f"image: resize=48x57 keep-aspect value=7 {how(method, antialias)}"
     convert(path, out, words)
     rows = np.full((len(images), 48, 57, 3), 7, np.uint8)
     lengths = []
@@ -102,11 +109,10 @@ def test_keep_aspect(mixed, out, method, antialias):
     assert_output(out, {"image": rows, "image.sizes": sizes_of(decoded(images)), "image.lengths": np.array(lengths)})
 
 
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_resize_with_pad(mixed, out, method, antialias):
     images, path = mixed
-    words = f"image: resize-with-pad=60x45 lengths=no method={method}" + " antialias" * antialias
+    words = f"image: resize-with-pad=60x45 lengths=no {how(method, antialias)}"
     convert(path, out, words)
     made = [tf.image.resize_with_pad(image, 60, 45, method, antialias) for image in decoded(images)]
     assert_output(out, {"image": np.stack([as_uint8(image) for image in made])})

@@ -140,6 +140,17 @@ impl Error {
         self
     }
 
+    /// Names what a place names, unless it is named already.
+    #[must_use]
+    pub fn at_place(mut self, place: &Place) -> Self {
+        let mine = &mut self.0.place;
+        mine.file = mine.file.take().or_else(|| place.file.clone());
+        mine.element = mine.element.or(place.element);
+        mine.byte = mine.byte.or(place.byte);
+        mine.feature = mine.feature.take().or_else(|| place.feature.clone());
+        self
+    }
+
     /// Counts the element's number from the start of the dataset, once it is known how many came before.
     #[must_use]
     pub(crate) fn after_elements(mut self, before: u64) -> Self {

@@ -60,7 +60,7 @@ impl Pixels {
         scratch: &'a mut Scratch,
         most: u64,
     ) -> Result<Numbers<'a>> {
-        let mut options = DecodeOptions {
+        let options = DecodeOptions {
             channels: self.channels,
             dialect,
             depth,
@@ -87,18 +87,13 @@ impl Pixels {
             Depth::U8 => DType::Uint8,
             Depth::U16 => DType::Uint16,
         });
-        let numbers = |bytes: &'a [u8]| Numbers {
-            dtype,
-            shape,
-            data: Data::Raw { bytes, big_endian: cfg!(target_endian = "big") },
-            image: Some(image),
-        };
+        let numbers =
+            |bytes: &'a [u8]| Numbers { dtype, shape, data: Data::native(bytes), image: Some(image) };
         if look == Look::Outline {
             return Ok(numbers(&[]));
         }
-        options.limit = options.limit.max(1);
         let Scratch { bytes, image: buffers } = scratch;
-        let samples = image::decode(payload, &options, buffers).map_err(|e| refused(&e))?.samples;
+        let samples = image::decode_as(payload, &header, &options, buffers).map_err(|e| refused(&e))?.samples;
         let samples: &[u8] = match samples {
             Samples::U8(samples) => samples,
             Samples::U16(samples) => bytemuck::cast_slice(samples),

@@ -75,6 +75,14 @@ pub enum Data<'a> {
     },
 }
 
+impl<'a> Data<'a> {
+    /// Items as they lie in this machine's memory.
+    #[must_use]
+    pub fn native(bytes: &'a [u8]) -> Self {
+        Self::Raw { bytes, big_endian: cfg!(target_endian = "big") }
+    }
+}
+
 fn bad_list(bad: BadList) -> Error {
     Error::input(format!("the feature is damaged: {}", bad.0))
 }

@@ -177,7 +177,20 @@ pub fn scratch_bytes(header: &Header, options: &DecodeOptions) -> Result<u64> {
 /// # Errors
 /// The image is damaged or cut, cannot be given as asked for ([`output_shape`]), or takes more than the limit.
 pub fn decode<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut Scratch) -> Result<Image<'a>> {
-    fenced(|| decode_unfenced(bytes, options, scratch))
+    decode_as(bytes, &Header::read(bytes)?, options, scratch)
+}
+
+/// As [`decode`], where the header of these bytes was read before.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_as<'a>(
+    bytes: &[u8],
+    header: &Header,
+    options: &DecodeOptions,
+    scratch: &'a mut Scratch,
+) -> Result<Image<'a>> {
+    fenced(|| decode_unfenced(bytes, header, options, scratch))
 }
 
 /// Makes an error of a panic.
@@ -192,10 +205,14 @@ pub(super) fn fenced<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut Scratch) -> Result<Image<'a>> {
-    let header = Header::read(bytes)?;
-    let shape = output_shape(&header, options)?;
-    let takes = scratch_bytes(&header, options)?;
+fn decode_unfenced<'a>(
+    bytes: &[u8],
+    header: &Header,
+    options: &DecodeOptions,
+    scratch: &'a mut Scratch,
+) -> Result<Image<'a>> {
+    let shape = output_shape(header, options)?;
+    let takes = scratch_bytes(header, options)?;
     if takes > options.limit {
         let (height, width, frames) = (header.height, header.width, header.frames);
         let frames = if frames > 1 { format!("{frames} frames of ") } else { String::new() };
@@ -221,17 +238,17 @@ fn decode_unfenced<'a>(bytes: &[u8], options: &DecodeOptions, scratch: &'a mut S
             png::Png::parse(bytes)?.decode(shape.channels, png_work, wide)?;
             is_wide = true;
         }
-        Format::Gif => gif::decode(bytes, &header, frames, gif_work, samples)?,
+        Format::Gif => gif::decode(bytes, header, frames, gif_work, samples)?,
         Format::Bmp => bmp::Bmp::parse(bytes)?.decode(shape.channels, samples)?,
-        Format::WebP => webp::decode(bytes, &header, frames, webp_work, samples)?,
-        Format::Tiff => match tiff::read(bytes, &header)? {
-            tiff::Stored::Bytes(stored) => tiff::expand(&stored, &header, shape.channels, u8::MAX, samples)?,
+        Format::WebP => webp::decode(bytes, header, frames, webp_work, samples)?,
+        Format::Tiff => match tiff::read(bytes, header)? {
+            tiff::Stored::Bytes(stored) => tiff::expand(&stored, header, shape.channels, u8::MAX, samples)?,
             tiff::Stored::Words(stored) if narrow => {
                 let stored: Vec<u8> = stored.iter().map(|sample| sample.to_be_bytes()[0]).collect();
-                tiff::expand(&stored, &header, shape.channels, u8::MAX, samples)?;
+                tiff::expand(&stored, header, shape.channels, u8::MAX, samples)?;
             }
             tiff::Stored::Words(stored) => {
-                tiff::expand(&stored, &header, shape.channels, u16::MAX, wide)?;
+                tiff::expand(&stored, header, shape.channels, u16::MAX, wide)?;
                 is_wide = true;
             }
         },

@@ -41,7 +41,8 @@ mod tiff;
 mod webp;
 
 pub use decode::{
-    DecodeOptions, Depth, Dialect, Image, OutputShape, Samples, Scratch, decode, output_shape, scratch_bytes,
+    DecodeOptions, Depth, Dialect, Image, OutputShape, Samples, Scratch, decode, decode_as, output_shape,
+    scratch_bytes,
 };
 pub use header::{Format, Header};
 pub use jpeg_ffi::simd as jpeg_simd;

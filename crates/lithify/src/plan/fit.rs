@@ -182,13 +182,10 @@ fn see<'a>(
 ) -> Result<Seen<'a>> {
     let mut view = feature.view(&request.view);
     let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
-    if !terms.decodes_images() && images && request.view.decode.is_none() {
+    let one_size = matches!(&feature.seen_as[..], [only] if only.differs.is_none());
+    if !terms.decodes_images() && images && !one_size && request.view.decode.is_none() {
         // Encoded, they are small and lose nothing; one array can be made of them only where they are of one size.
-        let one_size = feature.other_shapes().is_none()
-            && feature.shapes().is_some_and(|shapes| shapes.differs.is_none());
-        if !one_size {
-            view.decode = None;
-        }
+        view.decode = None;
     }
     let skip = terms.skip;
     if let Some(shapes) = feature.shapes().filter(|_| !view.is_plain()) {
@@ -202,27 +199,20 @@ fn see<'a>(
                 request.fit,
                 Some(FitRequest::Pad(_) | FitRequest::Bucket(_) | FitRequest::Resize(_))
             );
-            if images && other.images.is_some() && !skip {
-                let message = format!(
-                    "the image is {} here, but {} in element {}: one array needs one number of channels",
-                    show(other),
-                    show(shapes),
-                    shapes.first.1.element
-                );
-                return Err(at(profile, other.first.1, Error::input(message))
-                    .hint("convert them with `channels=3` or `channels=1`"));
-            }
             if request.view == View::default() && !as_numbers && !images {
                 view.decode = None;
             } else if !skip {
+                let (what, one, hint) = match images && other.images.is_some() {
+                    true => {
+                        ("the image", "number of channels", "convert them with `channels=3` or `channels=1`")
+                    }
+                    false => ("it", "dtype and one number of axes", "keep the bytes with `decode=none`"),
+                };
+                let (here, there, element) = (show(other), show(shapes), shapes.first.1.element);
                 let message = format!(
-                    "it is {} here, but {} in element {}: one array needs one dtype and one number of axes",
-                    show(other),
-                    show(shapes),
-                    shapes.first.1.element
+                    "{what} is {here} here, but {there} in element {element}: one array needs one {one}"
                 );
-                return Err(at(profile, other.first.1, Error::input(message))
-                    .hint("keep the bytes with `decode=none`"));
+                return Err(at(profile, other.first.1, Error::input(message)).hint(hint));
             }
         }
         if !view.is_plain() {
@@ -263,15 +253,7 @@ fn see<'a>(
 }
 
 fn at(profile: &Profile, witness: Witness, error: Error) -> Error {
-    let place = profile.place(witness);
-    let error = match place.byte {
-        Some(byte) => error.at_element(witness.element).at_byte(byte),
-        None => error.at_element(witness.element),
-    };
-    match place.file {
-        Some(file) => error.in_file(&file),
-        None => error,
-    }
+    error.at_place(&profile.place(witness))
 }
 
 /// On what terms features are planned.
@@ -311,7 +293,7 @@ pub(super) fn plan_feature(
     if resized.is_none() {
         seen.largest = finish.arranged(&seen.largest);
     }
-    if (finish.normalises() || finish.channels_first) && seen.dtype.is_none() {
+    if finish.changes() && seen.dtype.is_none() {
         return Err(Error::request("these are byte strings and no images, so that they have no samples"));
     }
     let missing = feature.first_missing.filter(|_| feature.present < profile.elements);

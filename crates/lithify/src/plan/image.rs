@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{Fit, show_shape};
 use super::notation::split_list;
-use super::request::{FitRequest, parse_flag};
+use super::request::{FeatureRequest, FitRequest, parse_flag};
 use crate::decode::{Decode, View};
 use crate::error::{Error, Result};
 use crate::image::Size;
@@ -45,6 +45,12 @@ impl Finish {
     #[must_use]
     pub fn normalises(&self) -> bool {
         self.scale.is_some() || !self.mean.is_empty() || !self.std.is_empty()
+    }
+
+    /// Whether anything is done.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.normalises() || self.channels_first
     }
 
     /// The factor.
@@ -106,13 +112,7 @@ fn one_of<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T> {
 }
 
 /// Sets a key of images; says whether it is one. Keys of decoding ask for images.
-pub(super) fn set(
-    image: &mut ImageRequest,
-    view: &mut View,
-    fit: &mut Option<FitRequest>,
-    key: &str,
-    value: Option<&str>,
-) -> Result<bool> {
+pub(super) fn set(request: &mut FeatureRequest, key: &str, value: Option<&str>) -> Result<bool> {
     let needed = || value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")));
     let geometry = match key {
         "resize" => Some(Geometry::Exact(parse_size(key, needed()?)?)),
@@ -125,12 +125,9 @@ pub(super) fn set(
         _ => None,
     };
     if let Some(geometry) = geometry {
-        return match fit.replace(FitRequest::Resize(geometry)) {
-            None => Ok(true),
-            Some(_) => Err(Error::request("a feature has one fit, and this is a second one")
-                .hint("keep one of `pad`, `ragged`, `bucket`, `resize`, `resize-with-pad`, `resize-with-crop-or-pad` and `shorter-side`")),
-        };
+        return request.set_fit(FitRequest::Resize(geometry)).map(|()| true);
     }
+    let FeatureRequest { image, view, .. } = request;
     match key {
         "keep-aspect" => image.keep_aspect = parse_flag(key, value)?,
         "crop" => image.crop = Some(parse_size(key, needed()?)?),
@@ -240,7 +237,7 @@ pub(crate) fn asks_for_images(image: &ImageRequest, view: &View, fit: Option<&Fi
     view.decode.is_none()
         && (matches!(fit, Some(FitRequest::Resize(_)))
             || view.pixels != View::default().pixels
-            || image.finish != Finish::default())
+            || image.finish.changes())
 }
 
 /// Refuses keys that have nothing to act on.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::machine::Machine;
 use crate::scan::OnError;
 use crate::scan::index::Index;
@@ -308,17 +308,11 @@ fn no_elements(profile: &Profile) -> Error {
         1 => first.reason.clone(),
         _ => format!("{} (and {} more are left out)", first.reason, count - 1),
     };
-    let mut error = Error::input(format!("no element is left: {reason}"));
-    if let Some(file) = &place.file {
-        error = error.in_file(file);
-    }
-    if let Some(byte) = place.byte {
-        error = error.at_byte(byte);
-    }
-    match &place.feature {
-        Some(feature) => {
-            error.in_feature(feature).hint("where it is the same with every element, look at the request")
-        }
+    // It is no element's: there is none.
+    let place = Place { element: None, ..place.clone() };
+    let error = Error::input(format!("no element is left: {reason}")).at_place(&place);
+    match place.feature {
+        Some(_) => error.hint("where it is the same with every element, look at the request"),
         None => error,
     }
 }

@@ -229,7 +229,7 @@ impl FeatureRequest {
                 }
                 self.rename = Some(name.to_owned());
             }
-            _ if image::set(&mut self.image, &mut self.view, &mut self.fit, key, value)? => {}
+            _ if image::set(self, key, value)? => {}
             _ => {
                 let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 return Err(Error::request(format!("`{key}` is no key of a feature"))
@@ -239,11 +239,11 @@ impl FeatureRequest {
         Ok(())
     }
 
-    fn set_fit(&mut self, fit: FitRequest) -> Result<()> {
+    pub(super) fn set_fit(&mut self, fit: FitRequest) -> Result<()> {
         match self.fit.replace(fit) {
             None => Ok(()),
             Some(_) => Err(Error::request("a feature has one fit, and this is a second one")
-                .hint("keep one of `pad`, `ragged`, `bucket` and `resize`")),
+                .hint("keep one of `pad`, `ragged`, `bucket`, `resize`, `resize-with-pad`, `resize-with-crop-or-pad` and `shorter-side`")),
         }
     }
 }

@@ -147,8 +147,10 @@ impl<'a> Fold<'a> {
     fn check(&mut self, slot: usize, element: &Element<'_>) -> Result<u64> {
         let Some(list) = self.slots.list(slot, element) else { return Ok(0) };
         let count = list.count().map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
-        // What is only found, and not asked for, need not be sound.
-        if let Some((view, true)) = self.asked[slot].sees(list) {
+        // What is only found, and not asked for, need not be sound: then it is not even looked for here.
+        if self.asked[slot].asks()
+            && let Some((view, true)) = self.asked[slot].sees(list)
+        {
             let slots = &self.slots;
             view.numbers(
                 list,
@@ -193,10 +195,8 @@ impl<'a> Fold<'a> {
         let most = self.scanner.options.largest_payload;
         // What the view makes of the element was tried before: it cannot fail any more, but for tensors and images that
         // are found and not asked for. Those that are not sound do not count; one that is too large is worth stopping for.
-        let numbers = match view
-            .as_ref()
-            .map(|view| view.numbers(list, &sibling, Look::Outline, &mut self.scratch, most))
-        {
+        let outline = view.map(|view| view.numbers(list, &sibling, Look::Outline, &mut self.scratch, most));
+        let numbers = match outline {
             Some(Err(error)) if error.kind() == ErrorKind::Resources => {
                 return Err(error.in_feature(&self.profile.features[slot].name));
             }
@@ -205,7 +205,7 @@ impl<'a> Fold<'a> {
         let seen = numbers.as_ref().map_or(count, |numbers| numbers.shape.iter().product());
         let seen_bytes = numbers.as_ref().map_or(0, Numbers::string_bytes);
         let feature = &mut self.profile.features[slot];
-        feature.viewed = asked.view.decode.is_some() || asked.view.reshape.is_some();
+        feature.viewed = asked.names_a_view();
         let bytes = feature.observe(list, count, numbers.as_ref(), witness);
         let index = &mut self.profile.index;
         let viewed = if numbers.is_some() { seen } else { 0 };
@@ -252,10 +252,20 @@ impl<'a> Fold<'a> {
 }
 
 impl Asked {
+    /// Whether the request says how it is seen.
+    fn names_a_view(&self) -> bool {
+        self.view.decode.is_some() || self.view.reshape.is_some()
+    }
+
+    /// Whether anything is asked that an element may fail.
+    fn asks(&self) -> bool {
+        self.names_a_view() || self.images
+    }
+
     /// How a list is seen, where that is not as it is stored; and whether that was asked for. Where nothing is said, tensors
     /// and images are looked for.
     fn sees(&self, list: List<'_>) -> Option<(&View, bool)> {
-        if self.view.decode.is_some() || self.view.reshape.is_some() {
+        if self.names_a_view() {
             return (!self.view.is_plain()).then_some((&self.view, true));
         }
         if list.kind != Kind::Bytes {

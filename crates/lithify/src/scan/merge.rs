@@ -128,12 +128,9 @@ pub(super) fn finished(
         let (first, other) = (feature.kinds[0], feature.kinds[1]);
         let message =
             format!("it holds {} here, but {} in element {} before", other.0, first.0, first.1.element);
-        let place = whole.place(other.1);
         return Err(Error::input(message)
             .in_feature(&feature.name)
-            .in_file(place.file.as_deref().unwrap_or(std::path::Path::new("")))
-            .at_element(other.1.element)
-            .at_byte(place.byte.unwrap_or_default())
+            .at_place(&whole.place(other.1))
             .hint("a feature must be of one kind: leave it out by naming the others with `--feature`")
             .hint("or leave out the elements of another kind than the first with `--on-error skip`"));
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::probe::{Evidence, HEAD_BYTES, is_sidecar};
+use super::probe::{Evidence, has_ending, head_of, is_hidden, is_sidecar};
 use super::{Elements, Format, Options, Part, Source, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Element, Field, Kind};
@@ -68,20 +68,9 @@ impl Format for ImageFolder {
     }
 }
 
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
-}
-
-/// Whether a file whose name tells nothing is an image.
+/// Whether a file is an image by its first bytes.
 fn begins_like_an_image(path: &Path) -> bool {
-    let mut head = [0; HEAD_BYTES];
-    File::open(path)
-        .and_then(|mut file| file.read(&mut head))
-        .is_ok_and(|read| crate::image::Format::of(&head[..read]).is_some())
-}
-
-fn is_hidden(name: &OsStr) -> bool {
-    matches!(name.as_bytes(), [b'.' | b'_', ..])
+    head_of(path).is_ok_and(|head| crate::image::Format::of(&head).is_some())
 }
 
 /// The files of a folder, in the order of their paths.

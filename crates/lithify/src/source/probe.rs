@@ -1,5 +1,6 @@
 //! What is at these paths? Lists the files, looks at their beginnings, and asks every format.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,24 @@ pub struct Evidence<'a> {
 
 /// Files that stand beside the data in many datasets, by ending.
 const SIDECARS: [&str; 10] = ["json", "txt", "md", "pbtxt", "pb", "csv", "idx", "index", "crc", "html"];
+
+/// A file's first bytes, up to [`HEAD_BYTES`].
+pub(super) fn head_of(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
+    Ok(head)
+}
+
+/// Whether a file's name ends in one of these.
+pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a name is hidden by custom: `.part.crc`, `_SUCCESS`, marks that writers leave.
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    matches!(name.as_encoded_bytes(), [b'.' | b'_', ..])
+}
 
 /// Opens the dataset that `inputs` name: files, directories, or globs, in this order; the files of a directory or glob
 /// sorted by name. The format is found by content, unless `from` names it.
@@ -56,9 +75,7 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
                 .in_file(&path)
                 .hint("rename it, or give a link to it"));
             }
-            let mut head = Vec::new();
-            let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
-            file.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|e| Error::io("read", &path, e))?;
+            let head = head_of(&path)?;
             let seen = Evidence { path: &path, head: &head, bytes: part.bytes };
             let found = FORMATS.iter().find(|format| format.probe(&seen) == Verdict::Yes).copied();
             match (found, format) {
@@ -127,9 +144,7 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
         let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(|e| Error::io("list", input, e))?.path();
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            // `.part.crc`, `_SUCCESS`: marks that writers leave, hidden by custom.
-            if path.is_file() && !name.starts_with(b".") && !name.starts_with(b"_") {
+            if path.is_file() && !is_hidden(path.file_name().unwrap_or_default()) {
                 files.push((path, true));
             }
         }
@@ -160,7 +175,7 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
 }
 
 pub(super) fn is_sidecar(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| SIDECARS.iter().any(|sidecar| ending.eq_ignore_ascii_case(sidecar)))
+    has_ending(path, &SIDECARS)
 }
 
 fn is_text(head: &[u8]) -> bool {

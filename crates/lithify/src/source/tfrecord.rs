@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use crc_fast::{CrcAlgorithm, checksum};
 
 use super::input::{Compression, Input, READ_BYTES};
-use super::probe::{Evidence, HEAD_BYTES};
+use super::probe::{Evidence, HEAD_BYTES, head_of};
 use super::{Elements, Format, Options, Part, Source, Verdict, example};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Element, Field, Kind};
@@ -146,13 +146,8 @@ impl TfRecords {
     fn open(parts: Vec<Part>, payload: Payload, options: Options) -> Result<Box<dyn Source>> {
         let mut compression = Vec::with_capacity(parts.len());
         for part in &parts {
-            let mut head = Vec::new();
-            let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
-            file.take(HEAD_BYTES as u64)
-                .read_to_end(&mut head)
-                .map_err(|e| Error::io("read", &part.path, e))?;
             // Where the first record is damaged, reading it will say so.
-            compression.push(beginning(&head).0);
+            compression.push(beginning(&head_of(&part.path)?).0);
         }
         Ok(Box::new(Self { parts, compression, payload, largest_record: options.largest_record }))
     }

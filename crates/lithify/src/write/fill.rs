@@ -83,6 +83,7 @@ pub(super) struct Scratch {
     payload: decode::Scratch,
     items: Vec<u8>,
     pixels: pixels::Scratch,
+    finished: pixels::Finished,
 }
 
 /// Features that are filled or give others their shape, without repetition.
@@ -207,31 +208,25 @@ impl<'p> Filler<'p> {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let list = slots.list(self.slot, element);
-        let Scratch { payload, items, pixels } = scratch;
+        let Scratch { payload, items, pixels, finished } = scratch;
         let seen = list.map(|list| self.see(list, element, slots, Look::Values, payload));
         let numbers = seen.transpose().map_err(|e| self.named(e))?;
         if let Some(array) = self.array(Role::Present) {
             block.next(array, 1)?[0] = u8::from(numbers.is_some());
         }
-        if let Fit::Resize { shape, geometry, method, antialias } = &self.plan.fit {
-            let wanted = pixels::Wanted {
-                geometry: *geometry,
-                method: *method,
-                antialias: *antialias,
-                plan: self.plan,
-                shape,
-            };
-            return self.resize(&wanted, numbers.as_ref(), block, pixels).map_err(|e| self.named(e));
-        }
         let finish = &self.plan.finish;
         let numbers = match numbers {
-            Some(numbers) if finish.normalises() || finish.channels_first => {
-                Some(pixels::finished(numbers, finish, pixels).map_err(|e| self.named(e))?)
+            // What is resized is finished afterwards.
+            Some(numbers) if finish.changes() && !matches!(self.plan.fit, Fit::Resize { .. }) => {
+                Some(pixels::finished(numbers, finish, finished).map_err(|e| self.named(e))?)
             }
             numbers => numbers,
         };
         match &self.plan.fit {
-            Fit::Resize { .. } => Ok(()),
+            &Fit::Resize { ref shape, geometry, method, antialias } => {
+                let wanted = pixels::Wanted { geometry, method, antialias, plan: self.plan, shape };
+                self.resize(&wanted, numbers.as_ref(), block, pixels)
+            }
             Fit::Exact { shape } => self.exact(shape, numbers.as_ref(), block),
             Fit::Pad { shape, left, truncate } => {
                 self.pad(shape, *left, *truncate, numbers.as_ref(), block, items)
@@ -286,7 +281,7 @@ impl<'p> Filler<'p> {
             (Some(numbers), _) => wanted.resize(numbers, out, scratch)?,
             (None, Some(default)) => {
                 fill(out, default);
-                pixels::Placed { size: [0; 2], kept: [0; 2] }
+                pixels::Placed { size: [0; 2], lengths: vec![0; wanted.shape.len()] }
             }
             (None, None) => return Err(self.missing()),
         };
@@ -294,15 +289,7 @@ impl<'p> Filler<'p> {
             placed.size.iter().try_for_each(|side| block.put_i64(array, *side))?;
         }
         if let Some(array) = self.array(Role::Lengths) {
-            let mut lengths = wanted.shape.to_vec();
-            let first = lengths
-                .len()
-                .saturating_sub(if self.plan.finish.channels_first || lengths.len() == 2 { 2 } else { 3 });
-            lengths[first..first + 2].copy_from_slice(&placed.kept);
-            if placed.kept == [0; 2] {
-                lengths.fill(0);
-            }
-            lengths.iter().try_for_each(|length| block.put_i64(array, *length))?;
+            placed.lengths.iter().try_for_each(|length| block.put_i64(array, *length))?;
         }
         Ok(())
     }

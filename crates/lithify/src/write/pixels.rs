@@ -11,7 +11,7 @@ use crate::plan::fit::show_shape;
 use crate::plan::image::Finish;
 use crate::value::DType;
 
-/// Memory that is used again for each image.
+/// Memory of resizing that is used again for each image.
 #[derive(Default)]
 pub(super) struct Scratch {
     /// What the last image was resized with: the next is often of its size.
@@ -24,8 +24,14 @@ pub(super) struct Scratch {
     made: Vec<f32>,
     /// The same with channels first.
     arranged: Vec<f32>,
-    /// Items of numbers that are not resized, and the same with channels first.
-    bytes: Vec<u8>,
+}
+
+/// Memory of numbers that are not resized, but finished.
+#[derive(Default)]
+pub(super) struct Finished {
+    normalised: Vec<f32>,
+    /// Items, and the same with channels first.
+    items: Vec<u8>,
     moved: Vec<u8>,
 }
 
@@ -33,8 +39,8 @@ pub(super) struct Scratch {
 pub(super) struct Placed {
     /// Its height and width before.
     pub size: [u64; 2],
-    /// How much of the row it covers: height and width.
-    pub kept: [u64; 2],
+    /// How much of each axis of the row it covers.
+    pub lengths: Vec<u64>,
 }
 
 /// What is to be done with an image, and how.
@@ -66,12 +72,16 @@ impl Wanted<'_> {
             Error::input(format!("its shape is {here}, which cannot be resized to rows of {rows}"))
         };
         let [frames, height, width, channels] = image_axes(&numbers.shape).ok_or_else(misfit)?;
-        let mut wanted = numbers.shape.clone();
-        let first = wanted.len() - 2 - usize::from(wanted.len() > 2);
         let placement = self.geometry.place((height, width)).map_err(refused)?;
         let room = self.room(placement.output);
-        (wanted[first], wanted[first + 1]) = (room.0 as u64, room.1 as u64);
-        if finish.arranged(&wanted) != self.shape {
+        // The shape of a row that has this height and width.
+        let with_size = |(height, width): Size| {
+            let mut shape = numbers.shape.clone();
+            let first = shape.len() - 2 - usize::from(shape.len() > 2);
+            (shape[first], shape[first + 1]) = (height as u64, width as u64);
+            finish.arranged(&shape)
+        };
+        if with_size(room) != self.shape {
             return Err(misfit());
         }
         let spec = placement.spec(&self.geometry, (height, width), self.method, self.antialias);
@@ -81,7 +91,7 @@ impl Wanted<'_> {
         let image = Image { frames, size: (height, width), channels, placement, room };
         self.frames(numbers, &image, spec, out, scratch)?;
         let size = numbers.image.map_or([height as u64, width as u64], |facts| facts.size);
-        Ok(Placed { size, kept: [placement.kept.0 as u64, placement.kept.1 as u64] })
+        Ok(Placed { size, lengths: with_size(placement.kept) })
     }
 
     /// The height and width of a row: that of the output, but for images that keep their proportions within it.
@@ -100,7 +110,7 @@ impl Wanted<'_> {
         out: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let Scratch { resize, rows, source, made, arranged, .. } = scratch;
+        let Scratch { resize, rows, source, made, arranged } = scratch;
         let (dtype, finish) = (self.plan.dtype, &self.plan.finish);
         let copies = spec.method == Method::Nearest;
         if resize.as_ref().is_none_or(|last| *last.spec() != spec) {
@@ -111,7 +121,7 @@ impl Wanted<'_> {
         let frame = image.size.0 * image.size.1 * channels;
         let out_frame = image.room.0 * image.room.1 * channels * dtype.size();
         let start = (image.placement.at.0 * image.room.1 + image.placement.at.1) * channels;
-        let as_is = !finish.normalises() && !finish.channels_first;
+        let as_is = !finish.changes();
         // The samples as they lie in memory, where they do.
         let stored = match numbers.data {
             Data::Raw { bytes, big_endian: false }
@@ -123,9 +133,7 @@ impl Wanted<'_> {
         };
         let bytes = stored.filter(|_| numbers.dtype == Some(DType::Uint8));
         if bytes.is_none() {
-            source.resize(frame * image.frames, 0.0);
-            let cast = Cast { from: numbers.dtype, to: DType::Float32, saturate: false, truncate: false };
-            cast.write(numbers.data, 0, bytemuck::cast_slice_mut(source))?;
+            as_floats(numbers, frame * image.frames, source)?;
         }
         for (number, out) in out.chunks_exact_mut(out_frame.max(1)).enumerate() {
             let part = number * frame..(number + 1) * frame;
@@ -167,11 +175,6 @@ impl Wanted<'_> {
         let (dtype, item) = (self.plan.dtype, self.plan.dtype.size());
         let saturate = dtype.is_integer() || self.plan.saturate;
         let cast = Cast { from: Some(DType::Float32), to: dtype, saturate, truncate: false };
-        let write = |samples: &[f32], out: &mut [u8]| {
-            let data =
-                Data::Raw { bytes: bytemuck::cast_slice(samples), big_endian: cfg!(target_endian = "big") };
-            cast.write(data, 0, out).map(drop)
-        };
         let (kept, at, room) = (image.placement.kept, image.placement.at, image.room);
         // Rows of one channel, or of all together.
         let (planes, together) = match self.plan.finish.channels_first {
@@ -189,7 +192,8 @@ impl Wanted<'_> {
         for (number, samples) in samples.chunks_exact(row.max(1)).enumerate() {
             let (plane, y) = (number / kept.0, number % kept.0);
             let start = ((plane * room.0 + at.0 + y) * room.1 + at.1) * together;
-            write(samples, &mut out[start * item..(start + row) * item])?;
+            let samples = Data::native(bytemuck::cast_slice(samples));
+            cast.write(samples, 0, &mut out[start * item..(start + row) * item])?;
         }
         Ok(())
     }
@@ -202,6 +206,13 @@ struct Image {
     channels: usize,
     placement: Placement,
     room: Size,
+}
+
+/// All `count` values as float32.
+fn as_floats(numbers: &Numbers<'_>, count: usize, into: &mut Vec<f32>) -> Result<()> {
+    into.resize(count, 0.0);
+    let cast = Cast { from: numbers.dtype, to: DType::Float32, saturate: false, truncate: false };
+    cast.write(numbers.data, 0, bytemuck::cast_slice_mut(into)).map(drop)
 }
 
 /// `(sample · scale − mean) / std`, each step in float32, as TensorFlow computes it.
@@ -227,27 +238,26 @@ fn normalise(samples: &mut [f32], channels: usize, finish: &Finish) {
 pub(super) fn finished<'s>(
     numbers: Numbers<'s>,
     finish: &Finish,
-    scratch: &'s mut Scratch,
+    scratch: &'s mut Finished,
 ) -> Result<Numbers<'s>> {
     let (Some(stored), [.., last]) = (numbers.dtype, &numbers.shape[..]) else { return Ok(numbers) };
     let count = usize::try_from(numbers.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
     let channels = usize::try_from(*last).unwrap_or(usize::MAX).max(1);
-    let Scratch { made, bytes, moved, .. } = scratch;
-    let native = cfg!(target_endian = "big");
-    let (dtype, items, big_endian): (_, &[u8], _) = match numbers.data {
-        data @ (Data::List(_) | Data::Raw { .. }) if finish.normalises() => {
-            made.resize(count, 0.0);
-            let cast = Cast { from: Some(stored), to: DType::Float32, saturate: false, truncate: false };
-            cast.write(data, 0, bytemuck::cast_slice_mut(made))?;
-            normalise(made, channels, finish);
-            (DType::Float32, bytemuck::cast_slice(made), native)
-        }
-        Data::Raw { bytes, big_endian } => (stored, bytes, big_endian),
-        data @ Data::List(_) => {
-            bytes.resize(count.saturating_mul(stored.size()), 0);
+    let Finished { normalised, items, moved } = scratch;
+    let (dtype, data) = if finish.normalises() {
+        as_floats(&numbers, count, normalised)?;
+        normalise(normalised, channels, finish);
+        (DType::Float32, Data::native(bytemuck::cast_slice(normalised)))
+    } else {
+        (stored, numbers.data)
+    };
+    let (items, big_endian): (&[u8], _) = match data {
+        Data::Raw { bytes, big_endian } => (bytes, big_endian),
+        Data::List(_) => {
+            items.resize(count.saturating_mul(stored.size()), 0);
             let cast = Cast { from: Some(stored), to: stored, saturate: false, truncate: false };
-            cast.write(data, 0, bytes)?;
-            (stored, bytes, false)
+            cast.write(data, 0, items)?;
+            (items, false)
         }
     };
     let shape = finish.arranged(&numbers.shape);
