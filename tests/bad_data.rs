@@ -293,7 +293,7 @@ fn a_length_without_a_limit_takes_no_more_memory_than_there_is_data() {
         let scratch = Scratch::new();
         let bytes = gzip(&with_third(&[&header(length)[..], &four()[72..90]].concat()));
         let source = lithify::open(&[scratch.file("bad", &bytes)], None, &Options::default()).unwrap();
-        let mut elements = source.read(0, 0..u64::MAX).unwrap();
+        let mut elements = source.read(0, 0..u64::MAX, lithify::source::Want::Whole).unwrap();
         assert!(elements.next().unwrap().is_some() && elements.next().unwrap().is_some());
         let error = elements.next().map(|_| ()).unwrap_err();
         let wanted = match length {
@@ -318,7 +318,7 @@ fn a_length_without_a_limit_does_not_overflow() {
         let scratch = Scratch::new();
         let bytes = gzip(&with_third(&[&header(length)[..], &four()[72..90]].concat()));
         let source = lithify::open(&[scratch.file("bad", &bytes)], None, &Options::default()).unwrap();
-        let mut elements = source.read(0, 0..u64::MAX).unwrap();
+        let mut elements = source.read(0, 0..u64::MAX, lithify::source::Want::Whole).unwrap();
         assert!(elements.next().unwrap().is_some() && elements.next().unwrap().is_some());
         assert!(elements.next().is_err(), "length {length}");
     }

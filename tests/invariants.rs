@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("decode", &["error", "image", "source::wire", "value"]),
     ("source", &["error", "value"]),
     // An image file is told by its first bytes.
-    ("source::image_folder", &["error", "image::Format", "value"]),
+    ("source::image_folder", &["error", "image::Format", "image::is_head", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
     ("source::example", &["value"]),

@@ -259,7 +259,7 @@ proptest! {
         let scratch = Scratch::new();
         let conversion = Conversion::of([scratch.file("data", &packed)]).from("tfrecord-raw");
         let source = conversion.open().unwrap();
-        let mut elements = source.read(0, 0..u64::MAX).unwrap();
+        let mut elements = source.read(0, 0..u64::MAX, lithify::source::Want::Whole).unwrap();
         let mut position = 0;
         for data in &records {
             prop_assert_eq!(elements.position(), position);

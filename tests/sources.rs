@@ -11,7 +11,7 @@ use lithify::plan::plan;
 use lithify::plan::request::Request;
 use lithify::scan::OnError;
 use lithify::source::tfrecord::masked_crc;
-use lithify::source::{Elements, FORMATS, Source};
+use lithify::source::{Elements, FORMATS, Source, Want};
 use lithify::value::Element;
 use lithify_tests::{
     Conversion, Scratch, entry, example, field, floats, gzip, header, integers, machine, numbered, read_npy,
@@ -196,7 +196,7 @@ fn parts_in_sequence_are_what_was_written() {
             "{what}"
         );
         assert_eq!(source.seekable(0), sample.plain, "{what}");
-        let mut elements = source.read(0, 0..u64::MAX).unwrap();
+        let mut elements = source.read(0, 0..u64::MAX, Want::Whole).unwrap();
         let (found, error) = rest_of(elements.as_mut());
         assert!(error.is_none(), "{what}: {error:?}");
         assert_eq!(found, sample.elements, "{what}");
@@ -229,12 +229,12 @@ fn from_any_position_the_same_rest_follows() {
     each_sample(|sample, _, source, what| {
         let ends = sample.elements.iter().map(|element| element.0).chain([sample.end]);
         for (number, position) in ends.enumerate() {
-            let mut elements = source.read(0, position..u64::MAX).unwrap();
+            let mut elements = source.read(0, position..u64::MAX, Want::Whole).unwrap();
             assert_eq!(elements.position(), position, "{what}");
             assert_eq!(rest_of(elements.as_mut()).0, sample.elements[number..], "{what}, from {position}");
             // The elements that start before an end, wherever that is.
             for end in [position.saturating_sub(1), position, position + 1] {
-                let mut elements = source.read(0, 0..end).unwrap();
+                let mut elements = source.read(0, 0..end, Want::Whole).unwrap();
                 let wanted: Vec<_> =
                     sample.elements.iter().filter(|element| element.0 < end).cloned().collect();
                 assert_eq!(rest_of(elements.as_mut()).0, wanted, "{what}, up to {end}");
@@ -248,7 +248,7 @@ fn passing_over_elements_is_as_good_as_reading_them() {
     each_sample(|sample, _, source, what| {
         let count = sample.elements.len();
         for pattern in 0..1_usize << count {
-            let mut elements = source.read(0, 0..u64::MAX).unwrap();
+            let mut elements = source.read(0, 0..u64::MAX, Want::Whole).unwrap();
             for (number, wanted) in sample.elements.iter().enumerate() {
                 assert_eq!(elements.position(), wanted.0, "{what}");
                 if pattern >> number & 1 == 1 {
@@ -294,7 +294,7 @@ fn a_cut_anywhere_is_told_with_its_byte() {
             let Ok(source) = Conversion::of([path]).from(sample.format).open() else {
                 panic!("{what}: cannot be opened")
             };
-            let mut elements = source.read(0, 0..u64::MAX).unwrap();
+            let mut elements = source.read(0, 0..u64::MAX, Want::Whole).unwrap();
             let (found, error) = rest_of(elements.as_mut());
             assert_eq!(found, sample.elements[..found.len()], "{what}, cut at {cut}");
             if sample.plain {
@@ -346,6 +346,43 @@ fn parallel_is_serial() {
     for threads in [2, 3, 8] {
         assert_eq!(profile(threads), serial, "{threads} threads");
     }
+}
+
+/// A PNG of 3 x 5 pixels in grey, as far as its header tells, with so many bytes after it.
+fn png_head(rest: u64) -> (Vec<u8>, u64) {
+    let chunk = b"IHDR\0\0\0\x05\0\0\0\x03\x08\0\0\0\0";
+    let mut crc = flate2::Crc::new();
+    crc.update(chunk);
+    let head = [
+        &b"\x89PNG\r\n\x1a\n\0\0\0\x0d"[..],
+        chunk,
+        &crc.sum().to_be_bytes(),
+        &u32::try_from(rest).unwrap().to_be_bytes(),
+        b"IDAT",
+    ]
+    .concat();
+    let size = head.len() as u64 + rest;
+    (head, size)
+}
+
+/// Files far larger than the memory there is: whoever reads them whole cannot.
+#[test]
+fn a_scan_reads_the_heads_of_images() {
+    let scratch = Scratch::new();
+    let (head, size) = png_head(1 << 30);
+    std::fs::create_dir(scratch.at("photos")).unwrap();
+    for name in ["a.png", "b.png"] {
+        let _ = scratch.file(&format!("photos/{name}"), &head);
+        File::options().write(true).open(scratch.at("photos").join(name)).unwrap().set_len(size).unwrap();
+    }
+    let conversion = Conversion::of([scratch.at("photos")]).memory(64 << 20).threads(1);
+    let profile = conversion.scan().unwrap();
+    let image = profile.feature("image").unwrap();
+    assert_eq!((image.strings.total, profile.stored_bytes - 10), (2 * size, 2 * size), "with the names");
+    assert_eq!(image.shapes().unwrap().largest, [3, 5, 1]);
+    // Where the bytes themselves are wanted, they are read; and here they are too many.
+    let error = conversion.feature("image: decode=none ragged").scan().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resources, "{error}");
 }
 
 #[test]

@@ -177,6 +177,21 @@ pub struct Field {
     pub kind: Option<Kind>,
     /// Where the list is.
     pub body: Range<usize>,
+    /// How it lies there.
+    pub form: Form,
+}
+
+/// How a list lies in its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As a protobuf message, whose repeated field number 1 holds the values.
+    Message,
+    /// As the one byte string that it consists of; of which so many more bytes, at its end, were not read: see
+    /// [`Want::Heads`](crate::source::Want::Heads).
+    String {
+        /// How many.
+        unread: u64,
+    },
 }
 
 /// One item of a dataset, borrowed from the buffer it was read into.
@@ -186,8 +201,6 @@ pub struct Element<'a> {
     names: &'a [u8],
     fields: &'a [Field],
     position: u64,
-    /// Each feature is one byte string, rather than a list on the wire.
-    whole: bool,
     /// The file that it is, where each element is one.
     file: Option<&'a Path>,
 }
@@ -202,13 +215,7 @@ impl<'a> Element<'a> {
     /// The same with names that are ranges of `names`.
     #[must_use]
     pub fn named(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
-        Self { bytes, names, fields, position, whole: false, file: None }
-    }
-
-    /// An element whose features are each one byte string of `bytes`, and whose names are ranges of `names`.
-    #[must_use]
-    pub fn whole(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
-        Self { whole: true, ..Self::named(bytes, names, fields, position) }
+        Self { bytes, names, fields, position, file: None }
     }
 
     /// The same as the content of a file.
@@ -229,10 +236,14 @@ impl<'a> Element<'a> {
         self.position
     }
 
-    /// Its size as stored, in bytes.
+    /// Its size as stored, in bytes; those that were not read count, too.
     #[must_use]
-    pub fn stored_bytes(&self) -> usize {
-        self.bytes.len()
+    pub fn stored_bytes(&self) -> u64 {
+        let unread = self.fields.iter().map(|field| match field.form {
+            Form::Message => 0,
+            Form::String { unread } => unread,
+        });
+        unread.sum::<u64>() + self.bytes.len() as u64
     }
 
     /// The number of its features.
@@ -257,8 +268,11 @@ impl<'a> Element<'a> {
     #[must_use]
     pub fn list(&self, at: usize) -> Option<List<'a>> {
         let field = &self.fields[at];
-        let number = if self.whole { List::WHOLE } else { 1 };
-        field.kind.map(|kind| List::of_field(kind, &self.bytes[field.body.clone()], number))
+        let body = &self.bytes[field.body.clone()];
+        field.kind.map(|kind| match field.form {
+            Form::Message => List::of_field(kind, body, 1),
+            Form::String { unread } => List { kind, body, field: List::WHOLE, unread },
+        })
     }
 }
 
@@ -356,6 +370,8 @@ pub struct List<'a> {
     body: &'a [u8],
     /// The number of the repeated field.
     field: u32,
+    /// How many more bytes its byte string has.
+    unread: u64,
 }
 
 /// A list's bytes are not what they should be, and why.
@@ -369,7 +385,13 @@ impl<'a> List<'a> {
     /// The values of the repeated field numbered `field` of the message `body`.
     #[must_use]
     pub fn of_field(kind: Kind, body: &'a [u8], field: u32) -> Self {
-        Self { kind, body, field }
+        Self { kind, body, field, unread: 0 }
+    }
+
+    /// Bytes that its one byte string has beyond those that are here.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// The list cut into slices of encoded values: packed runs and single values of numbers (little-endian floats,

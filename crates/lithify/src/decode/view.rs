@@ -232,7 +232,8 @@ impl<'a> Numbers<'a> {
     /// Bytes of the values, where they are byte strings.
     #[must_use]
     pub fn string_bytes(&self) -> u64 {
-        self.strings().map(|string| string.len() as u64).sum()
+        let unread = if let Data::List(list) = self.data { list.unread() } else { 0 };
+        self.strings().map(|string| string.len() as u64).sum::<u64>() + unread
     }
 
     /// The values, where they are byte strings.

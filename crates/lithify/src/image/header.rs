@@ -69,6 +69,13 @@ pub struct Header {
     pub(super) working: u64,
 }
 
+/// Whether the first bytes of an image hold all that [`Header::read`] reads of it, so that it gives the same of them as of
+/// all. That is known of JPEG and PNG; of the others, parts may stand anywhere.
+#[must_use]
+pub fn is_head(bytes: &[u8]) -> bool {
+    matches!(Format::of(bytes), Some(Format::Jpeg | Format::Png)) && Header::read(bytes).is_ok()
+}
+
 impl Header {
     /// A header of one frame that is not turned.
     pub(super) fn still(format: Format, (height, width): (u32, u32), channels: u8, working: u64) -> Self {
@@ -100,6 +107,24 @@ impl Header {
             Some(Format::Tiff) => super::decode::fenced(|| tiff::header(bytes)),
             None if bytes.is_empty() => Err(ImageError::damaged(0, "there are no bytes")),
             None => Err(ImageError::damaged(0, "it starts like no image (JPEG, PNG, WebP, GIF, BMP, TIFF)")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_tells_what_the_whole_does() {
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\x02tRNS\0\0v\x93\xcd8\0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01H\xaf\xa4q\0\0\0\0IEND\xaeB`\x82";
+        for (whole, enough) in [(&png[..], 55), (&jpeg::tests::dot()[..], 138)] {
+            let header = Header::read(whole).unwrap();
+            for end in 0..=whole.len() {
+                let head = &whole[..end];
+                assert_eq!(is_head(head), end >= enough, "{:?}, {end} bytes", header.format);
+                assert!(!is_head(head) || Header::read(head).unwrap() == header);
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ pub use decode::{
     DecodeOptions, Depth, Dialect, Image, OutputShape, Samples, Scratch, decode, decode_as, output_shape,
     scratch_bytes,
 };
-pub use header::{Format, Header};
+pub use header::{Format, Header, is_head};
 pub use jpeg_ffi::simd as jpeg_simd;
 
 /// A size of an image in pixels: height, then width.

@@ -183,8 +183,9 @@ fn see<'a>(
     let mut view = feature.view(&request.view);
     let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
     let one_size = matches!(&feature.seen_as[..], [only] if only.differs.is_none());
-    if !terms.decodes_images() && images && !one_size && request.view.decode.is_none() {
-        // Encoded, they are small and lose nothing; one array can be made of them only where they are of one size.
+    let keeps_images = !terms.decodes_images() && images && !one_size && request.view.decode.is_none();
+    if images && request.takes_bytes() || keeps_images {
+        // Encoded, images are small and lose nothing; one array can be made of them only where they are of one size.
         view.decode = None;
     }
     let skip = terms.skip;

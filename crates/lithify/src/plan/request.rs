@@ -182,6 +182,14 @@ impl FeatureRequest {
         image::asks_for_images(&self.image, &self.view, self.fit.as_ref())
     }
 
+    /// Whether byte strings are wanted as they are: to be read as nothing, or to be of a dtype that only they have.
+    #[must_use]
+    pub fn takes_bytes(&self) -> bool {
+        let strings =
+            matches!(self.dtype, Some(DTypeRequest::WidestBytes | DTypeRequest::Exactly(DType::Bytes(_))));
+        self.view.decode == Some(Decode::None) || strings && self.view.decode.is_none()
+    }
+
     /// Sets one key of the notation. A flag has no value, or `yes` or `no`.
     ///
     /// # Errors
@@ -344,6 +352,12 @@ impl Request {
     #[must_use]
     pub fn wanted(&self, name: &str) -> Option<&FeatureRequest> {
         self.feature(name).or_else(|| self.feature(""))
+    }
+
+    /// Whether byte strings are wanted as they are, so that all of their bytes count.
+    #[must_use]
+    pub fn takes_bytes(&self) -> bool {
+        self.features.iter().any(FeatureRequest::takes_bytes)
     }
 
     /// Whether a feature must be looked at: it is wanted, or gives another one its shape.

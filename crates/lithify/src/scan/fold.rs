@@ -128,7 +128,7 @@ impl<'a> Fold<'a> {
             }
         }
         self.profile.elements += 1;
-        let stored = element.stored_bytes() as u64;
+        let stored = element.stored_bytes();
         self.profile.stored_bytes += stored;
         self.profile.largest_record = self.profile.largest_record.max(stored);
         Ok(())

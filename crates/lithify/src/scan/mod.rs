@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::request::Request;
 use crate::progress::Progress;
-use crate::source::Source;
+use crate::source::{Source, Want};
 
 mod fold;
 pub mod index;
@@ -80,7 +80,8 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
     let excluded =
         options.excluded.iter().map(|skipped| ((skipped.part, skipped.position), skipped)).collect();
     let spacing = (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1);
-    let scanner = Scanner { source, options, excluded, spacing, stop: AtomicBool::new(false) };
+    let want = if options.request.takes_bytes() { Want::Whole } else { Want::Heads };
+    let scanner = Scanner { source, options, want, excluded, spacing, stop: AtomicBool::new(false) };
     let merger = Mutex::new(Merger::new(&scanner));
     let advanced = Condvar::new();
     let next = AtomicUsize::new(0);
@@ -151,6 +152,7 @@ struct Piece {
 struct Scanner<'a> {
     source: &'a dyn Source,
     options: &'a ScanOptions<'a>,
+    want: Want,
     /// By part and position.
     excluded: HashMap<(usize, u64), &'a Skipped>,
     /// Bytes between two entries of the index.
@@ -179,7 +181,7 @@ impl Scanner<'_> {
 
     fn scan_from(&self, span: &Span, start: u64) -> Result<Piece> {
         let range = start..span.range.end;
-        let mut elements = self.source.read(span.part, range)?;
+        let mut elements = self.source.read(span.part, range, self.want)?;
         let mut fold = Fold::new(self, span.part);
         let mut error = None;
         let (mut looked, mut told) = (start, start);

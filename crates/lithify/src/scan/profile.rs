@@ -447,8 +447,9 @@ impl FeatureProfile {
         let mut bytes = 0;
         if list.kind == Kind::Bytes {
             for string in list.runs().flatten() {
-                bytes += string.len() as u64;
-                self.strings.observe(string.len() as u64, witness);
+                let length = string.len() as u64 + list.unread();
+                bytes += length;
+                self.strings.observe(length, witness);
                 self.ends_in_nul |= string.last() == Some(&0);
                 let content = Content::of(string);
                 match self.contents.iter_mut().find(|seen| seen.0 == content) {

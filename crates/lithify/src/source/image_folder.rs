@@ -13,16 +13,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::probe::{Evidence, has_ending, head_of, is_hidden, is_sidecar};
-use super::{Elements, Format, Options, Part, Source, Verdict};
+use super::{Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{Element, Field, Kind};
+use crate::value::{Element, Field, Form, Kind};
 
 /// Endings of image files.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 /// The names of the features, one after another.
 const NAMES: &[u8] = b"imagelabelname";
-/// Bytes before a byte string on the wire, at most: its tag and length.
-const STRING_HEAD: usize = 11;
+/// Bytes of a file that are read where its head is wanted. A photograph's sizes come after its Exif data and the small
+/// picture in them, which take less.
+const HEAD_BYTES: u64 = 64 << 10;
 
 /// Folders of image files, and image files by themselves.
 pub struct ImageFolder;
@@ -200,7 +201,7 @@ impl Source for Images {
         true
     }
 
-    fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>> {
+    fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>> {
         let folder = &self.folders[part];
         let until = folder.from(range.end);
         // The number of each of the folder's classes among all.
@@ -208,6 +209,7 @@ impl Source for Images {
         Ok(Box::new(Files {
             source: self,
             part,
+            want,
             next: folder.from(range.start).min(until),
             until,
             labels: folder.classes.iter().map(number).collect(),
@@ -227,21 +229,29 @@ impl Source for Images {
 struct Files<'s> {
     source: &'s Images,
     part: usize,
+    want: Want,
     next: usize,
     until: usize,
     labels: Vec<u64>,
     path: PathBuf,
-    /// The features on the wire, the image first.
+    /// The file's bytes, the label, and the name.
     buffer: Vec<u8>,
     fields: Vec<Field>,
 }
 
 impl Files<'_> {
-    /// Reads the file at `path` into the buffer, as a list of one byte string.
-    fn load(&mut self) -> Result<()> {
+    /// Reads the file at `path` into the buffer, or its head; says how many bytes are left.
+    fn load(&mut self) -> Result<u64> {
         let failed = |e| Error::io("read", &self.path, e);
-        let file = File::open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
+        let mut file = File::open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
         let bytes = file.metadata().map_err(failed)?.len();
+        self.buffer.clear();
+        if self.want == Want::Heads && bytes > HEAD_BYTES {
+            file.by_ref().take(HEAD_BYTES).read_to_end(&mut self.buffer).map_err(failed)?;
+            if crate::image::is_head(&self.buffer) {
+                return Ok(bytes - self.buffer.len() as u64);
+            }
+        }
         if bytes > self.source.largest {
             let most = self.source.largest;
             let message = format!(
@@ -251,29 +261,39 @@ impl Files<'_> {
                 .in_file(&self.path)
                 .hint("give more memory with `--memory`, or use fewer threads with `--threads`"));
         }
-        self.buffer.clear();
-        self.buffer.resize(STRING_HEAD, 0);
         // One that grows while it is read is not the one that was listed.
-        file.take(bytes).read_to_end(&mut self.buffer).map_err(failed)?;
-        Ok(())
+        let rest = bytes.saturating_sub(self.buffer.len() as u64);
+        self.buffer.reserve(usize::try_from(rest).unwrap_or(0));
+        file.take(rest).read_to_end(&mut self.buffer).map_err(failed)?;
+        Ok(0)
+    }
+
+    /// Adds a feature, whose name is a range of [`NAMES`].
+    fn push(&mut self, name: Range<usize>, kind: Kind, form: Form, bytes: &[u8]) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        self.fields.push(Field { name, kind: Some(kind), body: start..self.buffer.len(), form });
     }
 }
 
-/// A varint, at the end of an array of ten bytes; gives where it starts.
-fn varint(mut value: u64, into: &mut [u8; 10]) -> usize {
-    let mut bytes = [0; 10];
-    let mut length = 0;
+/// The bytes of a varint that [`pack`] makes, at most, and of the tag before it.
+const VARINT: usize = 11;
+
+/// A list of one number, on the wire: as much of the array as is filled.
+fn pack(mut value: u64) -> ([u8; VARINT], usize) {
+    let mut list = [0; VARINT];
+    // Field number 1, as a varint.
+    list[0] = 0x08;
+    let mut length = 1;
     loop {
-        bytes[length] = value.to_le_bytes()[0] & 0x7f;
+        list[length] = value.to_le_bytes()[0] | 0x80;
         value >>= 7;
         length += 1;
         if value == 0 {
-            break;
+            list[length - 1] &= 0x7f;
+            return (list, length);
         }
-        bytes[length - 1] |= 0x80;
     }
-    into[10 - length..].copy_from_slice(&bytes[..length]);
-    10 - length
 }
 
 impl Elements for Files<'_> {
@@ -289,28 +309,21 @@ impl Elements for Files<'_> {
             self.path.push(OsStr::from_bytes(name));
         }
         self.next += 1;
-        self.load()?;
+        let unread = self.load()?;
         self.fields.clear();
-        let mut head = [0; 10];
-        let image = (self.buffer.len() - STRING_HEAD) as u64;
-        let start = varint(image, &mut head);
-        self.buffer[start] = 0x0a;
-        self.buffer[start + 1..STRING_HEAD].copy_from_slice(&head[start..]);
-        self.fields.push(Field { name: 0..5, kind: Some(Kind::Bytes), body: start..self.buffer.len() });
+        let image = Field {
+            name: 0..5,
+            kind: Some(Kind::Bytes),
+            body: 0..self.buffer.len(),
+            form: Form::String { unread },
+        };
+        self.fields.push(image);
         if let Some(class) = file.class {
-            let at = self.buffer.len();
-            let start = varint(self.labels[class as usize], &mut head);
-            self.buffer.push(0x08);
-            self.buffer.extend_from_slice(&head[start..]);
-            self.fields.push(Field { name: 5..10, kind: Some(Kind::Int64), body: at..self.buffer.len() });
+            let (list, length) = pack(self.labels[class as usize]);
+            self.push(5..10, Kind::Int64, Form::Message, &list[..length]);
         }
         let name = if name.is_empty() { root.file_name().unwrap_or_default().as_bytes() } else { name };
-        let at = self.buffer.len();
-        let start = varint(name.len() as u64, &mut head);
-        self.buffer.push(0x0a);
-        self.buffer.extend_from_slice(&head[start..]);
-        self.buffer.extend_from_slice(name);
-        self.fields.push(Field { name: 10..14, kind: Some(Kind::Bytes), body: at..self.buffer.len() });
+        self.push(10..14, Kind::Bytes, Form::String { unread: 0 }, name);
         Ok(Some(Element::named(&self.buffer, NAMES, &self.fields, file.position).of_file(&self.path)))
     }
 

@@ -85,7 +85,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// The file cannot be opened.
-    fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>>;
+    fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>>;
 
     /// Whether a part can be entered anywhere at no cost. Otherwise all that comes before is read, too.
     fn seekable(&self, part: usize) -> bool;
@@ -96,6 +96,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// The file cannot be read.
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>>;
+}
+
+/// How much is wanted of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// All of them.
+    Whole,
+    /// Of an image, no more than tells its size, where a format can read so much alone.
+    Heads,
 }
 
 /// The elements of a part, one after another.

@@ -15,9 +15,9 @@ use crc_fast::{CrcAlgorithm, checksum};
 
 use super::input::{Compression, Input, READ_BYTES};
 use super::probe::{Evidence, HEAD_BYTES, head_of};
-use super::{Elements, Format, Options, Part, Source, Verdict, example};
+use super::{Elements, Format, Options, Part, Source, Verdict, Want, example};
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{Element, Field, Kind};
+use crate::value::{Element, Field, Form, Kind};
 
 /// Bytes before a record's data.
 const HEADER: usize = 12;
@@ -169,7 +169,7 @@ impl Source for TfRecords {
         self.compression[part] == Compression::None
     }
 
-    fn read(&self, part: usize, range: Range<u64>) -> Result<Box<dyn Elements + '_>> {
+    fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
         let input = Input::open(&self.parts[part].path, self.compression[part], range.start, range.end)?;
         Ok(Box::new(Records {
             source: self,
@@ -396,7 +396,12 @@ impl Elements for Records<'_> {
         let data = HEADER..HEADER + length;
         if self.source.payload == Payload::Raw {
             self.fields.clear();
-            self.fields.push(Field { name: 0..RECORD.len(), kind: Some(Kind::Bytes), body: 0..length });
+            self.fields.push(Field {
+                name: 0..RECORD.len(),
+                kind: Some(Kind::Bytes),
+                body: 0..length,
+                form: Form::String { unread: 0 },
+            });
         } else if let Err(why) = example::parse(&self.input.window()[data.clone()], &mut self.fields) {
             self.input.consume(whole);
             return Err(self
@@ -407,7 +412,7 @@ impl Elements for Records<'_> {
         let record = &self.input.window()[data];
         Ok(Some(match self.source.payload {
             Payload::Example => Element::new(record, &self.fields, at),
-            Payload::Raw => Element::whole(record, RECORD, &self.fields, at),
+            Payload::Raw => Element::named(record, RECORD, &self.fields, at),
         }))
     }
 

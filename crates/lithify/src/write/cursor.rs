@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::scan::OnError;
-use crate::source::{Elements, Source};
+use crate::source::{Elements, Source, Want};
 use crate::value::Element;
 
 /// A place in the dataset that moves forward.
@@ -57,7 +57,8 @@ impl<'a> Cursor<'a> {
             || (u64::MAX, self.plan.index.end_of(part)),
             |entry| (entry.position, entry.element),
         );
-        self.open = Some(Open { part, elements: self.source.read(part, position..end)?, next, until });
+        self.open =
+            Some(Open { part, elements: self.source.read(part, position..end, Want::Whole)?, next, until });
         Ok(())
     }
 

@@ -233,7 +233,7 @@ impl<'a> Worker<'a> {
         let mut read = 0;
         for _ in start..stop {
             let filled = cursor.next(|number, element| {
-                read += element.stored_bytes() as u64;
+                read += element.stored_bytes();
                 slots.find(element, |_| Ok::<_, Error>(false))?;
                 fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
             });

@@ -96,16 +96,17 @@ impl<'a> Png<'a> {
         let mut seen_transparent = false;
         let mut at = first.next;
         loop {
+            if bytes.get(at + 4..at + 8) == Some(b"IDAT") {
+                if png.colour == Colour::Palette && !png.has_palette {
+                    return Err(ImageError::damaged(at, "its pixels come before their palette"));
+                }
+                // They need not be here yet.
+                png.data = at;
+                return Ok(png);
+            }
             let chunk = Chunk::at(bytes, at)?;
             at = chunk.next;
             match &chunk.name {
-                b"IDAT" if png.colour == Colour::Palette && !png.has_palette => {
-                    return Err(ImageError::damaged(chunk.at, "its pixels come before their palette"));
-                }
-                b"IDAT" => {
-                    png.data = chunk.at;
-                    return Ok(png);
-                }
                 b"IEND" => return Err(ImageError::damaged(chunk.at, "it ends before its pixels")),
                 b"IHDR" => return Err(ImageError::damaged(chunk.at, "it has two headers")),
                 b"PLTE" => png.take_palette(&chunk)?,
