@@ -20,6 +20,7 @@ TARGETS = {  # the least median ratio of the contender's time to lithify's
     "photos": {
         "tf.data": (1.3, ">= 1.3"),
         "opencv": (1.3, ">= 1.3"),
+        "dali": (1.3, ">= 1.3"),
         "decode only": (0.9, "lithify >= 0.9 x decoding alone"),
     },
     "digits": {"tf.data": (8, ">= 8")},
@@ -122,7 +123,7 @@ def peers(bench, workload):
             bench.say(f"without the peer tfrecord: install it with `{bench.python} -m pip install tfrecord`")
         if bench.everything:
             names.append("naive")
-    others = {"opencv": "cv2", "decode only": "simplejpeg"} if workload.name == "photos" else {}
+    others = {"opencv": "cv2", "dali": "nvidia.dali", "decode only": "simplejpeg"} if workload.name == "photos" else {}
     for name, package in others.items():
         if bench.can_import(package):
             names.append(name)
@@ -130,7 +131,7 @@ def peers(bench, workload):
             bench.say(f"without the peer {name}: its package {package} is not there")
     inputs = workload.directory(bench.data, bench.scale)
     for name in names:
-        # Pixels of OpenCV differ, as it decodes and rounds otherwise; and who only decodes writes nothing.
+        # Pixels of OpenCV and DALI differ, as they decode and round otherwise; and who only decodes writes nothing.
         arrays = () if name in others else workload.arrays
         yield Contender(name, bench.module("peers", name, workload.name, inputs, bench.output), arrays)
 
