@@ -109,8 +109,8 @@ fn folder() -> Sample {
     let (mut elements, mut end) = (Vec::new(), 0);
     for (name, bytes) in &files {
         let mut features = vec![("image".to_owned(), bytes.clone())];
-        features.extend(name.starts_with("a/").then(|| ("label".to_owned(), vec![0])));
-        features.extend(name.starts_with("b/").then(|| ("label".to_owned(), vec![1])));
+        features.extend(name.starts_with("a/").then(|| ("label".to_owned(), vec![0; 8])));
+        features.extend(name.starts_with("b/").then(|| ("label".to_owned(), vec![1, 0, 0, 0, 0, 0, 0, 0])));
         features.push(("name".to_owned(), name.as_bytes().to_vec()));
         elements.push((end, features));
         end += bytes.len() as u64 + 1;

@@ -263,9 +263,10 @@ pub fn dense_bytes_of(profile: &Profile, feature: &FeatureProfile) -> u64 {
             let item = shapes.dtype.map_or(shapes.strings.max(), |dtype| dtype.size() as u64);
             shapes.largest.iter().fold(item, |product, size| product.saturating_mul(*size))
         }
-        (Some(Kind::Float), None) => feature.lengths.max() * 4,
-        (Some(Kind::Int64), None) => feature.lengths.max() * 8,
-        (Some(Kind::Bytes), None) => feature.lengths.max().saturating_mul(feature.strings.max()),
+        (Some(kind), None) => {
+            let item = kind.dtype().map_or(feature.strings.max(), |dtype| dtype.size() as u64);
+            feature.lengths.max().saturating_mul(item)
+        }
         (None, _) => 0,
     };
     row.saturating_mul(profile.elements)

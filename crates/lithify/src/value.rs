@@ -95,6 +95,12 @@ impl DType {
         )
     }
 
+    /// Whether it holds whole numbers that may be negative.
+    #[must_use]
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64)
+    }
+
     /// Whether it holds real and imaginary parts.
     #[must_use]
     pub fn is_complex(self) -> bool {
@@ -148,7 +154,7 @@ pub type Shape = smallvec::SmallVec<[u64; 4]>;
 
 /// What a feature is stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum Kind {
     /// A list of byte strings.
     Bytes,
@@ -156,15 +162,46 @@ pub enum Kind {
     Float,
     /// A list of 64-bit integers.
     Int64,
+    /// Items of a dtype, one after another.
+    Items(DType),
+}
+
+impl Kind {
+    const NAMED: [(Self, &str); 3] = [(Self::Bytes, "bytes"), (Self::Float, "float"), (Self::Int64, "int64")];
+
+    /// The dtype that its values have by themselves; `None` for byte strings.
+    #[must_use]
+    pub fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Bytes => None,
+            Self::Float => Some(DType::Float32),
+            Self::Int64 => Some(DType::Int64),
+            Self::Items(dtype) => Some(dtype),
+        }
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bytes => "bytes",
-            Self::Float => "float",
-            Self::Int64 => "int64",
-        })
+        match (self, Self::NAMED.iter().find(|named| named.0 == *self)) {
+            (Self::Items(dtype), _) => dtype.fmt(f),
+            (_, named) => f.write_str(named.map_or("", |named| named.1)),
+        }
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let named = Self::NAMED.iter().find(|named| named.1 == text);
+        named.map_or_else(|| text.parse().map(Self::Items), |named| Ok(named.0))
+    }
+}
+
+impl From<Kind> for String {
+    fn from(kind: Kind) -> Self {
+        kind.to_string()
     }
 }
 
@@ -179,6 +216,24 @@ pub struct Field {
     pub body: Range<usize>,
     /// How it lies there.
     pub form: Form,
+    /// Where its shape is, among the element's sizes; `None` for a list, whose one size is how many values it has. The
+    /// product of the shape is that number.
+    pub shape: Option<Range<usize>>,
+}
+
+impl Field {
+    /// A list of the element's bytes, as it lies on the wire.
+    #[must_use]
+    pub fn list(name: Range<usize>, kind: Option<Kind>, body: Range<usize>) -> Self {
+        Self { name, kind, body, form: Form::Message, shape: None }
+    }
+
+    /// One byte string of the element's bytes.
+    #[must_use]
+    pub fn string(name: Range<usize>, body: Range<usize>) -> Self {
+        let form = Form::String { unread: 0 };
+        Self { name, kind: Some(Kind::Bytes), body, form, shape: None }
+    }
 }
 
 /// How a list lies in its bytes.
@@ -192,6 +247,11 @@ pub enum Form {
         /// How many.
         unread: u64,
     },
+    /// As items one after another, of the dtype that the kind names.
+    Items {
+        /// Whether each item's most significant byte comes first.
+        big_endian: bool,
+    },
 }
 
 /// One item of a dataset, borrowed from the buffer it was read into.
@@ -200,6 +260,7 @@ pub struct Element<'a> {
     bytes: &'a [u8],
     names: &'a [u8],
     fields: &'a [Field],
+    sizes: &'a [u64],
     position: u64,
     /// The file that it is, where each element is one.
     file: Option<&'a Path>,
@@ -215,7 +276,13 @@ impl<'a> Element<'a> {
     /// The same with names that are ranges of `names`.
     #[must_use]
     pub fn named(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
-        Self { bytes, names, fields, position, file: None }
+        Self { bytes, names, fields, sizes: &[], position, file: None }
+    }
+
+    /// The same whose fields have shapes that are ranges of `sizes`.
+    #[must_use]
+    pub fn with_sizes(self, sizes: &'a [u64]) -> Self {
+        Self { sizes, ..self }
     }
 
     /// The same as the content of a file.
@@ -240,8 +307,8 @@ impl<'a> Element<'a> {
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         let unread = self.fields.iter().map(|field| match field.form {
-            Form::Message => 0,
             Form::String { unread } => unread,
+            Form::Message | Form::Items { .. } => 0,
         });
         unread.sum::<u64>() + self.bytes.len() as u64
     }
@@ -269,10 +336,8 @@ impl<'a> Element<'a> {
     pub fn list(&self, at: usize) -> Option<List<'a>> {
         let field = &self.fields[at];
         let body = &self.bytes[field.body.clone()];
-        field.kind.map(|kind| match field.form {
-            Form::Message => List::of_field(kind, body, 1),
-            Form::String { unread } => List { kind, body, field: List::WHOLE, unread },
-        })
+        let shape = field.shape.clone().map(|shape| &self.sizes[shape]);
+        field.kind.map(|kind| List { kind, body, lies: Lies::In(field.form), shape })
     }
 }
 
@@ -361,17 +426,21 @@ impl Slots {
     }
 }
 
-/// A list of values as it lies in a record: a protobuf message with one repeated field.
+/// A list of values as it lies in a record.
 #[derive(Clone, Copy, Debug)]
 pub struct List<'a> {
     /// What the values are.
     pub kind: Kind,
-    /// The message.
     body: &'a [u8],
-    /// The number of the repeated field.
-    field: u32,
-    /// How many more bytes its byte string has.
-    unread: u64,
+    lies: Lies,
+    shape: Option<&'a [u64]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Lies {
+    In(Form),
+    /// In the repeated field of this number of a message.
+    InField(u32),
 }
 
 /// A list's bytes are not what they should be, and why.
@@ -379,26 +448,44 @@ pub struct List<'a> {
 pub struct BadList(pub &'static str);
 
 impl<'a> List<'a> {
-    /// In place of a field number: the body is no message but the one byte string itself.
-    const WHOLE: u32 = 0;
-
     /// The values of the repeated field numbered `field` of the message `body`.
     #[must_use]
     pub fn of_field(kind: Kind, body: &'a [u8], field: u32) -> Self {
-        Self { kind, body, field, unread: 0 }
+        Self { kind, body, lies: Lies::InField(field), shape: None }
+    }
+
+    /// Its shape, where that is more than how many values there are.
+    #[must_use]
+    pub fn shape(&self) -> Option<&'a [u64]> {
+        self.shape
     }
 
     /// Bytes that its one byte string has beyond those that are here.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        self.unread
+        if let Lies::In(Form::String { unread }) = self.lies { unread } else { 0 }
+    }
+
+    /// Its items, where it consists of such; and whether each item's most significant byte comes first.
+    #[must_use]
+    pub fn items(&self) -> Option<(&'a [u8], bool)> {
+        if let Lies::In(Form::Items { big_endian }) = self.lies {
+            Some((self.body, big_endian))
+        } else {
+            None
+        }
     }
 
     /// The list cut into slices of encoded values: packed runs and single values of numbers (little-endian floats,
-    /// varints), one slice a value for bytes.
+    /// varints, items), one slice a value for bytes.
     #[must_use]
     pub fn runs(&self) -> Runs<'a> {
-        Runs { list: *self, rest: self.body, whole: self.field == Self::WHOLE }
+        let (field, whole) = match self.lies {
+            Lies::In(Form::Message) => (1, false),
+            Lies::InField(field) => (field, false),
+            Lies::In(Form::String { .. } | Form::Items { .. }) => (0, true),
+        };
+        Runs { kind: self.kind, field, rest: self.body, whole }
     }
 
     /// The number of values.
@@ -413,6 +500,7 @@ impl<'a> List<'a> {
                 Kind::Bytes => 1,
                 Kind::Float => run.len() / 4,
                 Kind::Int64 => crate::source::wire::count_varints(run),
+                Kind::Items(dtype) => run.len() / dtype.size().max(1),
             };
         }
         Ok(count as u64)
@@ -430,9 +518,11 @@ impl<'a> List<'a> {
 /// See [`List::runs`].
 #[derive(Clone, Debug)]
 pub struct Runs<'a> {
-    list: List<'a>,
+    kind: Kind,
+    /// The number of the repeated field.
+    field: u32,
     rest: &'a [u8],
-    /// The one byte string is still to be given.
+    /// The body is no message, and is still to be given.
     whole: bool,
 }
 
@@ -462,11 +552,11 @@ impl<'a> Runs<'a> {
     fn step(&mut self) -> Result<Option<&'a [u8]>, BadList> {
         use crate::source::wire::{self, Wire};
         let (field, wire_type) = wire::tag(&mut self.rest).ok_or(BadList("a tag is cut"))?;
-        if field != self.list.field {
+        if field != self.field {
             wire::skip(&mut self.rest, wire_type).ok_or(BadList("an unknown field is cut"))?;
             return Ok(None);
         }
-        match (self.list.kind, wire_type) {
+        match (self.kind, wire_type) {
             (Kind::Bytes, Wire::Bytes) => {
                 wire::bytes(&mut self.rest).map(Some).ok_or(BadList("a byte string is cut"))
             }

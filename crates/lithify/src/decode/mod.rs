@@ -171,40 +171,42 @@ fn is_text(head: &[u8]) -> bool {
     !valid.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// The dtype that a list of this kind has by itself.
-#[must_use]
-pub fn natural_dtype(kind: Kind) -> Option<DType> {
-    match kind {
-        Kind::Float => Some(DType::Float32),
-        Kind::Int64 => Some(DType::Int64),
-        Kind::Bytes => None,
-    }
-}
-
 /// The integers of a list that names sizes.
 ///
 /// # Errors
 /// It holds no integers, or negative ones.
 fn sizes(list: List<'_>) -> Result<Shape> {
     let mut sizes = Shape::new();
-    for run in list.runs() {
-        let run = run.map_err(|bad| Error::input(bad.0))?;
-        if list.kind != Kind::Int64 {
+    let mut negative = false;
+    match (list.kind, list.items()) {
+        (Kind::Int64, _) => {
+            for run in list.runs() {
+                let run = run.map_err(|bad| Error::input(bad.0))?;
+                let whole = crate::source::wire::each_varint(run, |value| {
+                    negative |= i64::try_from(value).is_err();
+                    sizes.push(value);
+                    !negative
+                });
+                whole.map_err(|_| Error::input("an integer is cut"))?;
+            }
+        }
+        (Kind::Items(dtype), Some((bytes, big_endian))) if dtype.is_integer() => {
+            for item in bytes.chunks_exact(dtype.size()) {
+                let byte =
+                    |at: usize| u64::from(if big_endian { item[item.len() - 1 - at] } else { item[at] });
+                negative |= dtype.is_signed() && byte(item.len() - 1) >= 0x80;
+                sizes.push((0..item.len()).fold(0, |value, at| value | byte(at) << (8 * at)));
+            }
+        }
+        _ => {
             return Err(Error::request(format!(
-                "a shape is made of int64 features, and this is one of {}",
+                "a shape is made of features of integers, and this is one of {}",
                 list.kind
             )));
         }
-        let mut negative = false;
-        let whole = crate::source::wire::each_varint(run, |value| {
-            negative |= i64::try_from(value).is_err();
-            sizes.push(value);
-            !negative
-        });
-        whole.map_err(|_| Error::input("an integer is cut"))?;
-        if negative {
-            return Err(Error::input("a size in a shape is negative"));
-        }
+    }
+    if negative {
+        return Err(Error::input("a size in a shape is negative"));
     }
     Ok(sizes)
 }

@@ -5,7 +5,7 @@ use smallvec::smallvec;
 
 use super::pixels::{ImageFacts, Pixels};
 use super::tensor_proto::{self, Values};
-use super::{Decode, natural_dtype, sizes};
+use super::{Decode, sizes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{BadList, DType, Kind, List, Shape};
 
@@ -117,9 +117,16 @@ impl View {
     ) -> Result<Numbers<'a>> {
         let mut numbers = match self.decode {
             None | Some(Decode::None) => {
-                let count = list.count().map_err(bad_list)?;
-                let dtype = natural_dtype(list.kind);
-                Numbers { dtype, shape: smallvec![count], data: Data::List(list), image: None }
+                let shape = if let Some(shape) = list.shape() {
+                    shape.into()
+                } else {
+                    smallvec![list.count().map_err(bad_list)?]
+                };
+                let data = match list.items() {
+                    Some((bytes, big_endian)) => Data::Raw { bytes, big_endian },
+                    None => Data::List(list),
+                };
+                Numbers { dtype: list.kind.dtype(), shape, data, image: None }
             }
             Some(Decode::Image { dialect, depth }) => {
                 self.pixels.numbers(payload(list)?, (dialect, depth), look, scratch, most)?

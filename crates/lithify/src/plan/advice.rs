@@ -6,7 +6,7 @@ use super::{FeaturePlan, Fit, Plan};
 use crate::decode::Content;
 use crate::machine::show_size;
 use crate::scan::profile::{FeatureProfile, Profile, Sizes, bin_end};
-use crate::value::{DType, Kind};
+use crate::value::DType;
 
 /// Padding that wastes less than this share is not worth a word.
 const WORTH_SAYING: f64 = 0.2;
@@ -160,11 +160,7 @@ pub fn for_feature(profile: &Profile, feature: &FeatureProfile) -> Option<Advice
     if feature.is_images() {
         return for_images(profile, feature);
     }
-    let item = match feature.kind()? {
-        Kind::Float => 4,
-        Kind::Int64 => 8,
-        Kind::Bytes => return None,
-    };
+    let item = feature.kind()?.dtype()?.size() as u64;
     padding(&feature.name, &feature.lengths, profile.elements, item)
 }
 
@@ -233,7 +229,7 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
         padding(&feature.feature, sizes, profile.elements, feature.dtype.size() as u64)
     });
     let nuls = plan.features.iter().filter(|feature| {
-        let ends_in_nul = |seen: &FeatureProfile| match seen.shapes().filter(|_| !feature.view.is_plain()) {
+        let ends_in_nul = |seen: &FeatureProfile| match seen.shapes_by(&feature.view) {
             Some(shapes) => shapes.ends_in_nul,
             None => seen.ends_in_nul,
         };

@@ -189,8 +189,8 @@ fn see<'a>(
         view.decode = None;
     }
     let skip = terms.skip;
-    if let Some(shapes) = feature.shapes().filter(|_| !view.is_plain()) {
-        if let Some(other) = feature.other_shapes() {
+    if let Some(shapes) = feature.shapes_by(&view) {
+        if let Some(other) = feature.seen_as.iter().find(|other| *other != shapes) {
             let show = |shapes: &Shapes| {
                 let dtype = shapes.dtype.map_or("string".into(), |dtype| dtype.to_string());
                 format!("{dtype} {}", show_shape(&shapes.first.0))
@@ -216,7 +216,7 @@ fn see<'a>(
                 return Err(at(profile, other.first.1, Error::input(message)).hint(hint));
             }
         }
-        if !view.is_plain() {
+        if let Some(shapes) = feature.shapes_by(&view) {
             let differ = shapes.differs.as_ref().map(|(shape, witness)| {
                 (show_shape(&shapes.first.0), shapes.first.1, show_shape(shape), *witness)
             });
@@ -242,7 +242,7 @@ fn see<'a>(
     };
     Ok(Seen {
         view,
-        dtype: crate::decode::natural_dtype(kind),
+        dtype: kind.dtype(),
         smallest: vec![lengths.min()],
         largest: vec![lengths.max()],
         differ,

@@ -266,16 +266,18 @@ impl Asked {
     /// and images are looked for.
     fn sees(&self, list: List<'_>) -> Option<(&View, bool)> {
         if self.names_a_view() {
-            return (!self.view.is_plain()).then_some((&self.view, true));
+            let shaped = list.shape().is_some();
+            return (shaped || !self.view.is_plain()).then_some((&self.view, true));
         }
+        let as_shaped = list.shape().map(|_| (&self.view, false));
         if list.kind != Kind::Bytes {
-            return None;
+            return as_shaped;
         }
         match list.single().map(Content::of) {
             Some(Content::Tensor) => Some((&self.as_tensors, false)),
             Some(content) if content.is_image() => Some((&self.as_images, self.images)),
             _ if self.images => Some((&self.as_images, true)),
-            _ => None,
+            _ => as_shaped,
         }
     }
 

@@ -350,6 +350,9 @@ pub struct FeatureProfile {
     pub strings: Sizes,
     /// What the byte strings look like, and how many.
     pub contents: Vec<(Content, u64)>,
+    /// Whether elements state a shape of it, rather than how many values there are.
+    #[serde(default)]
+    pub shaped: bool,
     /// Whether a byte string ends in NUL, which `NumPy`'s fixed-width strings do not keep.
     pub ends_in_nul: bool,
     /// What it is seen as, where that is not a plain list: one of these for each dtype and number of axes, by their first
@@ -374,6 +377,17 @@ impl FeatureProfile {
     #[must_use]
     pub fn shapes(&self) -> Option<&Shapes> {
         self.seen_as.first()
+    }
+
+    /// What it is seen as by a view; `None` where that is a plain list.
+    #[must_use]
+    pub fn shapes_by(&self, view: &View) -> Option<&Shapes> {
+        if !view.is_plain() {
+            return self.shapes();
+        }
+        // As it is stored, and not as the image or the tensor that it may be, too.
+        let dtype = self.kind()?.dtype();
+        self.seen_as.iter().find(|shapes| self.shaped && shapes.images.is_none() && shapes.dtype == dtype)
     }
 
     /// What else it is seen as: of another dtype or number of axes, which no array can hold beside the first.
@@ -443,6 +457,7 @@ impl FeatureProfile {
             self.kinds.push((list.kind, witness));
         }
         self.present += 1;
+        self.shaped |= list.shape().is_some();
         self.lengths.observe(count, witness);
         let mut bytes = 0;
         if list.kind == Kind::Bytes {
@@ -486,6 +501,7 @@ impl FeatureProfile {
             }
         }
         self.ends_in_nul |= later.ends_in_nul;
+        self.shaped |= later.shaped;
         self.viewed |= later.viewed;
         for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
             let takes =

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::wire::{self, Wire};
-use crate::value::{Field, Form, Kind};
+use crate::value::{Field, Kind};
 
 /// Finds the features of the Example in `record`.
 ///
@@ -60,7 +60,7 @@ fn parse_entry(record: &[u8], mut rest: &[u8]) -> Result<Field, &'static str> {
         return Err("a feature lacks its name or its value");
     };
     let (kind, body) = parse_feature(feature)?;
-    Ok(Field { name: range_in(record, name), kind, body: range_in(record, body), form: Form::Message })
+    Ok(Field::list(range_in(record, name), kind, range_in(record, body)))
 }
 
 fn parse_feature(mut rest: &[u8]) -> Result<(Option<Kind>, &[u8]), &'static str> {

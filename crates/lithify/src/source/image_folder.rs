@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::probe::{Evidence, has_ending, head_of, is_hidden, is_sidecar};
 use super::{Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{Element, Field, Form, Kind};
+use crate::value::{DType, Element, Field, Form, Kind};
 
 /// Endings of image files.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
@@ -268,31 +268,11 @@ impl Files<'_> {
         Ok(0)
     }
 
-    /// Adds a feature, whose name is a range of [`NAMES`].
-    fn push(&mut self, name: Range<usize>, kind: Kind, form: Form, bytes: &[u8]) {
+    /// Adds bytes to the buffer; says where they are.
+    fn push(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(bytes);
-        self.fields.push(Field { name, kind: Some(kind), body: start..self.buffer.len(), form });
-    }
-}
-
-/// The bytes of a varint that [`pack`] makes, at most, and of the tag before it.
-const VARINT: usize = 11;
-
-/// A list of one number, on the wire: as much of the array as is filled.
-fn pack(mut value: u64) -> ([u8; VARINT], usize) {
-    let mut list = [0; VARINT];
-    // Field number 1, as a varint.
-    list[0] = 0x08;
-    let mut length = 1;
-    loop {
-        list[length] = value.to_le_bytes()[0] | 0x80;
-        value >>= 7;
-        length += 1;
-        if value == 0 {
-            list[length - 1] &= 0x7f;
-            return (list, length);
-        }
+        start..self.buffer.len()
     }
 }
 
@@ -311,19 +291,17 @@ impl Elements for Files<'_> {
         self.next += 1;
         let unread = self.load()?;
         self.fields.clear();
-        let image = Field {
-            name: 0..5,
-            kind: Some(Kind::Bytes),
-            body: 0..self.buffer.len(),
-            form: Form::String { unread },
-        };
-        self.fields.push(image);
+        let image = Field::string(0..5, 0..self.buffer.len());
+        self.fields.push(Field { form: Form::String { unread }, ..image });
         if let Some(class) = file.class {
-            let (list, length) = pack(self.labels[class as usize]);
-            self.push(5..10, Kind::Int64, Form::Message, &list[..length]);
+            let label = self.push(&self.labels[class as usize].to_le_bytes());
+            let (kind, form) = (Some(Kind::Items(DType::Int64)), Form::Items { big_endian: false });
+            // A number by itself has no axes.
+            self.fields.push(Field { name: 5..10, kind, body: label, form, shape: Some(0..0) });
         }
         let name = if name.is_empty() { root.file_name().unwrap_or_default().as_bytes() } else { name };
-        self.push(10..14, Kind::Bytes, Form::String { unread: 0 }, name);
+        let name = self.push(name);
+        self.fields.push(Field::string(10..14, name));
         Ok(Some(Element::named(&self.buffer, NAMES, &self.fields, file.position).of_file(&self.path)))
     }
 

@@ -17,7 +17,7 @@ use super::input::{Compression, Input, READ_BYTES};
 use super::probe::{Evidence, HEAD_BYTES, head_of};
 use super::{Elements, Format, Options, Part, Source, Verdict, Want, example};
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{Element, Field, Form, Kind};
+use crate::value::{Element, Field};
 
 /// Bytes before a record's data.
 const HEADER: usize = 12;
@@ -396,12 +396,7 @@ impl Elements for Records<'_> {
         let data = HEADER..HEADER + length;
         if self.source.payload == Payload::Raw {
             self.fields.clear();
-            self.fields.push(Field {
-                name: 0..RECORD.len(),
-                kind: Some(Kind::Bytes),
-                body: 0..length,
-                form: Form::String { unread: 0 },
-            });
+            self.fields.push(Field::string(0..RECORD.len(), 0..length));
         } else if let Err(why) = example::parse(&self.input.window()[data.clone()], &mut self.fields) {
             self.input.consume(whole);
             return Err(self
