@@ -78,7 +78,7 @@ fn values_of(list: List<'_>) -> Values {
             }
             Values::Integers(values)
         }
-        Kind::Items(_) => panic!("an Example has lists"),
+        Kind::Items(_) => unreachable!("an Example has lists"),
     };
     assert_eq!(list.count().unwrap(), values.len() as u64);
     values
