@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::decode::Content;
+use crate::decode::{Content, View};
 use crate::error::Lost;
 use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
@@ -126,16 +126,22 @@ fn waste(profile: &Profile, feature: &FeatureProfile) -> String {
 }
 
 fn looks_like(feature: &FeatureProfile) -> String {
+    let range = |shapes: &Shapes| match shapes.differs {
+        None => show_shape(&shapes.first.0),
+        Some(_) => format!("{} to {}", show_shape(&shapes.smallest), show_shape(&shapes.largest)),
+    };
     if let Some(shapes) = feature.shapes().filter(|_| feature.is_tensors()) {
         let dtype = shapes.dtype.map_or("string".into(), |dtype| dtype.to_string());
-        if feature.other_shapes().is_some() {
-            return "tensors of several dtypes or ranks".into();
-        }
-        let shape = match shapes.differs {
-            None => show_shape(&shapes.first.0),
-            Some(_) => format!("{} to {}", show_shape(&shapes.smallest), show_shape(&shapes.largest)),
+        return match feature.other_shapes() {
+            Some(_) => "tensors of several dtypes or ranks".into(),
+            None => format!("tensor {dtype} {}", range(shapes)),
         };
-        return format!("tensor {dtype} {shape}");
+    }
+    // What has several axes is an array; one axis is a list as any other.
+    if let (true, Some(shapes)) = (feature.contents.is_empty(), feature.shapes_by(&View::default()))
+        && shapes.largest.len() > 1
+    {
+        return range(shapes);
     }
     let mut contents = feature.contents.clone();
     contents.sort_by_key(|content| std::cmp::Reverse(content.1));

@@ -261,6 +261,9 @@ pub struct Element<'a> {
     names: &'a [u8],
     fields: &'a [Field],
     sizes: &'a [u64],
+    /// Bytes that it takes where it is stored, if those are not `bytes`.
+    stored: Option<u64>,
+    count: u64,
     position: u64,
     /// The file that it is, where each element is one.
     file: Option<&'a Path>,
@@ -276,7 +279,7 @@ impl<'a> Element<'a> {
     /// The same with names that are ranges of `names`.
     #[must_use]
     pub fn named(bytes: &'a [u8], names: &'a [u8], fields: &'a [Field], position: u64) -> Self {
-        Self { bytes, names, fields, sizes: &[], position, file: None }
+        Self { bytes, names, fields, sizes: &[], stored: None, count: 1, position, file: None }
     }
 
     /// The same whose fields have shapes that are ranges of `sizes`.
@@ -285,10 +288,29 @@ impl<'a> Element<'a> {
         Self { sizes, ..self }
     }
 
+    /// The same, which takes so many bytes where it is stored: not those that its fields are ranges of.
+    #[must_use]
+    pub fn with_stored(self, bytes: u64) -> Self {
+        Self { stored: Some(bytes), ..self }
+    }
+
     /// The same as the content of a file.
     #[must_use]
     pub fn of_file(self, file: &'a Path) -> Self {
         Self { file: Some(file), ..self }
+    }
+
+    /// The same as a run of so many elements that are alike: the items of all of them follow one another in each field, whose
+    /// shape is that of one.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self { count, ..self }
+    }
+
+    /// How many elements it stands for: 1, unless a [run](crate::source::Elements::next_run) was asked for.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// The file that it is, where each element is one.
@@ -310,7 +332,7 @@ impl<'a> Element<'a> {
             Form::String { unread } => unread,
             Form::Message | Form::Items { .. } => 0,
         });
-        unread.sum::<u64>() + self.bytes.len() as u64
+        unread.sum::<u64>() + self.stored.unwrap_or(self.bytes.len() as u64)
     }
 
     /// The number of its features.

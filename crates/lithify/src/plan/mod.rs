@@ -12,6 +12,7 @@ use crate::scan::OnError;
 use crate::scan::index::Index;
 use crate::scan::profile::{FeatureProfile, Profile, Skipped};
 use crate::source::Part;
+use crate::value::Kind;
 
 pub mod advice;
 mod arrays;
@@ -97,6 +98,24 @@ impl Plan {
     #[must_use]
     pub fn blocks(&self) -> u64 {
         self.elements.div_ceil(self.block_rows)
+    }
+
+    /// How many rows may be filled at a time, where a source gives elements in runs. More than one only if none is made of
+    /// more than the items of its element, as they are, so that nothing can be wrong with one that is not with all.
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        let copies = |feature: &FeaturePlan| {
+            matches!((feature.kind, feature.stored), (Kind::Items(_), Some(dtype)) if dtype == feature.dtype)
+                && matches!(feature.fit, Fit::Exact { .. })
+                && feature.view.is_plain()
+                && !feature.finish.changes()
+                && !feature.present
+        };
+        if !self.skipped.is_empty() || !self.features.iter().all(copies) {
+            return 1;
+        }
+        let largest = self.arrays.iter().map(ArrayPlan::row_bytes).max().unwrap_or(1);
+        (memory::BUFFER_BYTES / largest.max(1)).max(1)
     }
 
     /// Whether anything must be counted element by element.

@@ -6,7 +6,7 @@ use super::{ENTRY_ELEMENTS, OnError, Scanner, bucket_of, check_skipped};
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
-use crate::source::{Elements, example};
+use crate::source::{Alike, Elements, example};
 use crate::value::{Element, Kind, List, Slots};
 
 /// Features that a dataset may have. Where there are more, something is taken for a name that is none.
@@ -224,6 +224,18 @@ impl<'a> Fold<'a> {
             index.count(counter, 1);
         }
         Ok(())
+    }
+
+    /// Folds in all other elements of a part whose elements are alike, without reading them. Says whether it did: where its
+    /// first element is left out, or elements are to be, they are read.
+    pub(super) fn repeat(&mut self, alike: Alike) -> bool {
+        if self.profile.elements != 1 || !self.scanner.excluded.is_empty() {
+            return false;
+        }
+        let spacing = (self.scanner.spacing / alike.step).clamp(1, ENTRY_ELEMENTS);
+        self.profile.repeat(alike.elements, spacing, alike.step);
+        self.profile.largest_record = self.profile.largest_record.max(alike.held);
+        true
     }
 
     /// Deals with a damaged element: gives the error back, or counts the element as skipped.

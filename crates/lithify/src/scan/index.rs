@@ -129,6 +129,20 @@ impl Index {
         self.sums[counter] += more;
     }
 
+    /// Makes of the index of one element that of `elements` of the kind, with an entry every `spacing` of them, whose
+    /// positions are `step` apart.
+    pub(super) fn repeat(&mut self, elements: u64, spacing: u64, step: u64) {
+        let each = self.sums.clone();
+        let Some(&first) = self.entries.first() else { return };
+        let mut at = spacing;
+        while at < elements {
+            self.sums.iter_mut().zip(&each).for_each(|(sum, each)| *sum = each * at);
+            self.push(Entry { element: first.element + at, position: first.position + at * step, ..first });
+            at += spacing;
+        }
+        self.sums.iter_mut().zip(&each).for_each(|(sum, each)| *sum = each * elements);
+    }
+
     /// Appends the index of the elements that come after these `elements`.
     pub(super) fn merge(&mut self, later: &Self, elements: u64) {
         let start = self.entries.len();

@@ -130,7 +130,11 @@ struct Span {
 fn spans_of(source: &dyn Source) -> Vec<Span> {
     let mut spans = Vec::new();
     for (part, file) in source.parts().iter().enumerate() {
-        let pieces = if source.seekable(part) { file.bytes.div_ceil(SPAN_BYTES).max(1) } else { 1 };
+        let pieces = if source.seekable(part) && source.alike(part).is_none() {
+            file.bytes.div_ceil(SPAN_BYTES).max(1)
+        } else {
+            1
+        };
         for piece in 0..pieces {
             let last_of_part = piece + 1 == pieces;
             let end = if last_of_part { u64::MAX } else { (piece + 1) * SPAN_BYTES };
@@ -181,6 +185,7 @@ impl Scanner<'_> {
 
     fn scan_from(&self, span: &Span, start: u64) -> Result<Piece> {
         let range = start..span.range.end;
+        let alike = self.source.alike(span.part);
         let mut elements = self.source.read(span.part, range, self.want)?;
         let mut fold = Fold::new(self, span.part);
         let mut error = None;
@@ -195,6 +200,7 @@ impl Scanner<'_> {
                 }
             }
             match fold.step(elements.as_mut()) {
+                Ok(true) if alike.is_some_and(|alike| fold.repeat(alike)) => break,
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(found) => match fold.bad(found, at) {
@@ -206,7 +212,7 @@ impl Scanner<'_> {
                 },
             }
         }
-        let end = elements.position();
+        let end = alike.map_or_else(|| elements.position(), |alike| alike.elements * alike.step);
         self.options.progress.advance(elements.consumed().saturating_sub(told));
         Ok(Piece { covers: Some(start..end), profile: fold.profile, error })
     }

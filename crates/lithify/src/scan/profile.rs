@@ -138,6 +138,13 @@ impl Sizes {
         self.histogram[bin] += 1;
     }
 
+    /// So many of the same.
+    fn repeat(&mut self, times: u64) {
+        self.count *= times;
+        self.total = self.total.saturating_mul(times);
+        self.histogram.iter_mut().for_each(|count| *count *= times);
+    }
+
     fn merge(&mut self, later: &Self, before: u64) {
         self.count += later.count;
         self.total = self.total.saturating_add(later.total);
@@ -518,6 +525,18 @@ impl FeatureProfile {
 }
 
 impl Profile {
+    /// Makes of the profile of one element that of `elements` that differ from it in nothing but their numbers.
+    pub(super) fn repeat(&mut self, elements: u64, spacing: u64, step: u64) {
+        self.elements *= elements;
+        self.stored_bytes = self.stored_bytes.saturating_mul(elements);
+        for feature in &mut self.features {
+            feature.present *= elements;
+            feature.lengths.repeat(elements);
+            feature.seen_as.iter_mut().for_each(|shapes| shapes.values.repeat(elements));
+        }
+        self.index.repeat(elements, spacing, step);
+    }
+
     /// What is known of the feature of this name.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<&FeatureProfile> {

@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::value::Element;
 
+mod columns;
 pub mod example;
 pub mod image_folder;
 pub mod input;
+pub mod npy;
 pub mod probe;
 pub mod tfrecord;
 pub mod wire;
@@ -80,6 +82,11 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// What is known of a part whose elements are alike in all but their values, so that one tells of all.
+    fn alike(&self, _part: usize) -> Option<Alike> {
+        None
+    }
+
     /// The elements of a part that start in `range`, a range of positions: byte offsets, in the decoded stream where the
     /// part is compressed. The range must start at the start of an element (0 always is one).
     ///
@@ -96,6 +103,17 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// The file cannot be read.
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>>;
+}
+
+/// A part whose elements differ in nothing but the numbers that they hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alike {
+    /// How many there are.
+    pub elements: u64,
+    /// How far apart their positions are. The first has position 0.
+    pub step: u64,
+    /// Bytes that are read at a time.
+    pub held: u64,
 }
 
 /// How much is wanted of elements.
@@ -115,6 +133,15 @@ pub trait Elements: Send {
     /// After an error of kind [`Input`](crate::error::ErrorKind::Input) the next call goes on with the next element that can
     /// be found. After any other error there is nothing more to be had.
     fn next(&mut self) -> Result<Option<Element<'_>>>;
+
+    /// The next elements, at least one and at most so many, as one whose fields hold the items of all: see
+    /// [`Element::count`]. Only for parts whose elements are [alike](Source::alike).
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    fn next_run(&mut self, _most: u64) -> Result<Option<Element<'_>>> {
+        self.next()
+    }
 
     /// Passes over the next element. It need not be checked.
     ///
@@ -179,5 +206,11 @@ impl Default for Options {
 }
 
 /// All formats, the most specific first.
-pub const FORMATS: &[&dyn Format] =
-    &[&tfrecord::ExampleFormat, &tfrecord::RawFormat, &image_folder::ImageFolder];
+pub const FORMATS: &[&dyn Format] = &[
+    &tfrecord::ExampleFormat,
+    &tfrecord::RawFormat,
+    &image_folder::ImageFolder,
+    &npy::Npy,
+    &npy::NpyFiles,
+    &npy::npz::Npz,
+];

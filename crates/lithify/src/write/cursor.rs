@@ -62,8 +62,12 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Lends the next element and its number.
-    pub(super) fn next<R>(&mut self, take: impl FnOnce(u64, &Element<'_>) -> Result<R>) -> Result<R> {
+    /// Lends the next element and its number; or a run of up to so many.
+    pub(super) fn next<R>(
+        &mut self,
+        most: u64,
+        take: impl FnOnce(u64, &Element<'_>) -> Result<R>,
+    ) -> Result<R> {
         self.find()?;
         let path = |part: usize| &self.source.parts()[part].path;
         let Some(open) = &mut self.open else { return Err(changed()) };
@@ -75,9 +79,11 @@ impl<'a> Cursor<'a> {
         };
         let at = open.elements.position();
         self.last = (part, at);
-        match open.elements.next() {
+        let run = most.min(open.until - open.next);
+        let found = if run > 1 { open.elements.next_run(run) } else { open.elements.next() };
+        match found {
             Ok(Some(element)) => {
-                open.next += 1;
+                open.next += element.count();
                 let byte = element.position();
                 self.last = (part, byte);
                 take(number, &element).map_err(|e| match (e.kind(), element.file()) {

@@ -227,7 +227,7 @@ impl<'p> Filler<'p> {
                 let wanted = pixels::Wanted { geometry, method, antialias, plan: self.plan, shape };
                 self.resize(&wanted, numbers.as_ref(), block, pixels)
             }
-            Fit::Exact { shape } => self.exact(shape, numbers.as_ref(), block),
+            Fit::Exact { shape } => self.exact(shape, element.count(), numbers.as_ref(), block),
             Fit::Pad { shape, left, truncate } => {
                 self.pad(shape, *left, *truncate, numbers.as_ref(), block, items)
             }
@@ -245,9 +245,17 @@ impl<'p> Filler<'p> {
         Cast { from: numbers.dtype, ..self.cast }
     }
 
-    fn exact(&self, shape: &[u64], numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
+    /// Fills the row of an element, or those of a run of elements.
+    fn exact(
+        &self,
+        shape: &[u64],
+        count: u64,
+        numbers: Option<&Numbers<'_>>,
+        block: &mut Block<'_>,
+    ) -> Result<()> {
         let Some(array) = self.array(Role::Data) else { return Ok(()) };
-        let out = block.next(array, self.row)?;
+        let rows = usize::try_from(count).unwrap_or(usize::MAX);
+        let out = block.next(array, self.row.saturating_mul(rows))?;
         match (numbers, &self.plan.default) {
             (Some(numbers), _) => {
                 let fits = numbers.shape[..] == *shape || shape.is_empty() && numbers.shape[..] == [1];

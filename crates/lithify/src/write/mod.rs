@@ -230,14 +230,18 @@ impl<'a> Worker<'a> {
         let before = self.seek(start, stop)?;
         let mut block = Block::begin(store, plan, start, stop - start, before.clone())?;
         let Self { cursor, slots, fillers, scratch, bad, .. } = self;
-        let mut read = 0;
-        for _ in start..stop {
-            let filled = cursor.next(|number, element| {
+        let (run, mut read, mut at) = (plan.run(), 0, start);
+        while at < stop {
+            let most = run.min(stop - at);
+            let mut count = 1;
+            let filled = cursor.next(most, |number, element| {
                 read += element.stored_bytes();
+                count = element.count();
                 slots.find(element, |_| Ok::<_, Error>(false))?;
                 fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
             });
             tolerate(filled, plan, cursor.last(), bad)?;
+            at += count;
         }
         if stop == plan.elements {
             fillers.iter().try_for_each(|filler| filler.end(&mut block))?;
@@ -272,7 +276,7 @@ impl<'a> Worker<'a> {
         let Self { cursor, slots, fillers, scratch, bad, .. } = self;
         while at < start {
             if plan.counts() {
-                let counted = cursor.next(|_, element| {
+                let counted = cursor.next(1, |_, element| {
                     slots.find(element, |_| Ok::<_, Error>(false))?;
                     fillers.iter().try_for_each(|filler| filler.count(element, slots, &mut totals, scratch))
                 });

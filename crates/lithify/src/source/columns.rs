@@ -1,0 +1,314 @@
+//! Arrays as a dataset: element *i* is row *i* of each. What stores them gives rows in runs, as a [`Column`] does.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::npy::header::Item;
+use super::{Alike, Elements, Part, Source, Want};
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::{Element, Field, Form, Kind};
+
+/// Bytes of rows that are read at a time, unless a row has more: they should still be in a core's cache when they are
+/// written.
+const RUN_BYTES: u64 = 256 << 10;
+
+/// An array whose rows are elements.
+pub(super) trait Column: Send + Sync {
+    /// What an item is.
+    fn item(&self) -> Item;
+
+    /// Whether each item's most significant byte comes first.
+    fn big_endian(&self) -> bool;
+
+    /// The sizes of a row's axes.
+    fn row_shape(&self) -> &[u64];
+
+    /// How many rows it has.
+    fn rows(&self) -> u64;
+
+    /// Rows that are best read together.
+    fn run(&self) -> u64 {
+        1
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn open(&self) -> Result<Box<dyn Rows + '_>>;
+
+    /// Bytes of a row.
+    fn row_bytes(&self) -> u64 {
+        self.row_shape().iter().product::<u64>() * self.item().size() as u64
+    }
+}
+
+/// The rows of a column, as they are read.
+pub(super) trait Rows: Send {
+    /// Reads rows, in C order.
+    ///
+    /// # Errors
+    /// They cannot be read, or are damaged.
+    fn read(&mut self, rows: Range<u64>, into: &mut [u8]) -> Result<()>;
+}
+
+/// The columns of one part, all equally long.
+pub(super) struct Table {
+    /// With their names.
+    pub columns: Vec<(String, Box<dyn Column>)>,
+    /// Whether rows can be read from anywhere at no cost.
+    pub seekable: bool,
+}
+
+impl Table {
+    /// Adds a column.
+    ///
+    /// # Errors
+    /// It is not as long as the others.
+    pub(super) fn push(&mut self, name: String, column: Box<dyn Column>) -> Result<()> {
+        if let Some((first, other)) = self.columns.first().filter(|first| first.1.rows() != column.rows()) {
+            let (here, there) = (column.rows(), other.rows());
+            let message = format!(
+                "`{name}` has {here} rows, and `{first}` has {there}: they are no features of the same elements"
+            );
+            return Err(Error::input(message));
+        }
+        self.columns.push((name, column));
+        Ok(())
+    }
+
+    fn rows(&self) -> u64 {
+        self.columns.first().map_or(0, |column| column.1.rows())
+    }
+
+    /// How far the positions of two rows are apart: bytes, as if rows stood one after another.
+    fn step(&self) -> u64 {
+        self.columns.iter().map(|column| column.1.row_bytes()).sum::<u64>().max(1)
+    }
+
+    /// Rows that are read at a time.
+    fn run(&self) -> u64 {
+        let most = self.columns.iter().map(|column| column.1.run()).max().unwrap_or(1);
+        (RUN_BYTES / self.step()).max(most).max(1)
+    }
+}
+
+/// A dataset of tables, one a part.
+pub(super) struct Tables {
+    /// The format's name.
+    pub format: &'static str,
+    pub parts: Vec<Part>,
+    pub by_part: Vec<Table>,
+}
+
+impl Tables {
+    /// Refuses what cannot be held in memory.
+    ///
+    /// # Errors
+    /// The rows that are read at a time take more bytes than `largest`.
+    pub(super) fn within(self, largest: u64) -> Result<Self> {
+        for (part, table) in self.parts.iter().zip(&self.by_part) {
+            let bytes = table.run().min(table.rows()).saturating_mul(table.step());
+            if bytes > largest {
+                let message = format!(
+                    "{} of its rows must be read at once, and take {bytes} bytes, more than the {largest} that the memory budget leaves for them",
+                    table.run()
+                );
+                return Err(Error::new(ErrorKind::Resources, message)
+                    .in_file(&part.path)
+                    .hint("give more memory with `--memory`, or use fewer threads with `--threads`"));
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl Source for Tables {
+    fn format(&self) -> &'static str {
+        self.format
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn seekable(&self, part: usize) -> bool {
+        self.by_part[part].seekable
+    }
+
+    fn alike(&self, part: usize) -> Option<Alike> {
+        let table = &self.by_part[part];
+        let numbers = |column: &(String, Box<dyn Column>)| matches!(column.1.item(), Item::Number(_));
+        table.columns.iter().all(numbers).then(|| Alike {
+            elements: table.rows(),
+            step: table.step(),
+            held: table.run() * table.step(),
+        })
+    }
+
+    fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
+        let table = &self.by_part[part];
+        let step = table.step();
+        let row = |position: u64| position.div_ceil(step).min(table.rows());
+        let mut elements = Reader {
+            table,
+            path: &self.parts[part].path,
+            rows: Vec::new(),
+            next: row(range.start),
+            until: row(range.end),
+            held: 0..0,
+            starts: Vec::new(),
+            buffer: Vec::new(),
+            filled: 0,
+            names: Vec::new(),
+            fields: Vec::new(),
+            sizes: Vec::new(),
+        };
+        for (name, column) in &table.columns {
+            let start = (elements.names.len(), elements.sizes.len());
+            elements.names.extend_from_slice(name.as_bytes());
+            elements.sizes.extend_from_slice(column.row_shape());
+            let (kind, form) = match column.item() {
+                Item::Number(dtype) => (Kind::Items(dtype), Form::Items { big_endian: column.big_endian() }),
+                Item::Bytes(_) | Item::Text(_) => (Kind::Bytes, Form::Message),
+            };
+            let shape = Some(start.1..elements.sizes.len());
+            let name = start.0..elements.names.len();
+            elements.fields.push(Field { name, kind: Some(kind), body: 0..0, form, shape });
+            elements.rows.push(column.open()?);
+        }
+        Ok(Box::new(elements))
+    }
+
+    fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
+        let table = &self.by_part[part];
+        let position = range.start.next_multiple_of(table.step());
+        Ok((position < range.end && position / table.step() < table.rows()).then_some(position))
+    }
+}
+
+struct Reader<'s> {
+    table: &'s Table,
+    path: &'s Path,
+    rows: Vec<Box<dyn Rows + 's>>,
+    next: u64,
+    until: u64,
+    /// The rows that are in the buffer.
+    held: Range<u64>,
+    /// Where those of each column start in it.
+    starts: Vec<usize>,
+    /// Rows of one column after those of another; then, the present element's strings.
+    buffer: Vec<u8>,
+    /// Bytes of the rows.
+    filled: usize,
+    names: Vec<u8>,
+    fields: Vec<Field>,
+    sizes: Vec<u64>,
+}
+
+impl Reader<'_> {
+    /// Reads the rows from the next on.
+    fn fill(&mut self) -> Result<()> {
+        let run = self.table.run();
+        // Runs start at multiples, as the pieces do that some arrays are stored in.
+        let end = (self.next / run + 1).saturating_mul(run).min(self.until);
+        let count = end - self.next;
+        self.starts.clear();
+        self.held = 0..0;
+        self.filled = 0;
+        self.buffer.clear();
+        for ((_, column), rows) in self.table.columns.iter().zip(&mut self.rows) {
+            let start = self.buffer.len();
+            let bytes = usize::try_from(count.saturating_mul(column.row_bytes())).unwrap_or(usize::MAX);
+            self.buffer.resize(start + bytes, 0);
+            rows.read(self.next..end, &mut self.buffer[start..]).map_err(|e| e.in_file(self.path))?;
+            self.starts.push(start);
+        }
+        self.filled = self.buffer.len();
+        self.held = self.next..end;
+        Ok(())
+    }
+}
+
+impl Elements for Reader<'_> {
+    fn next(&mut self) -> Result<Option<Element<'_>>> {
+        self.next_run(1)
+    }
+
+    fn next_run(&mut self, most: u64) -> Result<Option<Element<'_>>> {
+        if self.next >= self.until {
+            return Ok(None);
+        }
+        if !self.held.contains(&self.next) {
+            self.fill()?;
+        }
+        self.buffer.truncate(self.filled);
+        let within = usize::try_from(self.next - self.held.start).unwrap_or_default();
+        let count = most.min(self.held.end - self.next);
+        let rows = usize::try_from(count).unwrap_or(usize::MAX);
+        let columns = self.table.columns.iter().zip(&self.starts).zip(&mut self.fields);
+        for (((_, column), start), field) in columns {
+            let bytes = usize::try_from(column.row_bytes()).unwrap_or(usize::MAX);
+            let row = start + within * bytes..start + (within + rows) * bytes;
+            field.body = match column.item() {
+                Item::Number(_) => row,
+                item => {
+                    let start = self.buffer.len();
+                    push_strings(&mut self.buffer, row, item, column.big_endian())?;
+                    start..self.buffer.len()
+                }
+            };
+        }
+        let position = self.next * self.table.step();
+        self.next += count;
+        let element = Element::named(&self.buffer, &self.names, &self.fields, position);
+        Ok(Some(element.with_sizes(&self.sizes).with_stored(count * self.table.step()).times(count)))
+    }
+
+    fn skip(&mut self) -> Result<bool> {
+        let there = self.next < self.until;
+        self.next += u64::from(there);
+        Ok(there)
+    }
+
+    fn position(&self) -> u64 {
+        self.next * self.table.step()
+    }
+}
+
+/// Adds the strings of a row to the end of the buffer, as a list on the wire. What fills them up is left out.
+fn push_strings(buffer: &mut Vec<u8>, row: Range<usize>, item: Item, big_endian: bool) -> Result<()> {
+    let width = item.size();
+    if width == 0 {
+        return Ok(());
+    }
+    let mut text = String::new();
+    for at in row.step_by(width) {
+        let stored = at..at + width;
+        let length = match item {
+            Item::Text(_) => {
+                text.clear();
+                for unit in buffer[stored.clone()].as_chunks::<4>().0 {
+                    let code = if big_endian { u32::from_be_bytes(*unit) } else { u32::from_le_bytes(*unit) };
+                    let character = char::from_u32(code);
+                    text.push(character.ok_or_else(|| Error::input(format!("{code:#x} is no character")))?);
+                }
+                text.truncate(text.trim_end_matches('\0').len());
+                text.len()
+            }
+            _ => buffer[stored.clone()].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1),
+        };
+        buffer.push(0x0a);
+        let mut rest = length;
+        while rest >= 0x80 {
+            buffer.push(rest.to_le_bytes()[0] | 0x80);
+            rest >>= 7;
+        }
+        buffer.push(rest.to_le_bytes()[0]);
+        match item {
+            Item::Text(_) => buffer.extend_from_slice(text.as_bytes()),
+            _ => buffer.extend_from_within(stored.start..stored.start + length),
+        }
+    }
+    Ok(())
+}

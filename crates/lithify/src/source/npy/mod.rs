@@ -1,0 +1,281 @@
+//! `.npy` files, whose rows are elements: one array, several of which one goes on where the other ends, or the arrays of an
+//! output of this program side by side. And folders of them, where each file is an element.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::columns::{Column, Rows, Table, Tables};
+use super::probe::{Evidence, has_ending, is_hidden, is_sidecar};
+use super::{Format, Options, Part, Source, Verdict};
+use crate::error::{Error, Result};
+use header::{Header, Item};
+
+pub mod header;
+pub mod npz;
+
+/// The first bytes of a `.npy` file.
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// Rows of `.npy` files.
+pub struct Npy;
+
+impl Format for Npy {
+    fn name(&self) -> &'static str {
+        "npy"
+    }
+
+    fn about(&self) -> &'static str {
+        "rows of .npy files, one file after another"
+    }
+
+    fn probe(&self, seen: &Evidence<'_>) -> Verdict {
+        if seen.head.starts_with(MAGIC) { Verdict::Yes } else { Verdict::No }
+    }
+
+    fn takes(&self, directory: &Path) -> bool {
+        directory.join(OUTPUT).is_file()
+    }
+
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
+        let name = match &parts[..] {
+            [only] => stem(&only.path),
+            _ => ARRAY.to_owned(),
+        };
+        let table = |part: &Part| {
+            let mut files = Vec::new();
+            if part.path.is_dir() {
+                list(&part.path, &mut files)?;
+            } else {
+                files.push(part.clone());
+            }
+            let mut table = Table { columns: Vec::new(), seekable: true };
+            for file in &files {
+                let array = Array::open(&file.path, file.bytes)?;
+                if array.header.shape.is_empty() {
+                    return Err(Error::input("it has no rows: its shape is ()")
+                        .in_file(&file.path)
+                        .hint("`--from npy-files` makes an element of each file"));
+                }
+                let name = match file.path.strip_prefix(&part.path) {
+                    Ok(within) if part.path.is_dir() => {
+                        within.with_extension("").to_string_lossy().into_owned()
+                    }
+                    _ => name.clone(),
+                };
+                table.push(name, Box::new(array)).map_err(|e| e.in_file(&file.path))?;
+            }
+            Ok(table)
+        };
+        let tables = parts.iter().map(table).collect::<Result<_>>()?;
+        Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
+    }
+}
+
+/// `.npy` files that are an element each.
+pub struct NpyFiles;
+
+impl Format for NpyFiles {
+    fn name(&self) -> &'static str {
+        "npy-files"
+    }
+
+    fn about(&self) -> &'static str {
+        "folders of .npy files, each an element"
+    }
+
+    fn probe(&self, _: &Evidence<'_>) -> Verdict {
+        Verdict::No
+    }
+
+    fn takes(&self, directory: &Path) -> bool {
+        let inside = |directory: &Path| -> Vec<PathBuf> {
+            let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+            let shown = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            shown.filter(|path| !path.file_name().is_some_and(is_hidden) && !is_sidecar(path)).collect()
+        };
+        let (directories, files): (Vec<_>, Vec<_>) =
+            inside(directory).into_iter().partition(|path| path.is_dir());
+        match &files[..] {
+            // A folder of such folders, as of classes or series.
+            [] => directories.iter().any(|path| inside(path).first().is_some_and(|path| is_npy(path))),
+            _ => files.iter().all(|path| is_npy(path)),
+        }
+    }
+
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
+        let mut files = Vec::new();
+        for part in parts {
+            if part.path.is_dir() {
+                list(&part.path, &mut files)?;
+            } else {
+                files.push(part);
+            }
+        }
+        let table = |part: &Part| {
+            let mut array = Array::open(&part.path, part.bytes)?;
+            array.whole = true;
+            Ok(Table { columns: vec![(ARRAY.to_owned(), Box::new(array))], seekable: true })
+        };
+        let tables = files.iter().map(table).collect::<Result<_>>()?;
+        Ok(Box::new(
+            Tables { format: self.name(), parts: files, by_part: tables }.within(options.largest_record)?,
+        ))
+    }
+}
+
+/// What an output of several arrays has beside them.
+const OUTPUT: &str = "lithify.json";
+/// The feature's name where files do not give one.
+const ARRAY: &str = "array";
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| ARRAY.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn is_npy(path: &Path) -> bool {
+    has_ending(path, &["npy"])
+}
+
+/// Adds the `.npy` files of a directory, sorted by name, with those of the directories in it where they stand.
+fn list(directory: &Path, files: &mut Vec<Part>) -> Result<()> {
+    let failed = |e| Error::io("list", directory, e);
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !is_hidden(&entry.file_name()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            list(&path, files)?;
+        } else if is_npy(&path) {
+            files.push(Part::of(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// An array within a file.
+pub(super) struct Array {
+    path: PathBuf,
+    header: Header,
+    /// Where the `.npy` file starts, in bytes: it may lie in another one.
+    start: u64,
+    /// Whether it is one element, and not as many as it has rows.
+    whole: bool,
+}
+
+impl Array {
+    fn open(path: &Path, bytes: u64) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let header =
+            Header::read(&mut BufReader::new(file)).map_err(|why| Error::input(why).in_file(path))?;
+        let wanted = header.data.saturating_add(header.bytes());
+        if bytes < wanted {
+            let message =
+                format!("it is cut: an array of its shape takes {wanted} bytes, and it has {bytes}");
+            return Err(Error::input(message).in_file(path));
+        }
+        Ok(Self { path: path.to_path_buf(), header, start: 0, whole: false })
+    }
+}
+
+impl Column for Array {
+    fn item(&self) -> Item {
+        self.header.item
+    }
+
+    fn big_endian(&self) -> bool {
+        self.header.big_endian
+    }
+
+    fn row_shape(&self) -> &[u64] {
+        if self.whole { &self.header.shape } else { &self.header.shape[1..] }
+    }
+
+    fn rows(&self) -> u64 {
+        if self.whole { 1 } else { self.header.shape[0] }
+    }
+
+    fn open(&self) -> Result<Box<dyn Rows + '_>> {
+        let file = File::open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
+        Ok(Box::new(Stored { array: self, file, line: Vec::new() }))
+    }
+}
+
+/// An array that lies in its file as it is.
+struct Stored<'a> {
+    array: &'a Array,
+    file: File,
+    /// Items that stand next to each other in the file and not in the row.
+    line: Vec<u8>,
+}
+
+impl Stored<'_> {
+    /// Rows of an array whose first axis varies fastest: the same item of consecutive rows stands in one place.
+    fn read_fortran(&mut self, rows: Range<u64>, into: &mut [u8]) -> io::Result<()> {
+        let header = &self.array.header;
+        let (size, data) = (header.item.size(), self.array.start + header.data);
+        // The array's rows, or its only one.
+        let (rows, axes) =
+            if self.array.whole { (0..1, &header.shape[..]) } else { (rows, &header.shape[1..]) };
+        let all = if self.array.whole { 1 } else { header.shape[0] };
+        let count = usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX);
+        let items = usize::try_from(axes.iter().product::<u64>()).unwrap_or(usize::MAX);
+        // How far apart in the file two items are that follow each other on an axis.
+        let strides: Vec<u64> = axes
+            .iter()
+            .scan(all, |stride, size| Some(std::mem::replace(stride, stride.saturating_mul(*size))))
+            .collect();
+        if self.array.whole {
+            self.line.resize(items * size, 0);
+            self.file.read_exact_at(&mut self.line, data)?;
+        } else {
+            self.line.resize(count * size, 0);
+        }
+        let mut place = vec![0; axes.len()];
+        for item in 0..items {
+            let offset = place.iter().zip(&strides).map(|(at, stride): (&u64, _)| at * stride).sum::<u64>();
+            if self.array.whole {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX) * size;
+                into[item * size..][..size].copy_from_slice(&self.line[from..][..size]);
+            } else {
+                self.file.read_exact_at(&mut self.line, data + (offset + rows.start) * size as u64)?;
+                for (row, value) in self.line.chunks_exact(size).enumerate() {
+                    into[(row * items + item) * size..][..size].copy_from_slice(value);
+                }
+            }
+            for (at, size) in place.iter_mut().zip(axes).rev() {
+                *at += 1;
+                if *at < *size {
+                    break;
+                }
+                *at = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rows for Stored<'_> {
+    fn read(&mut self, rows: Range<u64>, into: &mut [u8]) -> Result<()> {
+        let array = self.array;
+        let read = if array.header.fortran && !into.is_empty() {
+            self.read_fortran(rows, into)
+        } else {
+            let at = array.start + array.header.data + rows.start * array.row_bytes();
+            self.file.read_exact_at(into, at)
+        };
+        read.map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                Error::input("it ends before its last row: it has changed since it was opened")
+            }
+            _ => Error::io("read", &array.path, e),
+        })
+    }
+}

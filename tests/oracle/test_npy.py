@@ -1,0 +1,171 @@
+"""Arrays as datasets: `.npy` files and folders of them, `.npz` files, and what lithify itself has written."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oracle import FAILED, assert_npy, convert, run, scan
+
+DATA = Path(os.environ.get("LITHIFY_TEST_DATA", "")) / "npy"
+DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"]
+RNG = np.random.default_rng(7)
+
+
+def numbers(dtype, shape):
+    """Any bits at all, but for booleans."""
+    if dtype == "?":
+        return RNG.integers(0, 2, shape).astype(bool)
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(RNG.bytes(count), dtype).reshape(shape)
+
+
+def native(array):
+    """The array as lithify writes it: in C order, little-endian."""
+    return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(7,), (5, 3), (4, 2, 3), (3, 0), (2, 1, 1, 2)])
+def test_rows_are_elements(tmp_path, dtype, shape):
+    for order in "<>":
+        for layout in "CF":
+            stored = np.array(numbers(dtype, shape).astype(np.dtype(dtype).newbyteorder(order)), order=layout)
+            np.save(tmp_path / "x.npy", stored)
+            run("convert", tmp_path / "x.npy", "-o", tmp_path / "out.npy", "--overwrite", "-q")
+            assert_npy(tmp_path / "out.npy", native(stored))
+
+
+@pytest.mark.parametrize("rows", [1, 1000, 300_000])
+def test_many_rows_are_written_in_runs(tmp_path, rows):
+    array = RNG.integers(0, 1000, (rows, 3), np.int32)
+    np.save(tmp_path / "x.npy", np.asfortranarray(array))
+    for options in [(), ("--threads", 1), ("--io", "mapped")]:
+        run("convert", tmp_path / "x.npy", "-o", tmp_path / "out.npy", "--overwrite", "-q", *options)
+        assert_npy(tmp_path / "out.npy", array)
+    # A cast takes them one by one.
+    run("convert", tmp_path / "x.npy", "-o", tmp_path / "out.npy", "--overwrite", "-q", "--feature", "x", "--dtype", "float64")
+    assert_npy(tmp_path / "out.npy", array.astype("f8"))
+    assert scan(tmp_path / "x.npy")["elements"] == rows
+
+
+def test_files_follow_one_another(tmp_path):
+    arrays = [RNG.normal(size=(rows, 4)) for rows in (3, 0, 5, 1)]
+    for number, array in enumerate(arrays):
+        np.save(tmp_path / f"{number}.npy", array)
+    run("convert", *[tmp_path / f"{number}.npy" for number in range(4)], "-o", tmp_path / "out.npy", "-q")
+    assert_npy(tmp_path / "out.npy", np.concatenate(arrays))
+
+
+def test_a_folder_has_an_element_a_file(tmp_path):
+    arrays = [RNG.integers(0, 255, (height, 5), np.uint8) for height in (3, 1, 4)]
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    for name, array in zip(["a.npy", "b/a.npy", "c.npy"], arrays):
+        np.save(tmp_path / "in" / name, array)
+    convert(tmp_path / "in", tmp_path / "out", "array: pad=max value=9")
+    padded = np.full((3, 4, 5), 9, np.uint8)
+    for row, array in zip(padded, arrays):
+        row[: len(array)] = array
+    assert_npy(tmp_path / "out" / "array.npy", padded)
+    assert_npy(tmp_path / "out" / "array.lengths.npy", np.array([[3, 5], [1, 5], [4, 5]]))
+    convert(tmp_path / "in", tmp_path / "sized", "array: resize=2x2")
+    assert np.load(tmp_path / "sized" / "array.npy").shape[:3] == (3, 2, 2)
+
+
+def test_the_seed_of_it_all(tmp_path):
+    """A 2 x 2 and a 3 x 3 array become one of 2 x 3 x 3."""
+    arrays = [np.arange(4, dtype="f4").reshape(2, 2), np.arange(9, dtype="f4").reshape(3, 3)]
+    (tmp_path / "in").mkdir()
+    for number, array in enumerate(arrays):
+        np.save(tmp_path / "in" / f"{number}.npy", array)
+    run("convert", tmp_path / "in", "-o", tmp_path / "out.npy", "--feature", "array", "--pad", "max", "-q")
+    wanted = np.zeros((2, 3, 3), "f4")
+    wanted[0, :2, :2], wanted[1] = arrays
+    assert_npy(tmp_path / "out.npy", wanted)
+
+
+def test_strings_lose_what_fills_them_up(tmp_path):
+    texts = np.array([["ab", "zwölf"], ["", "日本"]])
+    np.save(tmp_path / "t.npy", texts)
+    run("convert", tmp_path / "t.npy", "-o", tmp_path / "out.npy", "-q")
+    assert_npy(tmp_path / "out.npy", np.char.encode(texts, "utf-8"))
+    np.save(tmp_path / "t.npy", texts.astype(">U9"))
+    run("convert", tmp_path / "t.npy", "-o", tmp_path / "out.npy", "-q", "--overwrite")
+    assert_npy(tmp_path / "out.npy", np.char.encode(texts, "utf-8"))
+    strings = np.array([b"a", b"", b"b\0c", b"long enough"])
+    np.save(tmp_path / "s.npy", strings)
+    run("convert", tmp_path / "s.npy", "-o", tmp_path / "out.npy", "-q", "--overwrite")
+    assert_npy(tmp_path / "out.npy", strings)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_members_of_an_npz_are_features(tmp_path, save):
+    arrays = {
+        "x": RNG.normal(size=(700, 30)).astype("f4"),
+        "y": np.arange(700),
+        "name": np.array([f"n{number % 13}" for number in range(700)]),
+        "big": RNG.integers(0, 9, (700, 2)).astype(">i2"),
+    }
+    save(tmp_path / "a.npz", **arrays)
+    for threads in (1, 3):
+        convert(tmp_path / "a.npz", tmp_path / f"out{threads}", options=("--threads", threads))
+        for name, array in arrays.items():
+            wanted = np.char.encode(array, "utf-8") if array.dtype.kind == "U" else native(array)
+            assert_npy(tmp_path / f"out{threads}" / f"{name}.npy", wanted)
+    save(tmp_path / "b.npz", x=arrays["x"], y=np.arange(3))
+    refused = run("convert", tmp_path / "b.npz", "-o", tmp_path / "no", code=FAILED)
+    assert "`y` has 3 rows, and `x` has 700" in refused.stderr
+
+
+def test_an_output_is_a_dataset(tmp_path):
+    """With arrays in folders, and again smaller."""
+    np.savez(tmp_path / "a.npz", **{"obs/x": RNG.normal(size=(50, 4)), "y": np.arange(50)})
+    convert(tmp_path / "a.npz", tmp_path / "one")
+    convert(tmp_path / "one", tmp_path / "two", "obs/x: dtype=float32", "y")
+    arrays = np.load(tmp_path / "a.npz")
+    assert_npy(tmp_path / "two" / "obs" / "x.npy", arrays["obs/x"].astype("f4"))
+    assert_npy(tmp_path / "two" / "y.npy", arrays["y"])
+
+
+def test_what_is_no_array_is_refused(tmp_path):
+    np.save(tmp_path / "o.npy", np.array([{}, []], object), allow_pickle=True)
+    assert "never unpickled" in run("convert", tmp_path / "o.npy", "-o", tmp_path / "x.npy", code=FAILED).stderr
+    np.save(tmp_path / "r.npy", np.zeros(3, [("a", "i4"), ("b", "f8")]))
+    assert "structured" in run("convert", tmp_path / "r.npy", "-o", tmp_path / "x.npy", code=FAILED).stderr
+    np.save(tmp_path / "z.npy", np.float32(1))
+    assert "npy-files" in run("convert", tmp_path / "z.npy", "-o", tmp_path / "x.npy", code=FAILED).stderr
+    np.save(tmp_path / "c.npy", np.zeros((100, 100)))
+    os.truncate(tmp_path / "c.npy", 9000)
+    assert "it is cut" in run("convert", tmp_path / "c.npy", "-o", tmp_path / "x.npy", code=FAILED).stderr
+    assert not (tmp_path / "x.npy").exists()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="LITHIFY_TEST_DATA is not set to a directory of test data")
+def test_real_files(tmp_path):
+    found = 0
+    for path in sorted(DATA.rglob("*.np[yz]")):
+        stored = np.load(path)
+        arrays = {path.stem: stored} if path.suffix == ".npy" else dict(stored)
+        if any(array.ndim == 0 for array in arrays.values()) or path.stem == "example_bool_bad_value":
+            continue
+        output = tmp_path / str(found)
+        # What is deflated column by column gives no row before all of it is read.
+        if path.suffix == ".npz" and any(array.ndim > 1 and array.flags.fnc for array in arrays.values()):
+            assert "first axis varying fastest" in convert(path, output, code=FAILED).stderr
+            continue
+        convert(path, output)
+        for name, array in arrays.items():
+            assert_npy(output / f"{name}.npy", native(array))
+        found += 1
+    assert found > 20
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="LITHIFY_TEST_DATA is not set to a directory of test data")
+def test_real_slices_are_padded_together(tmp_path):
+    convert(DATA / "dali-mri-slices", tmp_path / "out", "array: pad=max")
+    slices = [np.load(path) for path in sorted((DATA / "dali-mri-slices").rglob("*.npy"))]
+    wanted = np.zeros((len(slices), *np.max([array.shape for array in slices], axis=0)), np.uint8)
+    for row, array in zip(wanted, slices):
+        row[: array.shape[0], : array.shape[1]] = array
+    assert_npy(tmp_path / "out" / "array.npy", wanted)
