@@ -4,53 +4,20 @@
 //! some (a length of 2^40). Here all of it is an error that names the file, the element and the byte.
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lithify::Error;
 use lithify::error::ErrorKind;
 use lithify::scan::profile::{Profile, Skipped};
 use lithify::source::Options;
+use lithify_tests::memory::{Watch, largest};
 use lithify_tests::{
     Conversion, Scratch, entry, example, field, floats, gzip, header, integers, numbered, read_npy, record,
     strings, zlib,
 };
 
-/// The largest piece of memory that was asked for at once, in bytes.
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-struct Watch;
-
 #[global_allocator]
 static ALLOCATOR: Watch = Watch;
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: all is left to the system's allocator.
-unsafe impl GlobalAlloc for Watch {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller has promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller has promised.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LARGEST.fetch_max(size, Ordering::Relaxed);
-        // SAFETY: as the caller has promised.
-        unsafe { System.realloc(old, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as the caller has promised.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
 
 /// Far more than what any of these small files needs, and far less than what a wrong length says.
 const MOST_AT_ONCE: usize = 8 << 20;
@@ -256,11 +223,7 @@ fn a_length_that_the_file_does_not_have_is_a_cut_record() {
         )
     });
     check(&cases);
-    assert!(
-        LARGEST.load(Ordering::Relaxed) < MOST_AT_ONCE,
-        "{} bytes were asked for at once",
-        LARGEST.load(Ordering::Relaxed)
-    );
+    assert!(largest() < MOST_AT_ONCE, "{} bytes were asked for at once", largest());
 }
 
 /// How long a compressed stream is nobody knows before its end, so that only the memory budget bounds a length.
@@ -279,11 +242,7 @@ fn a_length_beyond_the_budget_is_refused_in_a_compressed_file() {
         );
         assert_eq!(error.kind(), ErrorKind::Resources);
     }
-    assert!(
-        LARGEST.load(Ordering::Relaxed) < MOST_AT_ONCE,
-        "{} bytes were asked for at once",
-        LARGEST.load(Ordering::Relaxed)
-    );
+    assert!(largest() < MOST_AT_ONCE, "{} bytes were asked for at once", largest());
 }
 
 /// A caller of the library may set no limit at all.
@@ -305,11 +264,7 @@ fn a_length_without_a_limit_takes_no_more_memory_than_there_is_data() {
         };
         assert!(scratch.show(&error).starts_with(&wanted), "{error}");
     }
-    assert!(
-        LARGEST.load(Ordering::Relaxed) < MOST_AT_ONCE,
-        "{} bytes were asked for at once",
-        LARGEST.load(Ordering::Relaxed)
-    );
+    assert!(largest() < MOST_AT_ONCE, "{} bytes were asked for at once", largest());
 }
 
 #[test]
@@ -578,7 +533,8 @@ fn an_integer_of_eleven_bytes_in_a_run_is_told() {
     let error = conversion.convert(&scratch.at("out")).unwrap_err();
     assert_eq!(
         scratch.show(&error),
-        "`bad`, element 2, byte 62, feature `x`: the feature is damaged: an integer is cut or too long"
+        "`bad`, element 2, byte 62, feature `x`: the feature is damaged: an integer is cut or too long\n\
+         hint: `--on-error skip` leaves out what is bad, and lists it"
     );
     let manifest = conversion.skipping().convert(&scratch.at("out")).unwrap();
     assert_eq!((manifest.elements, manifest.skipped.len()), (3, 1));

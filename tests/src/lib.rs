@@ -30,6 +30,8 @@ use ndarray_npy::{ReadNpyExt, ReadableElement};
 use tempfile::TempDir;
 
 pub mod command;
+pub mod images;
+pub mod memory;
 pub mod model;
 pub mod values;
 

@@ -52,7 +52,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
             let images = feature.images().filter(|_| feature.is_images()).map(|images| {
                 json!({
                     "channels": feature.image_channels(), "heights": sizes(&images.heights), "widths": sizes(&images.widths),
-                    "aspects": sizes(&images.aspects), "decode_bytes": images.scratch,
+                    "aspects": sizes(&images.aspects), "decode_bytes": images.most_memory(),
                 })
             });
             json!({

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::machine::Machine;
 use crate::plan::request::Request;
 use crate::plan::{Io, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
-use crate::scan::{OnError, ScanOptions, scan};
-use crate::source::Source;
+use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
 use crate::source::probe::open;
+use crate::source::{Source, name_file};
 use crate::write::manifest::Manifest;
 use crate::write::{Report, WriteOptions, write};
 
@@ -46,13 +46,16 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
             },
         )
     };
+    let plan_for = |profile: &Profile, request: &Request| {
+        plan(profile, request, job.machine, job.target).map_err(|e| name_file(source, e))
+    };
     let profile = scan_for(job.request)?;
     let Some(settled) = settle_buckets(&profile, job.request)? else {
-        let plan = plan(&profile, job.request, job.machine, job.target)?;
+        let plan = plan_for(&profile, job.request)?;
         return Ok((profile, plan));
     };
     let profile = scan_for(&settled)?;
-    let plan = plan(&profile, &settled, job.machine, job.target)?;
+    let plan = plan_for(&profile, &settled)?;
     Ok((profile, plan))
 }
 
@@ -73,7 +76,7 @@ pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
 pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<Manifest> {
     let mut bad: Vec<Skipped> = Vec::new();
     loop {
-        match write(source, &plan, job.writing)? {
+        match write(source, &plan, job.writing).map_err(|e| say_skip(e, plan.on_error))? {
             Report::Done(manifest) => return Ok(*manifest),
             Report::Bad(more) => {
                 let known: HashSet<_> = bad.iter().map(|skipped| (skipped.part, skipped.position)).collect();
@@ -88,6 +91,15 @@ pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<
         }
         (_, plan) = scan_and_plan(source, job, &bad)?;
     }
+}
+
+/// Says what can be done about an element that is bad, where nothing else is known.
+fn say_skip(error: Error, on_error: OnError) -> Error {
+    let is_of_element = error.kind() == ErrorKind::Input && error.place().element.is_some();
+    if is_of_element && on_error == OnError::Fail && error.hints().is_empty() {
+        return error.hint(SKIP_HINT);
+    }
+    error
 }
 
 /// Opens the dataset of a saved plan or of an output again.

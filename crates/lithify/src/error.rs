@@ -151,6 +151,16 @@ impl Error {
         self
     }
 
+    /// Names a file instead of a place in a list of files.
+    #[must_use]
+    pub(crate) fn in_listed_file(mut self, path: Option<&Path>) -> Self {
+        self.0.place.byte = None;
+        if let Some(path) = path {
+            self.0.place.file = Some(path.to_path_buf());
+        }
+        self
+    }
+
     /// Counts the element's number from the start of the dataset, once it is known how many came before.
     #[must_use]
     pub(crate) fn after_elements(mut self, before: u64) -> Self {

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrayPlan, FeaturePlan, Fit, Io, Rows};
-use crate::error::{Error, ErrorKind, Result};
+use super::{ArrayPlan, FeaturePlan, Fit, Io, Plan, Rows};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::machine::{Machine, show_size};
-use crate::scan::profile::Profile;
+use crate::scan::profile::{Images, Profile};
 use crate::source::input::COMPRESSED_INPUT_BYTES;
 use crate::value::DType;
 
@@ -48,7 +48,7 @@ impl Memory {
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
             let shapes = profile.feature(&feature.feature)?.shapes()?;
             let item = shapes.dtype.map_or(1, DType::size).max(feature.dtype.size()) as u64;
-            let decoded = shapes.images.as_ref().map_or(0, |images| images.scratch);
+            let decoded = shapes.images.as_ref().map_or(0, Images::most_memory);
             Some(shapes.values.max().saturating_mul(item).max(decoded))
         });
         // What is resized or normalised stands twice in float32 before it is cast.
@@ -113,8 +113,23 @@ impl Memory {
         } else {
             error = error.hint(format!("run it where {needed} MiB can be had"));
         }
-        Err(error.hint("or make rows smaller: a smaller `pad`, a smaller `dtype`, or `ragged`"))
+        if self.input / 16 <= self.block {
+            error = error.hint("or make rows smaller: a smaller `pad`, a smaller `dtype`, or `ragged`");
+        }
+        Err(error)
     }
+}
+
+/// The image whose decoding takes most of a plan's memory, if there is one: how much, and where it is.
+pub(super) fn heaviest_image(profile: &Profile, plan: &Plan) -> Option<(u64, Place)> {
+    let decoded = plan.features.iter().filter(|feature| !feature.view.is_plain());
+    let images = decoded.filter_map(|feature| {
+        let images = profile.feature(&feature.feature)?.shapes()?.images.as_ref()?;
+        Some((images.heaviest?, &feature.feature))
+    });
+    let ((bytes, witness), feature) = images.max_by_key(|((bytes, _), _)| *bytes)?;
+    let place = Place { feature: Some(feature.clone()), ..profile.place(witness) };
+    (bytes.saturating_mul(8) > plan.memory.at(1)).then_some((bytes, place))
 }
 
 /// The blocks of a plan.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Place, Result};
-use crate::machine::Machine;
+use crate::machine::{Machine, show_size};
 use crate::scan::OnError;
 use crate::scan::index::Index;
 use crate::scan::profile::{FeatureProfile, Profile, Skipped};
@@ -310,7 +310,14 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         index: profile.index.clone(),
     };
     let advised = advice::for_plan(profile, &plan);
+    let heaviest = memory::heaviest_image(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
     plan.on(machine).map_err(|mut error| {
+        if let Some((bytes, place)) = heaviest {
+            error = error.at_place(&place).hint(format!(
+                "most of it is for this image, which by its header takes up to {} to decode: if that is not so, leave it out of the dataset",
+                show_size(bytes)
+            ));
+        }
         if error.kind() == ErrorKind::Resources {
             for advice in advised {
                 error = error.hint(advice.to_string());

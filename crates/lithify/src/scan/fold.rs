@@ -2,7 +2,7 @@
 
 use super::index::{Counted, Entry};
 use super::profile::{FeatureProfile, Profile, Skipped, Witness};
-use super::{ENTRY_ELEMENTS, OnError, Scanner, bucket_of, check_skipped};
+use super::{ENTRY_ELEMENTS, OnError, SKIP_HINT, Scanner, bucket_of, check_skipped};
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
@@ -250,11 +250,8 @@ impl<'a> Fold<'a> {
         }
         if self.scanner.options.on_error == OnError::Fail {
             // What is wrong with the first element of all may well be wrong with the request.
-            let asked_wrong = self.profile.elements == 0 && error.place().feature.is_some();
-            return Err(match asked_wrong {
-                true => error,
-                false => error.hint("`--on-error skip` leaves out what is bad, and lists it"),
-            });
+            let asked_wrong = (self.part, position) == (0, 0) && error.place().feature.is_some();
+            return Err(if asked_wrong { error } else { error.hint(SKIP_HINT) });
         }
         check_skipped(self.profile.skipped.len())?;
         let position = error.place().byte.unwrap_or(position);

@@ -114,7 +114,6 @@ pub(super) fn finished(
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.classes = source.classes();
-    whole.elements_are_files = source.elements_are_files();
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
     if whole.elements > 0 && whole.features.is_empty() {

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::request::Request;
 use crate::progress::Progress;
-use crate::source::{Source, Want};
+use crate::source::{Source, Want, name_file};
 
 mod fold;
 pub mod index;
@@ -69,6 +69,9 @@ pub struct ScanOptions<'a> {
     pub progress: &'a dyn Progress,
 }
 
+/// What is said of an element that is bad.
+pub(crate) const SKIP_HINT: &str = "`--on-error skip` leaves out what is bad, and lists it";
+
 /// Reads a dataset once.
 ///
 /// # Errors
@@ -116,7 +119,7 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
     if options.progress.cancelled() {
         return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
     }
-    finished(source, options, merger.whole)
+    finished(source, options, merger.whole).map_err(|e| name_file(source, e))
 }
 
 /// A run of a part's bytes, scanned by one thread.

@@ -20,8 +20,6 @@ pub struct Profile {
     pub parts: Vec<Part>,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
-    /// Whether each element is a file of its own.
-    pub elements_are_files: bool,
     /// The number of elements, without those that were skipped.
     pub elements: u64,
     /// Bytes of all records, as stored and decompressed.
@@ -214,24 +212,31 @@ pub struct Images {
     pub widths: Sizes,
     /// A hundred times their widths by their heights.
     pub aspects: Sizes,
-    /// The most that decoding one takes, in bytes.
-    pub scratch: u64,
+    /// The most that decoding one takes, in bytes, and the first that takes it.
+    pub heaviest: Option<(u64, Witness)>,
 }
 
 impl Images {
+    /// The most that decoding one takes, in bytes.
+    #[must_use]
+    pub fn most_memory(&self) -> u64 {
+        self.heaviest.map_or(0, |heaviest| heaviest.0)
+    }
+
     fn observe(&mut self, facts: &ImageFacts, witness: Witness) {
         let [height, width] = facts.size;
         self.heights.observe(height, witness);
         self.widths.observe(width, witness);
         self.aspects.observe((width * 100 + height / 2) / height.max(1), witness);
-        self.scratch = self.scratch.max(facts.scratch);
+        self.heaviest = earliest(self.heaviest, Some((facts.scratch, witness)), |new, old| new > old);
     }
 
     fn merge(&mut self, later: &Self, before: u64) {
         self.heights.merge(&later.heights, before);
         self.widths.merge(&later.widths, before);
         self.aspects.merge(&later.aspects, before);
-        self.scratch = self.scratch.max(later.scratch);
+        let theirs = later.heaviest.map(|(bytes, witness)| (bytes, witness.after(before)));
+        self.heaviest = earliest(self.heaviest, theirs, |new, old| new > old);
     }
 }
 
@@ -546,13 +551,14 @@ impl Profile {
             .map(|at| &self.features[at])
     }
 
-    /// Where a witness is, for people.
+    /// Where a witness is, for people. Where each element is a file, it is for [`crate::convert`] to find its name: until
+    /// then the place is one in the list of files.
     #[must_use]
     pub fn place(&self, witness: Witness) -> Place {
         Place {
             file: self.parts.get(witness.part).map(|part| part.path.clone()),
             element: Some(witness.element),
-            byte: (!self.elements_are_files).then_some(witness.position),
+            byte: Some(witness.position),
             feature: None,
         }
     }

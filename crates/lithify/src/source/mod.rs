@@ -116,6 +116,20 @@ pub struct Alike {
     pub held: u64,
 }
 
+/// Names the file where each element is one: what is noticed once all are read is known by its folder and by its position
+/// there.
+pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
+    let place = error.place();
+    let (true, Some(position)) = (source.elements_are_files(), place.byte) else { return error };
+    let part = source.parts().iter().position(|part| place.file.as_ref() == Some(&part.path));
+    let elements = part.and_then(|part| source.read(part, position..u64::MAX, Want::Heads).ok());
+    let file = elements.and_then(|mut elements| {
+        let element = elements.next().ok().flatten()?;
+        element.file().map(Path::to_path_buf)
+    });
+    error.in_listed_file(file.as_deref())
+}
+
 /// How much is wanted of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {

@@ -1,7 +1,7 @@
 //! The frames of an animated `WebP`, put together as libwebp's `WebPAnimDecoder` does, which TensorFlow calls. The
 //! decoder that reads the frames puts them together, too, with other rounding.
 
-use super::{ImageError, Result, array, decode_still, header, slice};
+use super::{ImageError, Result, array, codes_of, decode_still, header, slice};
 use crate::image::header::Header;
 
 /// Where a frame lies, and what is done with it.
@@ -126,6 +126,21 @@ fn next_frame<'a>(bytes: &'a [u8], at: &mut usize) -> Result<(usize, &'a [u8])> 
             return Ok((start, content));
         }
     }
+}
+
+/// What the codes in a frame's chunks take while it is decoded.
+pub(super) fn codes(frame: &[u8]) -> u64 {
+    let Ok(place) = Place::of(frame, 0) else { return 0 };
+    let pixels = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let size = (pixels(place.height), pixels(place.width));
+    let (mut at, mut taken) = (16, 0);
+    while let (Ok(name), Ok(length)) = (array(frame, at, ""), array(frame, at + 4, "")) {
+        let length = u32::from_le_bytes(length) as usize;
+        let Ok(content) = slice(frame, at + 8, length, "") else { break };
+        taken += codes_of(name, content, size);
+        at += 8 + length + length % 2;
+    }
+    taken
 }
 
 /// Makes a file of a frame's chunks.

@@ -12,6 +12,7 @@ use super::header::{Format, Header};
 use super::{ImageError, Result, array, room, slice};
 
 mod animation;
+mod codes;
 
 pub(super) use animation::Work;
 
@@ -22,6 +23,8 @@ struct Extended {
     alpha: bool,
     moves: bool,
     frames: u32,
+    /// What the codes of lossless data take, of the frame that takes most.
+    codes: u64,
 }
 
 /// Reads the chunks up to the image; of an animation, the headers of all frames.
@@ -39,7 +42,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
         let name: [u8; 4] = array(bytes, at, "a chunk")?;
         let length = u32::from_le_bytes(array(bytes, at + 4, "a chunk's length")?);
         let content = at + 8;
-        slice(bytes, content, length as usize, "a chunk's content")?;
+        let whole = slice(bytes, content, length as usize, "a chunk's content")?;
         match &name {
             b"VP8X" if at == 12 => {
                 let [flags, _, _, _, w1, w2, w3, h1, h2, h3] = array(bytes, content, "the canvas")?;
@@ -48,9 +51,15 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
                 extended.alpha = flags & 0x10 != 0;
                 extended.moves = flags & 0x02 != 0;
             }
-            b"ANMF" => extended.frames += 1,
+            b"ANMF" => {
+                extended.frames += 1;
+                extended.codes = extended.codes.max(animation::codes(whole));
+            }
             // Alpha beside a lossy image, which counts only where a canvas was announced.
-            b"ALPH" if !extended.moves => extended.alpha |= extended.size.is_some(),
+            b"ALPH" if !extended.moves => {
+                extended.alpha |= extended.size.is_some();
+                extended.codes += extended.size.map_or(0, |size| codes_of(name, whole, size));
+            }
             b"VP8 " if !extended.moves => {
                 let [_, _, _, 0x9d, 0x01, 0x2a, w1, w2, h1, h2] = array(bytes, content, "a frame's start")?
                 else {
@@ -67,6 +76,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
                 }
                 let packed = u32::from_le_bytes(packed);
                 let size = ((packed >> 14 & 0x3fff) + 1, (packed & 0x3fff) + 1);
+                extended.codes += codes_of(name, whole, size);
                 return still(size, packed >> 28 & 1 != 0, &extended, content);
             }
             _ => {}
@@ -83,7 +93,12 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     Ok(Header {
         frames: extended.frames,
         animated: true,
-        ..Header::still(Format::WebP, size, 4, 16 * pixels(size) + bytes.len() as u64 + (1 << 20))
+        ..Header::still(
+            Format::WebP,
+            size,
+            4,
+            16 * pixels(size) + bytes.len() as u64 + extended.codes + (1 << 20),
+        )
     })
 }
 
@@ -105,7 +120,22 @@ fn still(size: (u32, u32), alpha: bool, extended: &Extended, at: usize) -> Resul
     }
     // The decoder's planes or colours, alpha, and tables. For a damaged one it may reserve 16 MiB more, which it never
     // touches, as that is what a part of the data may claim to have.
-    Ok(Header::still(Format::WebP, size, if alpha { 4 } else { 3 }, 10 * pixels(size) + (1 << 20)))
+    Ok(Header::still(
+        Format::WebP,
+        size,
+        if alpha { 4 } else { 3 },
+        10 * pixels(size) + extended.codes + (1 << 20),
+    ))
+}
+
+/// What the codes in a chunk take while it is decoded.
+fn codes_of(name: [u8; 4], content: &[u8], size: (u32, u32)) -> u64 {
+    match (&name, content) {
+        (b"VP8L", _) => codes::memory(content, true, size),
+        // Alpha that is compressed.
+        (b"ALPH", [flags, compressed @ ..]) if flags & 3 == 1 => codes::memory(compressed, false, size),
+        _ => 0,
+    }
 }
 
 /// Pixels of an image whose sides are padded to whole blocks.
