@@ -54,7 +54,7 @@ DTYPES = {
     "complex128": "2.5",
     "S5": "ab",
 }
-CODECS = ["none", "crc32c", "zstd", "zstd:9+crc32c", "gzip:1", "gzip+crc32c"]
+CODECS = ["none", "crc32c", "zstd", "gzip:1+crc32c"]
 CHUNKS = {
     "one chunk": "",
     "rows": "chunk=16",
@@ -308,7 +308,7 @@ def test_chunks_of_the_fill_value_are_not_written(tmp_path):
         assert {path.name for path in (store / "x").iterdir()} == {"zarr.json", "c.4.0"}
         array = zarr.open_group(store, mode="r")["x"]
         assert array.fill_value == -1
-        expected = tf.io.parse_example(records, {"x": tf.io.RaggedFeature(tf.int64)})["x"].to_tensor(-1, (100, 4))
+        expected = tf.io.parse_example(records, {"x": tf.io.RaggedFeature(tf.int64)})["x"].to_tensor(-1, shape=(None, 4))
         np.testing.assert_array_equal(array[...], expected)
         np.testing.assert_array_equal(by_tensorstore(store, "x"), expected)
         run("verify", store, "--against-source")

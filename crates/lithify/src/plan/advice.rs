@@ -73,10 +73,9 @@ impl fmt::Display for Advice {
                 f,
                 "`{feature}`: most images are much larger than what is made of them; `ratio={ratio}` decodes them at a part of their size, which is faster, and smoother than `resize` alone"
             ),
-            Self::Readers { array, dtype: dtype @ DType::Bytes(_) } => write!(
-                f,
-                "`{array}`: {dtype} is read by zarr-python as NumPy's `S`, but not by TensorStore"
-            ),
+            Self::Readers { array, dtype: dtype @ DType::Bytes(_) } => {
+                write!(f, "`{array}`: {dtype} is read by zarr-python as NumPy's `S`, but not by TensorStore")
+            }
             Self::Readers { array, dtype } => write!(
                 f,
                 "`{array}`: {dtype} is read by TensorStore and zarrs; zarr-python and xarray cannot open it, nor list the group that it is in"

@@ -51,8 +51,8 @@ pub enum BloscCompressor {
 }
 
 impl Default for Codec {
-    /// Zstandard at its lowest level: of float32 features, token numbers and photographs it saves what level 3 saves, to
-    /// within 2 %, in about half the time; see `scripts/bench zarr`.
+    /// Zstandard at its lowest level. Measured of random float32 vectors and of token numbers, it saves what level 3 does to
+    /// within 2 %, in 10 to 25 % less time; gzip takes longer than either, and saves less.
     fn default() -> Self {
         Self { compressor: Compressor::Zstd { level: 1 }, crc32c: false }
     }

@@ -20,10 +20,11 @@ pub struct FileRecord {
     pub checksum: Checksum,
 }
 
-/// Makes a file in a directory, which may lack the folders that the path names.
-pub(super) fn write_new(directory: &Path, path: PathBuf, bytes: &[u8]) -> Result<FileRecord> {
+/// Writes a file in a directory, which may lack the folders that the path names. That it is written only once is for the
+/// caller to see to.
+pub(super) fn write_whole(directory: &Path, path: PathBuf, bytes: &[u8]) -> Result<FileRecord> {
     let place = directory.join(&path);
-    let create = || File::create_new(&place);
+    let create = || File::create(&place);
     let file = create().or_else(|e| match (e.kind(), place.parent()) {
         (ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent).and_then(|()| create()),
         _ => Err(e),

@@ -17,7 +17,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::files::{FileRecord, write_new};
+use super::files::{FileRecord, write_whole};
 use super::{Output, Region, Store, Stored};
 use crate::error::{Error, Result};
 use crate::plan::ArrayPlan;
@@ -73,7 +73,7 @@ impl ZarrStore {
     pub fn create(directory: &Path, arrays: &[ArrayPlan]) -> Result<Self> {
         let mut files = Vec::new();
         for (path, document) in metadata::documents(arrays)? {
-            files.push(write_new(directory, path, &document)?);
+            files.push(write_whole(directory, path, &document)?);
         }
         let target = |array: &ArrayPlan| {
             let encoder = Encoder::new(array)?;
@@ -92,7 +92,7 @@ impl ZarrStore {
     fn write(&self, array: usize, slab: u64, bytes: &mut Vec<u8>) -> Result<()> {
         let target = &self.arrays[array];
         target.encoder.encode(slab, bytes, &mut |key, encoded| {
-            let record = write_new(&self.directory, Path::new(&target.name).join(key), encoded)?;
+            let record = write_whole(&self.directory, Path::new(&target.name).join(key), encoded)?;
             self.files.lock().unwrap_or_else(PoisonError::into_inner).push(record);
             Ok(())
         })
@@ -112,7 +112,9 @@ impl ZarrStore {
             }
         };
         let mut partial = partial.lock().unwrap_or_else(PoisonError::into_inner);
-        partial.bytes[at..at + part.len()].copy_from_slice(part);
+        // It is gone where it was complete before: then blocks overlap, and that is not what was planned.
+        let place = partial.bytes.get_mut(at..at + part.len()).ok_or_else(changed)?;
+        place.copy_from_slice(part);
         partial.filled += part.len();
         if partial.filled < whole {
             return Ok(());
@@ -124,6 +126,12 @@ impl ZarrStore {
     }
 }
 
+/// Blocks do not make up the slabs that they should.
+fn changed() -> Error {
+    Error::input("the dataset holds other values than in pass 1: it has changed in between")
+        .hint("run it again")
+}
+
 impl Store for ZarrStore {
     fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>> {
         Ok(Box::new(SlabRegion::new(self, array, offset, expected)))
@@ -133,9 +141,7 @@ impl Store for ZarrStore {
 impl Output for ZarrStore {
     fn finish(self: Box<Self>) -> Result<Stored> {
         if !self.waiting.into_inner().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            return Err(Error::input(
-                "there is less data than in pass 1: the dataset has changed in between",
-            ));
+            return Err(changed());
         }
         let mut files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
         files.sort_by(|a, b| a.path.cmp(&b.path));
