@@ -50,13 +50,32 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("plan::notation", &["decode::Dim", "error"]),
     ("plan::request", &["decode", "error", "image", "value"]),
+    ("plan::codec", &["error"]),
+    ("plan::chunks", &["error"]),
+    ("plan::layout", &["error"]),
+    ("plan::zarr", &["error", "scan::profile"]),
     ("plan::image", &["decode", "error", "image", "value"]),
     ("plan::scalar", &["error", "value"]),
     ("plan::fit", &["decode", "error", "image", "scan::profile", "value"]),
     ("plan::advice", &["decode", "machine::show_size", "scan::profile", "value"]),
     // A store knows no format, no dataset and no scan.
-    ("store", &["error", "machine::show_size", "plan::ArrayPlan", "plan::Io", "plan::memory", "value"]),
+    (
+        "store",
+        &[
+            "error",
+            "machine::show_size",
+            "plan::ArrayPlan",
+            "plan::Io",
+            "plan::Layout",
+            "plan::ZarrArray",
+            "plan::chunks::Chunks",
+            "plan::codec",
+            "plan::memory",
+            "value",
+        ],
+    ),
     ("store::mapped", &[]),
+    ("store::files", &["error"]),
     (
         "write",
         &[

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import measure, report
-from benchmarks.workloads import WORKLOADS, input_files, total_size
+from benchmarks.workloads import CHUNK, STORE, WORKLOADS, ZSTD_LEVEL, input_files, total_size
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 COPYING = Path(__file__).resolve().parent / "copying.py"
@@ -24,6 +24,8 @@ TARGETS = {  # the least median ratio of the contender's time to lithify's
         "decode only": (0.9, "lithify >= 0.9 x decoding alone"),
     },
     "digits": {"tf.data": (8, ">= 8")},
+    "zarr": {"tf.data + TensorStore": (1.5, ">= 1.5"), "tf.data + zarr-python": (3, ">= 3")},
+    "zarr, not compressed": {"lithify, .npy": (0.5, "at least half the speed of .npy")},
 }
 
 
@@ -202,4 +204,42 @@ def io(bench):
             shutil.rmtree(expected)
         size = total_size(input_files(bench.dataset(name)))
         tables.append(report.contest(f"io, {name}: {size / report.MIB:.0f} MiB", results, size, {}))
+    return "\n".join(tables)
+
+
+def zarr_contenders(bench, workload):
+    """lithify and others that make compressed chunks of one shape."""
+    inputs = workload.directory(bench.data, bench.scale)
+    chunks = f"chunk={CHUNK} codec=zstd:{ZSTD_LEVEL}"
+    convert = bench.convert(inputs, bench.output / STORE, "--feature", f"x: {chunks}", "--feature", "y")
+    yield Contender("lithify", convert, workload.arrays)
+    for name, package in (("tf.data + TensorStore", "tensorstore"), ("tf.data + zarr-python", "zarr")):
+        if bench.can_import(package):
+            command = bench.module("peers", name, workload.name, inputs, bench.output)
+            yield Contender(name, command, workload.arrays)
+        else:
+            bench.say(f"without the peer {name}: its package {package} is not there")
+
+
+def plain_contenders(bench, workload):
+    """lithify against itself: chunks as they are, and `.npy`."""
+    inputs = workload.directory(bench.data, bench.scale)
+    features = ("--feature", "x: codec=none", "--feature", "y: codec=none")
+    yield Contender("lithify", bench.convert(inputs, bench.output / STORE, *features), workload.arrays)
+    yield Contender("lithify, .npy", bench.convert(inputs, bench.output), workload.arrays)
+
+
+def zarr(bench):
+    """The benchmark of Zarr stores, on the vectors of floats."""
+    workload = WORKLOADS["floats"]
+    expected = reference(bench, workload)
+    size = total_size(input_files(bench.dataset("floats")))
+    tables = []
+    try:
+        for name, field in (("zarr", zarr_contenders), ("zarr, not compressed", plain_contenders)):
+            results = take_turns(bench, workload, expected, list(field(bench, workload)))
+            tables.append(report.contest(f"{name}: {size / report.MIB:.0f} MiB", results, size, TARGETS[name]))
+    finally:
+        bench.clear()
+        shutil.rmtree(expected)
     return "\n".join(tables)

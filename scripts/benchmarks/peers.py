@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from benchmarks.workloads import SIDE, WIDTH, WORKLOADS, input_files
+from benchmarks.workloads import CHUNK, SIDE, STORE, WIDTH, WORKLOADS, ZSTD_LEVEL, input_files
 
 BUFFER = 8 << 20  # bytes TensorFlow reads at once
 BATCH = 256  # vectors parsed at once: the fastest of 128, 256, 512 and 1024
@@ -136,6 +136,81 @@ class Naive(TfData):
         elements = list(dataset.as_numpy_iterator())
         for name in workload.arrays:
             np.save(f"{output}/{name}.npy", np.array([element[name] for element in elements]))
+
+
+class TfDataToZarr(TfData):
+    """Vectors to a Zarr store: eight chunks are parsed at once and written together, so that all cores have work."""
+
+    ROWS = 8 * CHUNK
+
+    def convert(self, workload, files, output):
+        count = self.count(workload, files)
+        x = self.open(f"{output}/{STORE}/x", np.dtype("<f4"), (count, WIDTH), (CHUNK, WIDTH))
+        y = self.open(f"{output}/{STORE}/y", np.dtype("<i8"), (count,), (count,))
+        labels = np.empty(count, np.int64)
+        batches = self.parsed(workload, files, self.vector_spec(workload), self.ROWS)
+        at = 0
+        for batch in batches.prefetch(2).as_numpy_iterator():
+            self.write(x, at, batch["x"])
+            labels[at : at + len(batch["y"])] = batch["y"]
+            at += len(batch["y"])
+        self.write(y, 0, labels)
+        self.finish()
+
+
+class TfDataToTensorStore(TfDataToZarr):
+    """By TensorStore, which goes on while the next rows are parsed. It does not wait for the disk."""
+
+    def __init__(self):
+        super().__init__()
+        import tensorstore
+
+        self.tensorstore = tensorstore
+        self.context = tensorstore.Context({"file_io_sync": False})
+        self.writing = []
+
+    def open(self, path, dtype, shape, chunk):
+        codecs = [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "zstd", "configuration": {"level": ZSTD_LEVEL}},
+        ]
+        metadata = {
+            "data_type": dtype.name,
+            "shape": shape,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
+            "codecs": codecs,
+        }
+        spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}, "metadata": metadata}
+        return self.tensorstore.open(spec, create=True, context=self.context).result()
+
+    def write(self, array, at, rows):
+        if len(self.writing) == 2:
+            self.writing.pop(0).result()
+        self.writing.append(array[at : at + len(rows)].write(rows))
+
+    def finish(self):
+        for writing in self.writing:
+            writing.result()
+
+
+class TfDataToZarrPython(TfDataToZarr):
+    """By zarr-python."""
+
+    def __init__(self):
+        super().__init__()
+        import zarr
+
+        self.zarr = zarr
+
+    def open(self, path, dtype, shape, chunk):
+        codec = self.zarr.codecs.ZstdCodec(level=ZSTD_LEVEL)
+        return self.zarr.create_array(path, shape=shape, dtype=dtype, chunks=chunk, compressors=codec)
+
+    def write(self, array, at, rows):
+        array[at : at + len(rows)] = rows
+
+    def finish(self):
+        pass
 
 
 class TfrecordPackage:
@@ -276,6 +351,8 @@ def batches_of(items, size):
 PEERS = {
     "tf.data": TfData,
     "naive": Naive,
+    "tf.data + TensorStore": TfDataToTensorStore,
+    "tf.data + zarr-python": TfDataToZarrPython,
     "tfrecord": TfrecordPackage,
     "opencv": OpenCv,
     "dali": Dali,

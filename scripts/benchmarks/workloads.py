@@ -31,6 +31,9 @@ class Workload:
 WIDTH = 1024  # floats in an element
 LONGEST = 512  # tokens in an element, at most
 VOCABULARY = 50_000
+CHUNK = 1024  # rows of a chunk of vectors, and what they are compressed by: what lithify chooses by itself
+ZSTD_LEVEL = 1
+STORE = "arrays.zarr"  # the name of a Zarr store among the outputs
 SIDE = 224  # rows and columns of a resized photograph
 
 WORKLOADS = {

@@ -20,6 +20,9 @@ Examples:
   One feature, padded to the longest, as one file for np.load(path, mmap_mode=\"r\"):
     lithify convert 'train-*.tfrecord' -o tokens.npy --feature tokens --pad max --dtype int32
 
+  Every feature as an array of a Zarr store, in compressed chunks:
+    lithify convert 'train-*.tfrecord' -o arrays.zarr
+
   A folder of images, a class each, as one array of 224 x 224:
     lithify convert photos/ -o arrays/ --feature 'image: resize=224x224 channels=3' --feature label
 
@@ -31,7 +34,7 @@ Examples:
 Exit codes:
   0 done    1 failed    2 wrong usage    3 done, but elements were skipped    75 stopped, run it again";
 
-/// Turns datasets larger than memory into memory-mapped .npy arrays.
+/// Turns datasets larger than memory into memory-mapped .npy arrays, or Zarr.
 #[derive(Debug, Parser)]
 #[command(name = "lithify", version, about, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
@@ -55,7 +58,7 @@ pub enum Command {
     Convert {
         #[command(flatten)]
         dataset: Dataset,
-        /// Where to: `x.npy` for one array, anything else is a directory of them.
+        /// Where to: `x.npy` for one array, `x.zarr` for a Zarr store, anything else is a directory of `.npy` files.
         #[arg(short, long, value_name = "OUT")]
         output: PathBuf,
         #[command(flatten)]
@@ -100,7 +103,7 @@ pub enum Command {
     },
     /// Compare arrays with their checksums.
     Verify {
-        /// What `convert` has written: a directory, or an `.npy` file.
+        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
         output: PathBuf,
         /// Read the dataset again, too, and compare what it gives.
         #[arg(long)]
@@ -110,7 +113,7 @@ pub enum Command {
     },
     /// Show what was written, from what, and how.
     Info {
-        /// What `convert` has written: a directory, or an `.npy` file.
+        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
         output: PathBuf,
         /// Print JSON instead of a table.
         #[arg(long)]

@@ -191,11 +191,10 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
         return Ok(Outcome::Failed);
     }
     if !run.quiet {
-        let bytes = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
         let source = if against_source { ", and what the dataset gives" } else { "" };
         print(&format!(
             "{} in {} are as written{source}\n",
-            show_size(bytes),
+            show_size(manifest.bytes()),
             show::plural(manifest.arrays.len() as u64, "array")
         ))?;
     }
@@ -208,7 +207,7 @@ fn skipped_or_done(skipped: bool) -> Outcome {
 
 /// The last lines of a conversion: how much, how fast, and whether memory was kept to.
 fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
-    let bytes: u64 = manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum();
+    let bytes = manifest.bytes();
     let seconds = start.elapsed().as_secs_f64();
     #[expect(
         clippy::cast_precision_loss,
@@ -217,13 +216,18 @@ fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
         reason = "a rate to be read"
     )]
     let rate = (bytes as f64 / seconds) as u64;
+    let how = match manifest.stored_bytes() {
+        Some(stored) => {
+            format!("as {} in {}", show_size(stored), show::plural(manifest.files.len() as u64, "file"))
+        }
+        None => manifest.run.io.to_string(),
+    };
     let peak = lithify::machine::peak_memory().map_or("unknown".into(), show_size);
     format!(
-        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {}\nmemory: {peak} at most, {} planned\n",
+        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {how}\nmemory: {peak} at most, {} planned\n",
         show_size(bytes),
         target.output.display(),
         show_size(rate),
-        manifest.run.io,
         show_size(manifest.run.planned_memory),
     )
 }

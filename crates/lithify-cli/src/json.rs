@@ -87,10 +87,12 @@ pub fn plan(plan: &Plan, machine: &Machine) -> Value {
         "output": plan.output,
         "elements": plan.elements,
         "arrays": plan.arrays.iter().map(|array| json!({
-            "file": format!("{}.npy", array.name), "dtype": array.dtype, "shape": array.shape, "bytes": array.bytes(),
+            "file": plan.layout.path_of(&array.name), "dtype": array.dtype, "shape": array.shape, "bytes": array.bytes(),
             "feature": plan.features[array.feature].feature, "fit": plan.features[array.feature].fit, "role": array.role,
+            "chunks": array.zarr.as_ref().map(|zarr| &zarr.chunks),
         })).collect::<Vec<_>>(),
         "bytes": plan.bytes(),
+        "files": plan.files(),
         "blocks": plan.blocks(),
         "block_rows": plan.block_rows,
         "threads": plan.threads,
@@ -107,8 +109,10 @@ pub fn outcome(manifest: &Manifest, target: &Target) -> Value {
         "elements": manifest.elements,
         "arrays": manifest.arrays.iter().map(|array| json!({
             "file": array.file, "dtype": array.dtype, "shape": array.shape, "feature": array.feature, "role": array.role,
+            "chunks": array.zarr.as_ref().map(|zarr| &zarr.chunks),
         })).collect::<Vec<_>>(),
-        "bytes": manifest.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum::<u64>(),
+        "bytes": manifest.bytes(),
+        "stored_bytes": manifest.stored_bytes(),
         "skipped": manifest.skipped,
         "run": manifest.run,
     })

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::Machine;
 use crate::plan::request::Request;
-use crate::plan::{Io, Plan, Target, plan, settle_buckets};
+use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
@@ -129,7 +129,12 @@ pub fn plan_again(
 ) -> Result<Plan> {
     // The arrays exist, so that their disk need not be free once more.
     let machine = Machine { disk: u64::MAX, ..machine.clone() };
-    let target = Target { output: output.to_path_buf(), on_error: manifest.on_error, io: Io::default() };
+    // The output may have been renamed, and a name decides how arrays are kept.
+    let output = match manifest.layout {
+        Layout::Zarr => output.with_extension("zarr"),
+        Layout::NpyFile | Layout::NpyDirectory => output.to_path_buf(),
+    };
+    let target = Target { output, on_error: manifest.on_error, io: Io::default() };
     let writing = WriteOptions { overwrite: false, progress };
     let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };

@@ -6,7 +6,7 @@ use crate::decode::{Content, View};
 use crate::error::Lost;
 use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
-use crate::plan::{Plan, Role, advice};
+use crate::plan::{ArrayPlan, Layout, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
@@ -36,6 +36,20 @@ fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Lines up cells in columns, without those that are empty below their head.
+fn table_of_used(sides: &[Side], rows: &[Vec<String>]) -> String {
+    let used = |column: usize| rows[1..].iter().any(|row| !row[column].is_empty());
+    let columns: Vec<usize> = (0..sides.len()).filter(|column| used(*column)).collect();
+    let kept = |row: &Vec<String>| columns.iter().map(|column| row[*column].clone()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(kept).collect();
+    table(&columns.iter().map(|column| sides[*column]).collect::<Vec<_>>(), &rows)
+}
+
+/// How an array is cut and encoded, if it is.
+fn chunks(zarr: Option<&ZarrArray>) -> String {
+    zarr.map(|zarr| zarr.chunks.to_string()).unwrap_or_default()
 }
 
 /// A number with its thousands apart.
@@ -247,12 +261,7 @@ fn features(profile: &Profile) -> String {
             looks_like(feature),
         ]);
     }
-    let used = |column: usize| rows[1..].iter().any(|row| !row[column].is_empty());
-    let columns: Vec<usize> = (0..head.len()).filter(|column| used(*column)).collect();
-    let sides = [&[Side::Left; 2][..], &[Side::Right; 6], &[Side::Left]].concat();
-    let kept = |row: &Vec<String>| columns.iter().map(|column| row[*column].clone()).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(kept).collect();
-    table(&columns.iter().map(|column| sides[*column]).collect::<Vec<_>>(), &rows)
+    table_of_used(&[&[Side::Left; 2][..], &[Side::Right; 6], &[Side::Left]].concat(), &rows)
 }
 
 /// Bytes of all features, each padded to its longest.
@@ -320,7 +329,7 @@ fn role_name(role: Role) -> &'static str {
 #[must_use]
 pub fn plan(plan: &Plan, machine: &Machine) -> String {
     let mut text = format!("{} to `{}`\n\n", plural(plan.elements, "element"), plan.output.display());
-    let mut rows = vec![["array", "dtype", "shape", "bytes", "how"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["array", "dtype", "shape", "bytes", "chunks", "how"].map(str::to_owned).to_vec()];
     for array in &plan.arrays {
         let feature = &plan.features[array.feature];
         let how = match role_name(array.role) {
@@ -328,17 +337,25 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
             role => role.into(),
         };
         rows.push(vec![
-            format!("{}.npy", array.name.escape_debug()),
+            plan.layout.path_of(&array.name).display().to_string().escape_debug().to_string(),
             array.dtype.to_string(),
             show_shape(&array.shape),
             show_size(array.bytes()),
+            chunks(array.zarr.as_deref()),
             how,
         ]);
     }
-    text.push_str(&table(&[Side::Left, Side::Left, Side::Left, Side::Right, Side::Left], &rows));
+    let sides = [&[Side::Left; 3][..], &[Side::Right], &[Side::Left; 2]].concat();
+    text.push_str(&table_of_used(&sides, &rows));
+    let most = if plan.arrays.iter().any(ArrayPlan::compressed) { "at most " } else { "" };
+    if plan.layout == Layout::Zarr {
+        let _ = writeln!(text, "\nfiles:  {} at most", plural(plan.files(), "chunk or shard"));
+    } else {
+        text.push('\n');
+    }
     let _ = writeln!(
         text,
-        "\ndisk:   {} of {} free in `{}`",
+        "disk:   {most}{} of {} free in `{}`",
         show_size(plan.bytes()),
         show_size(machine.disk),
         machine.disk_path.display()
@@ -370,7 +387,8 @@ pub fn manifest(manifest: &Manifest) -> String {
         plural(manifest.parts.len() as u64, part_name(&manifest.format)),
         manifest.written_by
     );
-    let mut rows = vec![["array", "dtype", "shape", "bytes", "feature", "how"].map(str::to_owned).to_vec()];
+    let head = ["array", "dtype", "shape", "bytes", "chunks", "feature", "how"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     for array in &manifest.arrays {
         let how = match role_name(array.role) {
             "" => array.fit.to_string(),
@@ -381,11 +399,13 @@ pub fn manifest(manifest: &Manifest) -> String {
             array.dtype.to_string(),
             show_shape(&array.shape),
             show_size(array.blocks.iter().map(|block| block.0).sum()),
+            chunks(array.zarr.as_deref()),
             array.feature.escape_debug().to_string(),
             how,
         ]);
     }
-    text.push_str(&table(&[Side::Left, Side::Left, Side::Left, Side::Right, Side::Left, Side::Left], &rows));
+    let sides = [&[Side::Left; 3][..], &[Side::Right], &[Side::Left; 3]].concat();
+    text.push_str(&table_of_used(&sides, &rows));
     text.push_str(&skipped(&manifest.skipped));
     text
 }

@@ -47,6 +47,13 @@ pub enum Advice {
         /// The part.
         ratio: u64,
     },
+    /// An array of a Zarr store has a dtype that not every reader knows.
+    Readers {
+        /// The array.
+        array: String,
+        /// Its dtype.
+        dtype: DType,
+    },
     /// Byte strings end in NUL, which `NumPy` takes off fixed-width items when it reads them.
     Nuls {
         /// The feature.
@@ -65,6 +72,13 @@ impl fmt::Display for Advice {
             Self::Ratio { feature, ratio } => write!(
                 f,
                 "`{feature}`: most images are much larger than what is made of them; `ratio={ratio}` decodes them at a part of their size, which is faster, and smoother than `resize` alone"
+            ),
+            Self::Readers { array, dtype: dtype @ DType::Bytes(_) } => {
+                write!(f, "`{array}`: {dtype} is read by zarr-python as NumPy's `S`, but not by TensorStore")
+            }
+            Self::Readers { array, dtype } => write!(
+                f,
+                "`{array}`: {dtype} is read by TensorStore and zarrs; zarr-python and xarray cannot open it, nor list the group that it is in"
             ),
             Self::Nuls { feature } => write!(
                 f,
@@ -238,7 +252,12 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
     });
     let ratios = plan.features.iter().filter_map(|feature| ratio(profile, feature));
     let nuls = nuls.map(|feature| Advice::Nuls { feature: feature.feature.clone() });
-    nuls.chain(padding).chain(ratios).collect()
+    let readers = plan
+        .arrays
+        .iter()
+        .filter(|array| array.zarr.is_some() && matches!(array.dtype, DType::Bytes(_) | DType::BFloat16));
+    let readers = readers.map(|array| Advice::Readers { array: array.name.clone(), dtype: array.dtype });
+    nuls.chain(padding).chain(ratios).chain(readers).collect()
 }
 
 #[cfg(test)]

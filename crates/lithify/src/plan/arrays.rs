@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeaturePlan, Fit};
+use super::codec::Compressor;
+use super::{FeaturePlan, Fit, Layout, ZarrArray};
 use crate::image::geometry::Geometry;
 use crate::scan::index::Counted;
 use crate::scan::profile::{FeatureProfile, Profile};
@@ -11,7 +12,7 @@ use crate::value::DType;
 /// An array of the output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArrayPlan {
-    /// Its name, which is also that of its file, without the ending.
+    /// Its name, which is also that of its file, without the ending, or of its place in a Zarr store.
     pub name: String,
     /// What it holds.
     pub dtype: DType,
@@ -23,6 +24,9 @@ pub struct ArrayPlan {
     pub role: Role,
     /// What its rows are.
     pub rows: Rows,
+    /// What else it is in a Zarr store.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zarr: Option<Box<ZarrArray>>,
 }
 
 /// What an array holds of a feature.
@@ -100,9 +104,32 @@ impl ArrayPlan {
     }
 }
 
-/// Adds the arrays of the feature numbered `number`.
+impl ArrayPlan {
+    /// Whether it takes less than its bytes on disk.
+    #[must_use]
+    pub fn compressed(&self) -> bool {
+        self.zarr.as_ref().is_some_and(|zarr| zarr.chunks.codec.compressor != Compressor::None)
+    }
+
+    /// How many files hold it, at most.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.zarr.as_ref().map_or(1, |zarr| zarr.chunks.files(&self.shape))
+    }
+
+    /// Bytes of the largest of them, without a header and before they are compressed.
+    #[must_use]
+    pub fn largest_file(&self) -> u64 {
+        let item = self.dtype.size() as u64;
+        self.zarr.as_ref().map_or(self.bytes(), |zarr| {
+            zarr.chunks.file_shape().iter().fold(item, |bytes, size| bytes.saturating_mul(*size))
+        })
+    }
+}
+
+/// Adds the arrays of the feature numbered `number`, in the names of a layout.
 pub(super) fn add_arrays(
-    profile: &Profile,
+    (profile, layout): (&Profile, Layout),
     feature: &FeatureProfile,
     plan: &FeaturePlan,
     number: usize,
@@ -119,12 +146,13 @@ pub(super) fn add_arrays(
     };
     let mut add = |suffix: &str, dtype: DType, shape: Vec<u64>, role: Role, rows: Rows| {
         arrays.push(ArrayPlan {
-            name: format!("{}{suffix}", plan.name),
+            name: layout.name_of(&plan.name, suffix, &plan.fit),
             dtype,
             shape,
             feature: number,
             role,
             rows,
+            zarr: None,
         });
     };
     let rows_of = |shape: &[u64]| [&[elements], shape].concat();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrayPlan, FeaturePlan, Fit, Io, Plan, Rows};
+use super::{ArrayPlan, FeaturePlan, Fit, Io, Plan, Rows, ZarrArray};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::machine::{Machine, show_size};
 use crate::scan::profile::{Images, Profile};
@@ -19,20 +19,24 @@ pub const BUFFER_BYTES: u64 = 512 << 10;
 /// What is kept of a block of an array until the end, and of an element that is skipped.
 const NOTE_BYTES: u64 = 64;
 const SKIPPED_BYTES: u64 = 512;
+/// What is kept of a file of a Zarr array until the end: its name, its size and its checksum.
+const FILE_NOTE_BYTES: u64 = 256;
 /// What a thread takes besides what is named here.
 const THREAD_BYTES: u64 = 1 << 20;
 
 /// Bytes of memory that pass 2 takes: [`at`](Self::at) so many threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// The program and the index.
+    /// The program and the index; of chunks, also what is noted of each file.
     pub fixed: u64,
-    /// A block in flight: the windows on its arrays.
+    /// A block in flight: the windows on its arrays, and of chunks also what they are encoded in.
     pub block: u64,
     /// What is read: the buffer, the largest record, and the largest payload once it is decoded.
     pub input: u64,
     /// The largest payload that is decoded.
     pub payload: u64,
+    /// The largest file of a Zarr array before it is encoded, which must be in memory whole; else 0.
+    pub slab: u64,
 }
 
 impl Memory {
@@ -43,8 +47,16 @@ impl Memory {
         blocks: Blocks,
         io: Io,
     ) -> Self {
-        let windows =
-            arrays.iter().map(|array| window(array, &features[array.feature], profile, blocks.rows, io));
+        let windows = arrays.iter().map(|array| {
+            let plan = &features[array.feature];
+            match &array.zarr {
+                Some(zarr) => {
+                    slab_window(array, zarr, blocks.rows).saturating_add(longest(array, plan, profile))
+                }
+                None => window(array, plan, profile, blocks.rows, io),
+            }
+        });
+        let slabs = Slabs::of(arrays, blocks.rows);
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
             let shapes = profile.feature(&feature.feature)?.shapes()?;
             let item = shapes.dtype.map_or(1, DType::size).max(feature.dtype.size()) as u64;
@@ -71,14 +83,21 @@ impl Memory {
             fixed: PROGRAM_BYTES
                 .saturating_add(profile.index.bytes().saturating_mul(2))
                 .saturating_add(notes)
+                .saturating_add(slabs.fixed)
                 .saturating_add(profile.skipped.len() as u64 * SKIPPED_BYTES),
-            block: windows.fold(0, u64::saturating_add),
+            block: windows.fold(slabs.block, u64::saturating_add),
             // A buffer grows by doubling, so that it may be twice its record. A payload is expanded, and cast.
             input: (COMPRESSED_INPUT_BYTES + THREAD_BYTES)
                 .saturating_add(record.saturating_mul(2))
                 .saturating_add(payload.saturating_mul(2))
                 .saturating_add(floats),
             payload,
+            slab: arrays
+                .iter()
+                .filter(|array| array.zarr.is_some())
+                .map(ArrayPlan::largest_file)
+                .max()
+                .unwrap_or(0),
         }
     }
 
@@ -113,6 +132,12 @@ impl Memory {
         } else {
             error = error.hint(format!("run it where {needed} MiB can be had"));
         }
+        if self.slab > 0 {
+            error = error.hint(format!(
+                "or make files smaller, which are of {} in memory: `shard=none`, or a smaller `chunk`",
+                show_size(self.slab)
+            ));
+        }
         if self.input / 16 <= self.block {
             error = error.hint("or make rows smaller: a smaller `pad`, a smaller `dtype`, or `ragged`");
         }
@@ -141,6 +166,61 @@ pub(super) struct Blocks {
     pub rows: u64,
 }
 
+/// What slabs take beside the windows in which they are filled. A slab is the rows that a file of a Zarr array holds.
+#[derive(Default)]
+struct Slabs {
+    /// In the whole process.
+    fixed: u64,
+    /// For each block in flight.
+    block: u64,
+    /// Of that, slabs that wait for other blocks.
+    waiting: u64,
+}
+
+impl Slabs {
+    fn of(arrays: &[ArrayPlan], block_rows: u64) -> Self {
+        let mut all = Self::default();
+        for array in arrays {
+            let Some(zarr) = &array.zarr else { continue };
+            let (rows, bytes) = (zarr.chunks.slab_rows(), slab_bytes(array, zarr));
+            let slabs = array.shape[0].div_ceil(rows);
+            // A thread encodes one slab at a time: chunk by chunk, or all chunks of a shard.
+            let shard = if zarr.chunks.shard.is_some() { array.largest_file() } else { 0 };
+            let gathered = if array.largest_file() == rows.saturating_mul(array.row_bytes()) {
+                0
+            } else {
+                array.largest_file()
+            };
+            let encoded = zarr.chunks.codec.most_bytes(array.largest_file()).saturating_add(shard);
+            all.block = all.block.max(encoded.saturating_add(gathered));
+            // Where blocks are not whole slabs, slabs wait for what other blocks bring: those at both ends of each block
+            // (or run of blocks) in flight, and the one that the next block goes on with.
+            let whole = array.rows == Rows::Elements && block_rows.is_multiple_of(rows);
+            if !whole {
+                all.fixed = all.fixed.saturating_add(bytes);
+                all.waiting =
+                    all.waiting.saturating_add(bytes.saturating_mul(slabs.saturating_sub(1).min(2)));
+            }
+            all.fixed = all.fixed.saturating_add(array.files().saturating_mul(FILE_NOTE_BYTES));
+        }
+        all.block = all.block.saturating_add(all.waiting);
+        all
+    }
+}
+
+fn slab_bytes(array: &ArrayPlan, zarr: &ZarrArray) -> u64 {
+    zarr.chunks.slab_rows().saturating_mul(array.row_bytes()).min(array.bytes())
+}
+
+/// The piece of a Zarr array that a block has in memory: a slab, or what the block has of it.
+fn slab_window(array: &ArrayPlan, zarr: &ZarrArray, block_rows: u64) -> u64 {
+    let slab = slab_bytes(array, zarr);
+    match array.rows {
+        Rows::Elements => slab.min(block_rows.saturating_mul(array.row_bytes())),
+        Rows::ElementsAndEnd | Rows::Counted(_) | Rows::CountedAndEnd(_) => slab,
+    }
+}
+
 /// The largest piece of an array that is in memory at once.
 fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: u64, io: Io) -> u64 {
     let row = array.row_bytes();
@@ -153,13 +233,19 @@ fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: 
             row.saturating_mul(block_rows.saturating_add(1)).min(most.max(row))
         }
         Rows::Counted(_) | Rows::CountedAndEnd(_) => {
-            let values = profile.feature(&plan.feature).map_or(1, |feature| {
-                let seen = feature.shapes().map_or(feature.lengths.max(), |shapes| shapes.values.max());
-                seen.max(feature.strings.max())
-            });
-            // Values of one element are written in one piece.
-            let longest = values.saturating_mul(array.dtype.size() as u64);
-            array.bytes().min(most.max(longest).max(row))
+            array.bytes().min(most.max(longest(array, plan, profile)).max(row))
         }
     }
+}
+
+/// Values of one element are written in one piece, where an array holds them one after another: the longest.
+fn longest(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile) -> u64 {
+    if !matches!(array.rows, Rows::Counted(_) | Rows::CountedAndEnd(_)) {
+        return 0;
+    }
+    let values = profile.feature(&plan.feature).map_or(1, |feature| {
+        let seen = feature.shapes().map_or(feature.lengths.max(), |shapes| shapes.values.max());
+        seen.max(feature.strings.max())
+    });
+    values.saturating_mul(array.dtype.size() as u64).min(array.bytes())
 }

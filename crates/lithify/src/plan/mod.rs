@@ -17,16 +17,22 @@ use crate::value::Kind;
 pub mod advice;
 mod arrays;
 mod check;
+pub mod chunks;
+pub mod codec;
 pub mod fit;
 pub mod image;
+mod layout;
 pub mod memory;
 pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
+mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
 pub use fit::{FeaturePlan, Fit};
+pub use layout::Layout;
 use request::{FeatureRequest, FitRequest, Request};
+pub use zarr::ZarrArray;
 
 /// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
 /// only a window on a block is in memory, and the budget decides how many blocks are in flight.
@@ -43,8 +49,8 @@ const BLOCK_ROWS: u64 = 1 << 20;
 pub struct Plan {
     /// Where the output goes.
     pub output: PathBuf,
-    /// Whether the output is one `.npy` file, rather than a directory of them.
-    pub single: bool,
+    /// How its arrays are kept.
+    pub layout: Layout,
     /// The format of the dataset.
     pub format: String,
     /// Its files.
@@ -86,12 +92,16 @@ impl Plan {
         Target { output: self.output.clone(), on_error: self.on_error, io: self.io }
     }
 
-    /// Bytes of all arrays.
+    /// Bytes of all arrays. Compressed, they take less.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.arrays
-            .iter()
-            .fold(0, |sum, array| sum.saturating_add(array.bytes()).saturating_add(check::HEADER_BYTES))
+        self.arrays.iter().fold(0, check::add_file_bytes)
+    }
+
+    /// The number of files that hold data, at most.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.arrays.iter().fold(0, |sum, array| sum.saturating_add(array.files()))
     }
 
     /// The number of blocks.
@@ -216,7 +226,7 @@ impl std::fmt::Display for Io {
 /// Where the output goes, and how.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The path. One that ends in `.npy` is one array; any other is a directory.
+    /// The path. One that ends in `.npy` is one array, one that ends in `.zarr` a Zarr store; any other is a directory.
     pub output: PathBuf,
     /// What is done about bad elements.
     pub on_error: OnError,
@@ -225,10 +235,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether the output is one `.npy` file.
+    /// How the arrays are kept.
     #[must_use]
-    pub fn single(&self) -> bool {
-        self.output.extension().is_some_and(|ending| ending == "npy")
+    pub fn layout(&self) -> Layout {
+        Layout::of(&self.output)
     }
 
     /// The name of the one array: that of its file.
@@ -249,7 +259,8 @@ impl Target {
 /// # Errors
 /// What cannot work is refused here, before anything is written: with the numbers, and with what to do about it.
 pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Target) -> Result<Plan> {
-    let single = target.single();
+    let layout = target.layout();
+    let single = layout.single();
     let (mut features, mut arrays, mut counters) = (Vec::new(), Vec::new(), Vec::new());
     // A feature that is named, but has no value in any element, becomes nothing.
     let everything: Vec<FeatureRequest> = profile
@@ -282,16 +293,29 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         if single {
             planned.name = target.array_name(wanted)?;
         }
-        arrays::add_arrays(profile, feature, &planned, features.len(), &mut arrays, &mut counters);
+        let number = features.len();
+        arrays::add_arrays((profile, layout), feature, &planned, number, &mut arrays, &mut counters);
         features.push(planned);
     }
-    check::check_names(&arrays)?;
-    let block_rows = block_rows(profile, &arrays);
+    layout.check_names(&arrays)?;
+    match layout {
+        Layout::Zarr => zarr::describe(profile, &features, wanted, &mut arrays)?,
+        Layout::NpyFile | Layout::NpyDirectory => {
+            for wanted in wanted {
+                chunks::refuse(wanted).map_err(|e| e.in_feature(&wanted.name))?;
+            }
+        }
+    }
+    if layout == Layout::Zarr && target.io == Io::Mapped {
+        return Err(Error::request("`--io mapped` is for `.npy` files: chunks are encoded in memory")
+            .hint("leave `--io` out"));
+    }
+    let block_rows = block_rows(profile, &arrays, layout);
     let blocks = memory::Blocks { count: profile.elements.div_ceil(block_rows), rows: block_rows };
     let memory = memory::Memory::of(profile, &features, &arrays, blocks, target.io);
     let plan = Plan {
         output: target.output.clone(),
-        single,
+        layout,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
         classes: profile.classes.clone(),
@@ -344,12 +368,19 @@ fn no_elements(profile: &Profile) -> Error {
 }
 
 /// Rows whose output and input both are of a good size.
-fn block_rows(profile: &Profile, arrays: &[ArrayPlan]) -> u64 {
+fn block_rows(profile: &Profile, arrays: &[ArrayPlan], layout: Layout) -> u64 {
     let elements = profile.elements.max(1);
     let rows_of = |bytes: u64, wanted: u64| {
         let row = bytes.div_ceil(elements).max(1);
         wanted.max(bytes / MOST_BLOCKS) / row
     };
     let written = arrays.iter().fold(0_u64, |sum, array| sum.saturating_add(array.bytes()));
-    rows_of(written, BLOCK_BYTES).min(rows_of(profile.stored_bytes, BLOCK_STORED_BYTES)).clamp(1, BLOCK_ROWS)
+    let rows = rows_of(written, BLOCK_BYTES)
+        .min(rows_of(profile.stored_bytes, BLOCK_STORED_BYTES))
+        .clamp(1, BLOCK_ROWS);
+    match layout {
+        // Slabs have so many rows, too, so that blocks are whole slabs, or slabs whole blocks.
+        Layout::Zarr => chunks::power_of_two_within(rows),
+        Layout::NpyFile | Layout::NpyDirectory => rows,
+    }
 }

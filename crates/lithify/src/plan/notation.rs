@@ -9,8 +9,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::image;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest, Request};
+use super::{chunks, image};
 use crate::decode::Dim;
 use crate::error::{Error, Result};
 
@@ -181,6 +181,7 @@ impl fmt::Display for FeatureRequest {
                 None => words.push(key.to_owned()),
             }
         }
+        words.extend(chunks::keys(&self.chunks).map(|(key, value)| shown(key, &value)));
         f.write_str(&show_name(&self.name))?;
         if words.is_empty() { Ok(()) } else { write!(f, ": {}", words.join(" ")) }
     }
@@ -259,6 +260,8 @@ mod tests {
             "\"a: b \": default=\"p q\" rename=\"my array\"",
             "x: value=\" \" reshape=\"n n,1\"",
             "x: default=a\\,b,c",
+            "x: chunk=128x64x3 shard=4096 codec=zstd:3+crc32c",
+            "x: chunk=7 shard=none codec=none",
         ] {
             let request: FeatureRequest = text.parse().unwrap();
             let back: FeatureRequest = request.to_string().parse().unwrap();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chunks::{self, ChunkRequest};
 use super::image::{self, ImageRequest};
 use super::notation::split_list;
 use crate::decode::{Decode, Dim, View};
@@ -48,6 +49,8 @@ pub struct FeatureRequest {
     pub present: bool,
     /// The array's name, where it is not the feature's.
     pub rename: Option<String>,
+    /// How its arrays are cut and encoded in a Zarr store.
+    pub chunks: ChunkRequest,
 }
 
 /// A fit, as it is asked for.
@@ -170,6 +173,19 @@ pub const KEYS: &[Key] = &[
     key("mean", "NUMBERS", "One for all channels, or one for each", "`0.485,0.456,0.406`"),
     key("std", "NUMBERS", "One for all channels, or one for each", "`0.229,0.224,0.225`"),
     key("layout", "LAYOUT", "Whether channels come last or first", "`nhwc`, `nchw`"),
+    key(
+        "chunk",
+        "ROWS",
+        "Zarr: rows of a chunk, about 4 MiB by default; or its whole shape",
+        "`128`, `128x64x64x3`",
+    ),
+    key("shard", "ROWS", "Zarr: rows of a shard, which is a file of whole chunks", "`4096`, `none`"),
+    key(
+        "codec",
+        "CODEC",
+        "Zarr: how chunks are encoded, `zstd:1` by default",
+        "`none`, `zstd:3`, `gzip:6`, `zstd:1+crc32c`",
+    ),
 ];
 
 /// How many buckets `bucket=auto` makes at most.
@@ -238,6 +254,7 @@ impl FeatureRequest {
                 self.rename = Some(name.to_owned());
             }
             _ if image::set(self, key, value)? => {}
+            _ if chunks::set(&mut self.chunks, key, value)? => {}
             _ => {
                 let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 return Err(Error::request(format!("`{key}` is no key of a feature"))

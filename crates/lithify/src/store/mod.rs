@@ -1,12 +1,17 @@
 //! Where arrays live on disk. A store hands out the memory of a block's rows and takes it back; nothing above knows
-//! whether that memory is the file itself, mapped, or a buffer that is written.
+//! whether that memory is the file itself, mapped, a buffer that is written, or one that is encoded first.
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::plan::{ArrayPlan, Io, Layout};
 
+pub mod files;
 mod mapped;
 pub mod npy;
+pub mod zarr;
 
 /// What tells whether bytes have changed: the CRC-64/NVME of a block's bytes of one array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,4 +74,33 @@ pub trait Region {
     /// # Errors
     /// It cannot be written.
     fn commit(self: Box<Self>) -> Result<Checksum>;
+}
+
+/// A store that will be an output.
+pub trait Output: Store {
+    /// Completes it, once all regions are committed, and tells what there is on disk now.
+    ///
+    /// # Errors
+    /// It is not complete.
+    fn finish(self: Box<Self>) -> Result<Stored>;
+}
+
+/// What a store has put on disk, to be found again, and found unchanged.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The checksum of each array's header, where arrays have one.
+    pub headers: Vec<Checksum>,
+    /// The files that are written once, in the order of their paths.
+    pub files: Vec<files::FileRecord>,
+}
+
+/// Begins an output of these arrays in a directory.
+///
+/// # Errors
+/// There is not the space, or the files cannot be made.
+pub fn create(directory: &Path, layout: Layout, arrays: &[ArrayPlan], io: Io) -> Result<Box<dyn Output>> {
+    Ok(match layout {
+        Layout::NpyFile | Layout::NpyDirectory => Box::new(npy::NpyStore::create(directory, arrays, io)?),
+        Layout::Zarr => Box::new(zarr::ZarrStore::create(directory, arrays)?),
+    })
 }

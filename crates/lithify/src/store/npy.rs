@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::mapped::{ALIGNMENT, MappedRange};
-use super::{Checksum, Hasher, Region, Store};
+use super::{Checksum, Hasher, Output, Region, Store, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
 use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
@@ -48,6 +48,7 @@ pub fn header(dtype: DType, shape: &[u64]) -> Vec<u8> {
 /// The files of an output under way.
 pub struct NpyStore {
     files: Vec<NpyFile>,
+    headers: Vec<Checksum>,
     io: Io,
 }
 
@@ -74,6 +75,7 @@ impl NpyStore {
     pub fn create(directory: &Path, arrays: &[ArrayPlan], io: Io) -> Result<Self> {
         raise_open_files();
         let mut files = Vec::with_capacity(arrays.len());
+        let mut headers = Vec::with_capacity(arrays.len());
         for array in arrays {
             let path = directory.join(format!("{}.npy", array.name));
             let parent = path.parent().unwrap_or(directory);
@@ -92,9 +94,12 @@ impl NpyStore {
                 return Err(Error::request(message).in_file(&path).hint("leave `--io` out"));
             }
             file.write_all_at(&header, 0).map_err(|e| Error::io("write", &path, e))?;
+            let mut hasher = Hasher::new();
+            hasher.update(&header);
+            headers.push(hasher.finish());
             files.push(NpyFile { file, path, header: start, bytes });
         }
-        Ok(Self { files, io })
+        Ok(Self { files, headers, io })
     }
 }
 
@@ -134,6 +139,12 @@ impl Store for NpyStore {
         let target = &self.files[array];
         let mapped = self.io == Io::Mapped && expected >= SMALL_BYTES;
         Ok(Box::new(NpyRegion::new(Some(target), target.bytes, offset, expected, mapped)))
+    }
+}
+
+impl Output for NpyStore {
+    fn finish(self: Box<Self>) -> Result<Stored> {
+        Ok(Stored { headers: self.headers, files: Vec::new() })
     }
 }
 

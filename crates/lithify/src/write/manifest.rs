@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::Note;
 use crate::error::{Error, Result, printable};
 use crate::plan::request::Request;
-use crate::plan::{Fit, Io, Plan};
+use crate::plan::{Fit, Io, Layout, Plan, ZarrArray};
 use crate::scan::OnError;
 use crate::scan::profile::Skipped;
 use crate::source::Part;
-use crate::store::Checksum;
+use crate::store::files::FileRecord;
+use crate::store::{Checksum, Stored};
 use crate::value::DType;
 
 /// The name of the file in an output directory.
@@ -44,8 +45,14 @@ pub struct Manifest {
     pub skipped: Vec<Skipped>,
     /// Elements of a block.
     pub block_rows: u64,
+    /// How the arrays are kept.
+    #[serde(default)]
+    pub layout: Layout,
     /// The arrays.
     pub arrays: Vec<ArrayRecord>,
+    /// The files of a Zarr store, in the order of their paths.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub files: Vec<FileRecord>,
     /// How the run went: the only part that differs from run to run.
     pub run: Run,
 }
@@ -53,7 +60,7 @@ pub struct Manifest {
 /// An array of the output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ArrayRecord {
-    /// Its file, from the directory of `lithify.json`.
+    /// Its file, or the directory of a Zarr array, from the directory of `lithify.json`.
     pub file: PathBuf,
     /// The feature that it is of.
     pub feature: String,
@@ -65,8 +72,12 @@ pub struct ArrayRecord {
     pub shape: Vec<u64>,
     /// How elements were made to fill it.
     pub fit: Fit,
-    /// The checksum of the header.
-    pub header: Checksum,
+    /// What else it is in a Zarr store.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zarr: Option<Box<ZarrArray>>,
+    /// The checksum of the header of a `.npy` file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub header: Option<Checksum>,
     /// The bytes and checksum of each block.
     pub blocks: Vec<Note>,
 }
@@ -87,19 +98,18 @@ pub struct Run {
 }
 
 impl Manifest {
-    pub(super) fn of(plan: &Plan, blocks: Vec<Vec<Note>>, run: Run) -> Self {
-        let arrays = plan.arrays.iter().zip(blocks).map(|(array, blocks)| {
+    pub(super) fn of(plan: &Plan, blocks: Vec<Vec<Note>>, stored: Stored, run: Run) -> Self {
+        let arrays = plan.arrays.iter().zip(blocks).enumerate().map(|(number, (array, blocks))| {
             let feature = &plan.features[array.feature];
-            let mut hasher = crate::store::Hasher::new();
-            hasher.update(&crate::store::npy::header(array.dtype, &array.shape));
             ArrayRecord {
-                file: PathBuf::from(format!("{}.npy", array.name)),
+                file: plan.layout.path_of(&array.name),
                 feature: feature.feature.clone(),
                 role: array.role,
                 dtype: array.dtype,
                 shape: array.shape.clone(),
                 fit: feature.fit.clone(),
-                header: hasher.finish(),
+                zarr: array.zarr.clone(),
+                header: stored.headers.get(number).copied(),
                 blocks,
             }
         });
@@ -114,9 +124,30 @@ impl Manifest {
             on_error: plan.on_error,
             skipped: plan.skipped.clone(),
             block_rows: plan.block_rows,
+            layout: plan.layout,
             arrays: arrays.collect(),
+            files: stored.files,
             run,
         }
+    }
+
+    /// The files that hold the output, from the directory of `lithify.json`, which is none of them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let arrays =
+            self.arrays.iter().filter(|_| self.layout != Layout::Zarr).map(|array| array.file.as_path());
+        arrays.chain(self.files.iter().map(|file| file.path.as_path()))
+    }
+
+    /// Bytes of all arrays.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.arrays.iter().flat_map(|array| &array.blocks).map(|block| block.0).sum()
+    }
+
+    /// Bytes of the files of a Zarr store.
+    #[must_use]
+    pub fn stored_bytes(&self) -> Option<u64> {
+        (self.layout == Layout::Zarr).then(|| self.files.iter().map(|file| file.bytes).sum())
     }
 
     /// Reads the manifest of an output: a directory, or one `.npy` file with its manifest beside it.
@@ -148,12 +179,12 @@ impl Manifest {
             ))
             .in_file(&path));
         }
-        if let Some(array) = manifest.arrays.iter().find(|array| {
-            array.file.components().any(|part| !matches!(part, std::path::Component::Normal(_)))
-        }) {
+        let outside =
+            |file: &&Path| file.components().any(|part| !matches!(part, std::path::Component::Normal(_)));
+        if let Some(file) = manifest.files().find(outside) {
             return Err(Error::input(format!(
                 "it names `{}`, which lies outside of the output",
-                array.file.display()
+                file.display()
             ))
             .in_file(&path));
         }

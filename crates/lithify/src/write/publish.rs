@@ -18,7 +18,7 @@ use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::Source;
-use crate::store::npy::NpyStore;
+use crate::store;
 
 /// How an output is written.
 pub struct WriteOptions<'a> {
@@ -49,9 +49,9 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     check_target(&target, options.overwrite)?;
     check_beside(plan, options.overwrite)?;
     let staging = Staging::create(&plan.output)?;
-    let store = NpyStore::create(staging.path(), &plan.arrays, plan.io)?;
+    let store = store::create(staging.path(), plan.layout, &plan.arrays, plan.io)?;
     options.progress.begin("write", plan.stored_bytes);
-    let outcome = fill_blocks(source, plan, &store, options.progress);
+    let outcome = fill_blocks(source, plan, store.as_ref(), options.progress);
     options.progress.end();
     let blocks = match outcome? {
         Outcome::Bad(bad) => return Ok(Report::Bad(bad)),
@@ -64,15 +64,14 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
         planned_memory: plan.memory.at(plan.threads),
         peak_memory: peak_memory(),
     };
-    drop(store);
-    let manifest = Manifest::of(plan, blocks, run);
+    let manifest = Manifest::of(plan, blocks, store.finish()?, run);
     // It grows with the blocks, and so is not held in memory as text.
     let path = staging.path().join(manifest_name(plan));
     let failed = |e: std::io::Error| Error::io("write", &path, e);
     let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
     serde_json::to_writer_pretty(&mut file, &manifest).map_err(|e| failed(e.into()))?;
     file.flush().map_err(failed)?;
-    if plan.single {
+    if plan.layout.single() {
         publish_file(&staging, plan, options.overwrite)?;
     } else {
         publish_directory(&staging, &target, options.overwrite)?;
@@ -81,7 +80,7 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
 }
 
 fn manifest_name(plan: &Plan) -> PathBuf {
-    if plan.single {
+    if plan.layout.single() {
         let beside = plan.output.with_extension(manifest::NAME);
         return PathBuf::from(beside.file_name().unwrap_or_default());
     }
@@ -102,7 +101,7 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
     let output = &target.output;
     let Ok(there) = fs::symlink_metadata(output) else { return Ok(()) };
     let exists = |message: String| Error::new(ErrorKind::Output, message);
-    if target.single() {
+    if target.layout().single() {
         if !there.is_file() {
             return Err(exists(format!("`{}` is there, and is no file", printable(output))));
         }
@@ -115,22 +114,34 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
         return Err(exists(format!(
             "`{}` holds `{}`, which lithify has not written",
             printable(output),
-            printable(&foreign)
+            printable(&output.join(foreign))
         ))
         .hint("give another output"));
     }
     if overwrite { Ok(()) } else { Err(there_already(output)) }
 }
 
-/// A file in an output directory that its manifest does not name.
+/// A file in an output directory that is not known to be ours.
 fn foreign_file(output: &Path) -> Result<Option<PathBuf>> {
-    let listed: BTreeSet<PathBuf> = match Manifest::read(output) {
-        Ok(manifest) => manifest.arrays.into_iter().map(|array| array.file).collect(),
-        // Without a manifest that can be read, nothing there is known to be ours.
-        Err(_) => BTreeSet::new(),
+    let foreign = match Manifest::read(output) {
+        Ok(manifest) => foreign_files(output, &manifest)?,
+        // Without a manifest that can be read, nothing there is.
+        Err(_) => files_but(output, &|_| false)?,
     };
-    let ours =
-        |file: &Path| listed.contains(file) || (file == Path::new(manifest::NAME) && !listed.is_empty());
+    Ok(foreign.into_iter().next())
+}
+
+/// The files in an output directory that its manifest does not name.
+pub(super) fn foreign_files(output: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
+    let listed: BTreeSet<&Path> = manifest.files().collect();
+    files_but(output, &|file| {
+        listed.contains(file) || file == Path::new(manifest::NAME) && !listed.is_empty()
+    })
+}
+
+/// The files in a directory and below it, but for those that are `known`.
+fn files_but(output: &Path, known: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     let mut directories = vec![output.to_path_buf()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).map_err(|e| Error::io("list", &directory, e))? {
@@ -138,12 +149,15 @@ fn foreign_file(output: &Path) -> Result<Option<PathBuf>> {
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 directories.push(path);
-            } else if !path.strip_prefix(output).is_ok_and(ours) {
-                return Ok(Some(path));
+                continue;
+            }
+            let below = path.strip_prefix(output).unwrap_or(&path);
+            if !known(below) {
+                found.push(below.to_path_buf());
             }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// The files of an output that is one array, the array last: where it stands, all that belongs to it does.
@@ -152,7 +166,7 @@ fn files_of(plan: &Plan) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = plan
         .arrays
         .iter()
-        .map(|array| PathBuf::from(format!("{}.npy", array.name)))
+        .map(|array| plan.layout.path_of(&array.name))
         .filter(|file| file != Path::new(main))
         .collect();
     files.push(manifest_name(plan));
@@ -163,7 +177,7 @@ fn files_of(plan: &Plan) -> Vec<PathBuf> {
 /// Refuses to write over what stands beside the one array under the names of what belongs to it. The array itself may be
 /// replaced by whoever asks for it; what stands beside it only if the manifest there says that lithify has written it.
 fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
-    if !plan.single {
+    if !plan.layout.single() {
         return Ok(());
     }
     let ours = if overwrite { beside_of(&plan.output) } else { BTreeSet::new() };
@@ -187,7 +201,7 @@ fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
 fn beside_of(output: &Path) -> BTreeSet<PathBuf> {
     let Ok(manifest) = Manifest::read(output) else { return BTreeSet::new() };
     let name = manifest::path_for(output).file_name().map(PathBuf::from);
-    manifest.arrays.into_iter().map(|array| array.file).chain(name).collect()
+    manifest.files().map(Path::to_path_buf).chain(name).collect()
 }
 
 fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Result<()> {

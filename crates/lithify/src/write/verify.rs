@@ -3,16 +3,18 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::manifest::{ArrayRecord, Manifest, directory_of};
+use super::publish::foreign_files;
 use super::{Outcome, fill_blocks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
-use crate::plan::Plan;
+use crate::plan::{Layout, Plan};
 use crate::progress::Progress;
 use crate::source::Source;
+use crate::store::files::FileRecord;
 use crate::store::npy::{self, ChecksumStore};
 use crate::store::{Checksum, Hasher};
 
@@ -22,7 +24,7 @@ const READ_BYTES: usize = 1 << 20;
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The array's file.
+    /// The file, or the directory of a Zarr array.
     pub file: PathBuf,
     /// What is wrong.
     pub what: String,
@@ -35,16 +37,40 @@ pub struct Difference {
 pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<Vec<Difference>> {
     let manifest = Manifest::read(output)?;
     let directory = directory_of(output);
-    progress.begin(
-        "verify",
-        manifest.arrays.iter().map(|array| array.blocks.iter().map(|block| block.0).sum::<u64>()).sum(),
-    );
+    let mut found = match manifest.layout {
+        Layout::NpyFile | Layout::NpyDirectory => {
+            progress.begin("verify", manifest.bytes());
+            let check = |array: &ArrayRecord| check_array(&directory, array, &manifest, progress);
+            check_all(&manifest.arrays, threads, check)?
+        }
+        Layout::Zarr => {
+            progress.begin("verify", manifest.files.iter().map(|file| file.bytes).sum());
+            let check = |file: &FileRecord| check_file(&directory, file, progress);
+            let mut found = check_all(&manifest.files, threads, check)?;
+            // A reader would take a chunk for one of the array's, whoever has put it there.
+            let surplus = foreign_files(&directory, &manifest)?;
+            let differs = |file| Difference { file, what: "the file was not written by lithify".into() };
+            found.extend(surplus.into_iter().map(differs));
+            found
+        }
+    };
+    progress.end();
+    found.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(found)
+}
+
+/// Checks each of these on so many threads, and gives what all of them find.
+fn check_all<T: Sync>(
+    all: &[T],
+    threads: usize,
+    check: impl Fn(&T) -> Result<Vec<Difference>> + Sync,
+) -> Result<Vec<Difference>> {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Ok(Vec::new()));
-    on_threads(threads.min(manifest.arrays.len()), || {
-        while let Some(array) = manifest.arrays.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let differences = check_array(&directory, array, &manifest, progress);
-            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    on_threads(threads.min(all.len()), || {
+        while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let differences = check(one);
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             match (&mut *found, differences) {
                 (Ok(all), Ok(mut more)) => all.append(&mut more),
                 (Ok(_), Err(error)) => *found = Err(error),
@@ -52,10 +78,61 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
             }
         }
     })?;
-    progress.end();
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
-    found.sort_by(|a, b| a.file.cmp(&b.file));
-    Ok(found)
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file that is there and has the size that it should have; or what is wrong.
+struct Opened<'a> {
+    file: File,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Opened<'a> {
+    fn new(path: PathBuf, bytes: u64, progress: &'a dyn Progress) -> Result<Result<Self, String>> {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Err("the file is missing".into()));
+            }
+            Err(e) => return Err(Error::io("open", &path, e)),
+        };
+        let there = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
+        if there != bytes {
+            return Ok(Err(format!("the file has {there} bytes instead of {bytes}")));
+        }
+        Ok(Ok(Self { file, path, buffer: vec![0; READ_BYTES], progress }))
+    }
+
+    /// The checksum of the next so many bytes.
+    fn hash(&mut self, bytes: u64) -> Result<Checksum> {
+        if self.progress.cancelled() {
+            return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
+        }
+        let mut hasher = Hasher::new();
+        let mut left = bytes;
+        while left > 0 {
+            let piece = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
+            let buffer = &mut self.buffer[..piece];
+            self.file.read_exact(buffer).map_err(|e| Error::io("read", &self.path, e))?;
+            hasher.update(buffer);
+            left -= piece as u64;
+            self.progress.advance(piece as u64);
+        }
+        Ok(hasher.finish())
+    }
+}
+
+fn check_file(directory: &Path, record: &FileRecord, progress: &dyn Progress) -> Result<Vec<Difference>> {
+    let differs = |what: String| Ok(vec![Difference { file: record.path.clone(), what }]);
+    match Opened::new(directory.join(&record.path), record.bytes, progress)? {
+        Err(what) => differs(what),
+        Ok(mut file) => match file.hash(record.bytes)? == record.checksum {
+            true => Ok(Vec::new()),
+            false => differs("the file has changed".into()),
+        },
+    }
 }
 
 fn check_array(
@@ -64,44 +141,20 @@ fn check_array(
     manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Result<Vec<Difference>> {
-    let path = directory.join(&array.file);
     let differs = |what: String| Difference { file: array.file.clone(), what };
-    let mut file = match File::open(&path) {
+    let header = npy::header(array.dtype, &array.shape).len() as u64;
+    let wanted = header + array.blocks.iter().map(|block| block.0).sum::<u64>();
+    let mut file = match Opened::new(directory.join(&array.file), wanted, progress)? {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(vec![differs("the file is missing".into())]);
-        }
-        Err(e) => return Err(Error::io("open", &path, e)),
+        Err(what) => return Ok(vec![differs(what)]),
     };
-    let header = npy::header(array.dtype, &array.shape);
-    let wanted = header.len() as u64 + array.blocks.iter().map(|block| block.0).sum::<u64>();
-    let there = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
-    if there != wanted {
-        return Ok(vec![differs(format!("the file has {there} bytes instead of {wanted}"))]);
-    }
     let mut found = Vec::new();
-    let mut buffer = vec![0; READ_BYTES];
-    let mut hash = |bytes: u64| -> Result<Checksum> {
-        let mut hasher = Hasher::new();
-        let mut left = bytes;
-        while left > 0 {
-            let piece = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
-            file.read_exact(&mut buffer[..piece]).map_err(|e| Error::io("read", &path, e))?;
-            hasher.update(&buffer[..piece]);
-            left -= piece as u64;
-            progress.advance(piece as u64);
-        }
-        Ok(hasher.finish())
-    };
-    if hash(header.len() as u64)? != array.header {
+    if Some(file.hash(header)?) != array.header {
         found.push(differs("the header has changed".into()));
     }
-    let mut at = header.len() as u64;
+    let mut at = header;
     for (number, (bytes, checksum)) in array.blocks.iter().enumerate() {
-        if progress.cancelled() {
-            return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
-        }
-        if hash(*bytes)? != *checksum {
+        if file.hash(*bytes)? != *checksum {
             let first = number as u64 * manifest.block_rows;
             let last = (first + manifest.block_rows).min(manifest.elements).saturating_sub(1);
             found.push(differs(format!(
@@ -133,7 +186,7 @@ pub fn verify_against_source(
     };
     let mut found = Vec::new();
     for (array, blocks) in plan.arrays.iter().zip(blocks) {
-        let file = PathBuf::from(format!("{}.npy", array.name));
+        let file = plan.layout.path_of(&array.name);
         let Some(record) = manifest.arrays.iter().find(|record| record.file == file) else {
             found.push(Difference { file, what: "the array was not written".into() });
             continue;
