@@ -135,7 +135,13 @@ pub fn output_shape(header: &Header, options: &DecodeOptions) -> Result<OutputSh
     };
     if wanted != 0 && !possible.contains(&wanted) {
         let (name, has) = (header.format.name(), header.channels);
-        return Err(ImageError::request(format!("a {name} of {has} channels cannot be given with {wanted}")));
+        let mut possible = possible.to_vec();
+        possible.sort_unstable();
+        possible.dedup();
+        let possible = possible.iter().map(u8::to_string).collect::<Vec<_>>().join(" or ");
+        return Err(ImageError::request(format!(
+            "a {name} of {has} channels cannot be given with {wanted}, only with {possible}"
+        )));
     }
     if header.format == Format::WebP && options.depth == Depth::U16 {
         return Err(ImageError::request("a WebP cannot be given with 16 bits, nor by TensorFlow"));

@@ -16,9 +16,11 @@ pub(super) enum Stored {
 }
 
 fn failed(error: &TiffError) -> ImageError {
-    ImageError {
-        byte: None,
-        ..ImageError::damaged(0, format!("the TIFF is damaged, or of a kind not read: {error}"))
+    match error {
+        TiffError::UnsupportedError(what) => {
+            ImageError::request(format!("a TIFF of this kind is not decoded: {what}"))
+        }
+        _ => ImageError { byte: None, ..ImageError::damaged(0, format!("the TIFF is damaged: {error}")) },
     }
 }
 
