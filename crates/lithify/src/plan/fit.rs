@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::casts;
 use super::image::{self, Finish};
 use super::notation::show_name;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest};
@@ -359,7 +360,10 @@ pub(super) fn plan_feature(
         (_, Some(item)) => item,
         (_, None) => DType::Bytes(width(seen.strings, request)),
     };
-    check_cast(seen.dtype, dtype, request)?;
+    casts::check(seen.dtype, dtype, request)?;
+    if matches!(fit, Fit::Resize { .. }) && !finish.normalises() {
+        casts::check_resized(seen.dtype, dtype, request)?;
+    }
     let mut fill = vec![0; dtype.size()];
     if let Some(value) = &request.value {
         fill = item_bytes(value, dtype)?;
@@ -462,18 +466,6 @@ fn width(strings: &Sizes, request: &FeatureRequest) -> u32 {
     u32::try_from(strings.max()).unwrap_or(u32::MAX).max(u32::try_from(default).unwrap_or(u32::MAX)).max(1)
 }
 
-fn check_cast(from: Option<DType>, to: DType, request: &FeatureRequest) -> Result<()> {
-    match from {
-        Some(from) if from != to && (from.is_complex() || to.is_complex()) => {
-            Err(Error::request(format!("{from} cannot become {to}")).hint("complex numbers keep their dtype"))
-        }
-        None if request.saturate => {
-            Err(Error::request("`saturate` is for numbers, and these are byte strings"))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn ragged(seen: &Seen<'_>, item: Option<DType>) -> Fit {
     match item {
         Some(_) => Fit::Ragged { rank: seen.largest.len() },
@@ -502,7 +494,7 @@ fn padded(
             "`pad` gives {} sizes, but the feature has {rank} axes",
             sizes.len()
         ))
-        .hint("give one size an axis, as in `pad=32x64` or `pad=max`"));
+        .hint(format!("give one size an axis, as in `pad={}` or `pad=max`", times(&seen.largest))));
     }
     let shape: Vec<u64> =
         sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
@@ -519,6 +511,11 @@ fn padded(
         });
     }
     Ok(shape)
+}
+
+/// A shape as it is given in a request.
+fn times(shape: &[u64]) -> String {
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
 fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -> Result<Fit> {

@@ -16,6 +16,7 @@ use crate::value::Kind;
 
 pub mod advice;
 mod arrays;
+mod casts;
 mod check;
 pub mod chunks;
 pub mod codec;

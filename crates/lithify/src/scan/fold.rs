@@ -111,7 +111,16 @@ impl<'a> Fold<'a> {
             match self.check(slot, element) {
                 Ok(count) => self.counts.push(count),
                 Err(error) => {
-                    let error = error.in_feature(&self.profile.features[slot].name);
+                    let name = &self.profile.features[slot].name;
+                    let request = self.scanner.options.request;
+                    let error = match request.feature(name).is_none() && self.asked.len() > 1 {
+                        // What is asked of the only feature is asked of each, where there are several.
+                        true => {
+                            error.hint("say which feature is meant: `--feature NAME` before the other flags")
+                        }
+                        false => error,
+                    };
+                    let error = error.in_feature(name);
                     self.forget(known);
                     return Err(error);
                 }

@@ -43,20 +43,13 @@ impl Format for ImageFolder {
     }
 
     fn takes(&self, directory: &Path) -> bool {
-        let shown = |path: &Path| !path.file_name().is_some_and(is_hidden);
-        let first_image = |directory: &Path| {
-            let entries = fs::read_dir(directory).ok()?;
-            entries
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .find(|path| shown(path) && has_ending(path, &ENDINGS))
+        // One bad file must not hide that the others are images.
+        let holds_images = |directory: &Path| {
+            let named = inside(directory).filter(|path| has_ending(path, &ENDINGS));
+            named.take(LOOKS).any(|path| begins_like_an_image(&path))
         };
-        if let Some(image) = first_image(directory) {
-            return begins_like_an_image(&image);
-        }
-        let Ok(entries) = fs::read_dir(directory) else { return false };
-        let mut inside =
-            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| shown(path) && path.is_dir());
-        inside.find_map(|path| first_image(&path)).is_some_and(|image| begins_like_an_image(&image))
+        holds_images(directory)
+            || inside(directory).filter(|path| path.is_dir()).any(|path| holds_images(&path))
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
@@ -67,6 +60,16 @@ impl Format for ImageFolder {
         let classes: Vec<Vec<u8>> = names.into_iter().map(<[u8]>::to_vec).collect();
         Ok(Box::new(Images { parts, folders, classes, largest: options.largest_record }))
     }
+}
+
+/// Files that are looked at to tell whether a folder holds images.
+const LOOKS: usize = 64;
+
+/// What is in a directory and not hidden.
+fn inside(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| !path.file_name().is_some_and(is_hidden))
 }
 
 /// Whether a file is an image by its first bytes.
