@@ -640,13 +640,12 @@ fn records_without_features_are_told() {
 #[test]
 fn files_that_are_something_else_are_told() {
     let tar = [&[b'a'; 257][..], b"ustar\x0000", &[0; 248]].concat();
-    let files: [(&str, &[u8], &str); 11] = [
+    let files: [(&str, &[u8], &str); 10] = [
         ("text", b"one line of text\nand another\n", "text"),
         ("CSV", b"x,y\n1,2\n", "text"),
         ("JPEG", b"\xff\xd8\xff\xe0\x00\x10JFIF", "an image"),
         ("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "an image"),
         ("GIF", b"GIF89a\x01\0\x01\0", "an image"),
-        (".npy", b"\x93NUMPY\x01\0v\0{'descr'", "a .npy array"),
         (".npz", b"PK\x03\x04\x14\0\0\0", "a zip or .npz file"),
         ("Parquet", b"PAR1\x15\x04\x15", "a Parquet file"),
         ("Arrow", b"ARROW1\0\0", "an Arrow file"),

@@ -113,7 +113,8 @@ impl<'a> Fold<'a> {
                 Err(error) => {
                     let name = &self.profile.features[slot].name;
                     let request = self.scanner.options.request;
-                    let error = match request.feature(name).is_none() && self.asked.len() > 1 {
+                    let unnamed = request.wanted(name).is_some_and(|wanted| wanted.name.is_empty());
+                    let error = match unnamed && self.asked.len() > 1 {
                         // What is asked of the only feature is asked of each, where there are several.
                         true => {
                             error.hint("say which feature is meant: `--feature NAME` before the other flags")
