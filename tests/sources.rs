@@ -13,6 +13,7 @@ use lithify::scan::OnError;
 use lithify::source::tfrecord::masked_crc;
 use lithify::source::{Elements, FORMATS, Source, Want};
 use lithify::value::Element;
+use lithify_tests::images::chunk;
 use lithify_tests::{
     Conversion, Scratch, entry, example, field, floats, gzip, header, integers, machine, numbered, read_npy,
     record, strings, zlib,
@@ -423,17 +424,9 @@ fn parallel_is_serial() {
 
 /// A PNG of 3 x 5 pixels in grey, as far as its header tells, with so many bytes after it.
 fn png_head(rest: u64) -> (Vec<u8>, u64) {
-    let chunk = b"IHDR\0\0\0\x05\0\0\0\x03\x08\0\0\0\0";
-    let mut crc = flate2::Crc::new();
-    crc.update(chunk);
-    let head = [
-        &b"\x89PNG\r\n\x1a\n\0\0\0\x0d"[..],
-        chunk,
-        &crc.sum().to_be_bytes(),
-        &u32::try_from(rest).unwrap().to_be_bytes(),
-        b"IDAT",
-    ]
-    .concat();
+    let header = chunk("IHDR", b"\0\0\0\x05\0\0\0\x03\x08\0\0\0\0");
+    let length = u32::try_from(rest).unwrap().to_be_bytes();
+    let head = [b"\x89PNG\r\n\x1a\n", &header[..], &length, b"IDAT"].concat();
     let size = head.len() as u64 + rest;
     (head, size)
 }

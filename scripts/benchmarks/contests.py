@@ -115,6 +115,15 @@ def copies(bench, workload, expected):
     yield Contender("copy, by the kernel", [*python, "kernel", source, target], (array,))
 
 
+def installed(bench, packages):
+    """The peers whose package is there, of a dict of their packages; the others are told."""
+    for name, package in packages.items():
+        if bench.can_import(package):
+            yield name
+        else:
+            bench.say(f"without the peer {name}: its package {package} is not there")
+
+
 def peers(bench, workload):
     """The other programs that there are for a workload."""
     names = ["tf.data"]
@@ -126,11 +135,7 @@ def peers(bench, workload):
         if bench.everything:
             names.append("naive")
     others = {"opencv": "cv2", "dali": "nvidia.dali", "decode only": "simplejpeg"} if workload.name == "photos" else {}
-    for name, package in others.items():
-        if bench.can_import(package):
-            names.append(name)
-        else:
-            bench.say(f"without the peer {name}: its package {package} is not there")
+    names.extend(installed(bench, others))
     inputs = workload.directory(bench.data, bench.scale)
     for name in names:
         # Pixels of OpenCV and DALI differ, as they decode and round otherwise; and who only decodes writes nothing.
@@ -213,12 +218,9 @@ def zarr_contenders(bench, workload):
     chunks = f"chunk={CHUNK} codec=zstd:{ZSTD_LEVEL}"
     convert = bench.convert(inputs, bench.output / STORE, "--feature", f"x: {chunks}", "--feature", "y")
     yield Contender("lithify", convert, workload.arrays)
-    for name, package in (("tf.data + TensorStore", "tensorstore"), ("tf.data + zarr-python", "zarr")):
-        if bench.can_import(package):
-            command = bench.module("peers", name, workload.name, inputs, bench.output)
-            yield Contender(name, command, workload.arrays)
-        else:
-            bench.say(f"without the peer {name}: its package {package} is not there")
+    for name in installed(bench, {"tf.data + TensorStore": "tensorstore", "tf.data + zarr-python": "zarr"}):
+        command = bench.module("peers", name, workload.name, inputs, bench.output)
+        yield Contender(name, command, workload.arrays)
 
 
 def plain_contenders(bench, workload):

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use dtype::DType;
+pub(crate) use items::{advance, fill};
 
 mod dtype;
+mod items;
 
 /// The sizes of an element's axes. Up to four stand in place, so that looking at an element allocates nothing.
 pub type Shape = smallvec::SmallVec<[u64; 4]>;

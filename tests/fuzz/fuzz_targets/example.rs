@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
                 // An integer of more than ten bytes is found only here.
                 Kind::Int64 if wire::each_varint(run, |_| true).is_err() => return,
                 Kind::Int64 => values += wire::count_varints(run) as u64,
+                Kind::Items(_) => unreachable!("an Example has lists"),
             }
         }
         assert_eq!(list.count().ok(), Some(values));

@@ -102,9 +102,7 @@ impl ArrayPlan {
     pub fn bytes(&self) -> u64 {
         self.shape.first().copied().unwrap_or(1).saturating_mul(self.row_bytes())
     }
-}
 
-impl ArrayPlan {
     /// Whether it takes less than its bytes on disk.
     #[must_use]
     pub fn compressed(&self) -> bool {

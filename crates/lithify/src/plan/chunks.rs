@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::codec::Codec;
-use super::fit::show_shape;
-use super::request::FeatureRequest;
+use super::fit::{by, show_shape};
+use super::request::{FeatureRequest, needed};
 use super::{ArrayPlan, Role};
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ pub(super) fn set(request: &mut ChunkRequest, key: &str, value: Option<&str>) ->
     if !["chunk", "shard", "codec"].contains(&key) {
         return Ok(false);
     }
-    let value = value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")))?;
+    let value = needed(key, value)?;
     let size = |text: &str| text.parse::<u64>().ok().filter(|size| *size > 0);
     let bad = |hint: &str| Error::request(format!("`{key}={value}` is no size")).hint(hint);
     match key {
@@ -63,13 +63,12 @@ pub(super) fn set(request: &mut ChunkRequest, key: &str, value: Option<&str>) ->
 
 /// The keys that were set, with their values.
 pub(super) fn keys(request: &ChunkRequest) -> impl Iterator<Item = (&'static str, String)> + use<> {
-    let sizes = |sizes: &Vec<u64>| sizes.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
     let shard = |shard: ShardRequest| match shard {
         ShardRequest::None => "none".to_owned(),
         ShardRequest::Rows(rows) => rows.to_string(),
     };
     [
-        request.chunk.as_ref().map(|chunk| ("chunk", sizes(chunk))),
+        request.chunk.as_ref().map(|chunk| ("chunk", by(chunk))),
         request.shard.map(|asked| ("shard", shard(asked))),
         request.codec.map(|codec| ("codec", codec.to_string())),
     ]

@@ -174,6 +174,11 @@ pub(crate) fn show_shape(shape: &[u64]) -> String {
     }
 }
 
+/// How shapes are given in a request.
+pub(super) fn by(shape: &[u64]) -> String {
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
+}
+
 fn see<'a>(
     profile: &Profile,
     feature: &'a FeatureProfile,
@@ -494,7 +499,7 @@ fn padded(
             "`pad` gives {} sizes, but the feature has {rank} axes",
             sizes.len()
         ))
-        .hint(format!("give one size an axis, as in `pad={}` or `pad=max`", times(&seen.largest))));
+        .hint(format!("give one size an axis, as in `pad={}` or `pad=max`", by(&seen.largest))));
     }
     let shape: Vec<u64> =
         sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
@@ -511,11 +516,6 @@ fn padded(
         });
     }
     Ok(shape)
-}
-
-/// A shape as it is given in a request.
-fn times(shape: &[u64]) -> String {
-    shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
 fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -> Result<Fit> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{Fit, show_shape};
 use super::notation::split_list;
-use super::request::{FeatureRequest, FitRequest, parse_flag};
+use super::request::{FeatureRequest, FitRequest, needed, parse_flag};
 use crate::decode::{Decode, View};
 use crate::error::{Error, Result};
 use crate::image::Size;
@@ -113,7 +113,7 @@ fn one_of<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T> {
 
 /// Sets a key of images; says whether it is one. Keys of decoding ask for images.
 pub(super) fn set(request: &mut FeatureRequest, key: &str, value: Option<&str>) -> Result<bool> {
-    let needed = || value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")));
+    let needed = || needed(key, value);
     let geometry = match key {
         "resize" => Some(Geometry::Exact(parse_size(key, needed()?)?)),
         "resize-with-pad" => Some(Geometry::ResizeWithPad(parse_size(key, needed()?)?)),

@@ -9,7 +9,7 @@ use super::{ArrayPlan, Fit};
 use crate::error::{Error, Result};
 
 /// The file of an output directory that tells what was written.
-const MANIFEST: &str = "lithify.json";
+pub(crate) const MANIFEST: &str = "lithify.json";
 /// The file of a Zarr node that tells what it is.
 const NODE: &str = "zarr.json";
 

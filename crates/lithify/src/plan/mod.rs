@@ -32,6 +32,7 @@ mod zarr;
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
 pub use fit::{FeaturePlan, Fit};
 pub use layout::Layout;
+pub(crate) use layout::MANIFEST;
 use request::{FeatureRequest, FitRequest, Request};
 pub use zarr::ZarrArray;
 

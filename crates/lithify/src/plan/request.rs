@@ -211,8 +211,7 @@ impl FeatureRequest {
     /// # Errors
     /// The key is unknown, its value cannot be understood, or it contradicts what was set before.
     pub fn set(&mut self, key: &str, value: Option<&str>) -> Result<()> {
-        let needed =
-            || value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")));
+        let needed = || needed(key, value);
         match key {
             "pad" => self.set_fit(FitRequest::Pad(parse_sizes(value.unwrap_or("max"))?))?,
             "ragged" => {
@@ -271,6 +270,11 @@ impl FeatureRequest {
                 .hint("keep one of `pad`, `ragged`, `bucket`, `resize`, `resize-with-pad`, `resize-with-crop-or-pad` and `shorter-side`")),
         }
     }
+}
+
+/// The value of a key that wants one.
+pub(super) fn needed<'v>(key: &str, value: Option<&'v str>) -> Result<&'v str> {
+    value.ok_or_else(|| Error::request(format!("`{key}` wants a value, as in `{key}=…`")))
 }
 
 pub(super) fn parse_flag(key: &str, value: Option<&str>) -> Result<bool> {

@@ -26,11 +26,6 @@ pub(super) trait Column: Send + Sync {
     /// How many rows it has.
     fn rows(&self) -> u64;
 
-    /// Rows that are best read together.
-    fn run(&self) -> u64 {
-        1
-    }
-
     /// Opens it for reading.
     ///
     /// # Errors
@@ -88,8 +83,7 @@ impl Table {
 
     /// Rows that are read at a time.
     fn run(&self) -> u64 {
-        let most = self.columns.iter().map(|column| column.1.run()).max().unwrap_or(1);
-        (RUN_BYTES / self.step()).max(most).max(1)
+        (RUN_BYTES / self.step()).max(1)
     }
 }
 
@@ -209,9 +203,7 @@ struct Reader<'s> {
 impl Reader<'_> {
     /// Reads the rows from the next on.
     fn fill(&mut self) -> Result<()> {
-        let run = self.table.run();
-        // Runs start at multiples, as the pieces do that some arrays are stored in.
-        let end = (self.next / run + 1).saturating_mul(run).min(self.until);
+        let end = self.next.saturating_add(self.table.run()).min(self.until);
         let count = end - self.next;
         self.starts.clear();
         self.held = 0..0;

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::probe::{Evidence, has_ending, head_of, is_hidden, is_sidecar};
+use super::probe::{Evidence, has_ending, head_of, is_sidecar, names_in, shown_in};
 use super::{Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{DType, Element, Field, Form, Kind};
@@ -45,11 +45,11 @@ impl Format for ImageFolder {
     fn takes(&self, directory: &Path) -> bool {
         // One bad file must not hide that the others are images.
         let holds_images = |directory: &Path| {
-            let named = inside(directory).filter(|path| has_ending(path, &ENDINGS));
+            let named = shown_in(directory).filter(|path| has_ending(path, &ENDINGS));
             named.take(LOOKS).any(|path| begins_like_an_image(&path))
         };
         holds_images(directory)
-            || inside(directory).filter(|path| path.is_dir()).any(|path| holds_images(&path))
+            || shown_in(directory).filter(|path| path.is_dir()).any(|path| holds_images(&path))
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
@@ -64,13 +64,6 @@ impl Format for ImageFolder {
 
 /// Files that are looked at to tell whether a folder holds images.
 const LOOKS: usize = 64;
-
-/// What is in a directory and not hidden.
-fn inside(directory: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| !path.file_name().is_some_and(is_hidden))
-}
 
 /// Whether a file is an image by its first bytes.
 fn begins_like_an_image(path: &Path) -> bool {
@@ -113,16 +106,7 @@ impl Folder {
 
     /// Adds the files of a directory, sorted by name, with those of the directories in it where they stand.
     fn walk(&mut self, directory: &Path, path: &mut Vec<u8>, class: Option<u32>) -> Result<()> {
-        let failed = |e| Error::io("list", directory, e);
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if !is_hidden(&entry.file_name()) {
-                entries.push(entry.file_name());
-            }
-        }
-        entries.sort();
-        for name in entries {
+        for name in names_in(directory)? {
             let (full, length) = (directory.join(&name), path.len());
             if length > 0 {
                 path.push(b'/');

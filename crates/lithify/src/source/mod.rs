@@ -149,7 +149,7 @@ pub trait Elements: Send {
     fn next(&mut self) -> Result<Option<Element<'_>>>;
 
     /// The next elements, at least one and at most so many, as one whose fields hold the items of all: see
-    /// [`Element::count`]. Only for parts whose elements are [alike](Source::alike).
+    /// [`Element::count`]. More than one is for parts whose elements are [alike](Source::alike).
     ///
     /// # Errors
     /// As [`next`](Self::next).

@@ -1,6 +1,6 @@
 //! What is at these paths? Lists the files, looks at their beginnings, and asks every format.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,27 @@ pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
 /// Whether a name is hidden by custom: `.part.crc`, `_SUCCESS`, marks that writers leave.
 pub(super) fn is_hidden(name: &OsStr) -> bool {
     matches!(name.as_encoded_bytes(), [b'.' | b'_', ..])
+}
+
+/// What is in a directory and not hidden, in no order; nothing, where it cannot be listed.
+pub(super) fn shown_in(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| !path.file_name().is_some_and(is_hidden))
+}
+
+/// The names of what is in a directory and not hidden, sorted. They may be millions, and so are no paths.
+pub(super) fn names_in(directory: &Path) -> Result<Vec<OsString>> {
+    let failed = |e| Error::io("list", directory, e);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !is_hidden(&entry.file_name()) {
+            names.push(entry.file_name());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Opens the dataset that `inputs` name: files, directories, or globs, in this order; the files of a directory or glob
@@ -140,16 +161,8 @@ fn directory_in(input: &Path) -> Option<PathBuf> {
 /// The files of an input, and whether they were listed rather than named by the user.
 fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
     if input.is_dir() {
-        let entries = std::fs::read_dir(input).map_err(|e| Error::io("list", input, e))?;
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| Error::io("list", input, e))?.path();
-            if path.is_file() && !is_hidden(path.file_name().unwrap_or_default()) {
-                files.push((path, true));
-            }
-        }
-        files.sort();
-        return Ok(files);
+        let paths = names_in(input)?.into_iter().map(|name| input.join(name));
+        return Ok(paths.filter(|path| path.is_file()).map(|path| (path, true)).collect());
     }
     let text = input.to_string_lossy();
     if !input.exists() && text.contains(['*', '?', '[']) {

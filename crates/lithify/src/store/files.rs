@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checksum, Hasher};
+use super::Checksum;
 use crate::error::{Error, Result};
 
 /// A file of an output.
@@ -31,7 +31,5 @@ pub(super) fn write_whole(directory: &Path, path: PathBuf, bytes: &[u8]) -> Resu
     });
     let mut file = file.map_err(|e| Error::io("create", &place, e))?;
     file.write_all(bytes).map_err(|e| Error::io("write", &place, e))?;
-    let mut hasher = Hasher::new();
-    hasher.update(bytes);
-    Ok(FileRecord { path, bytes: bytes.len() as u64, checksum: hasher.finish() })
+    Ok(FileRecord { path, bytes: bytes.len() as u64, checksum: Checksum::of(bytes) })
 }

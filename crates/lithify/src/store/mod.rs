@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{ArrayPlan, Io, Layout};
 
 pub mod files;
@@ -17,6 +17,16 @@ pub mod zarr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Checksum(pub u64);
+
+impl Checksum {
+    /// That of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+}
 
 impl From<Checksum> for String {
     fn from(checksum: Checksum) -> Self {
@@ -92,6 +102,17 @@ pub struct Stored {
     pub headers: Vec<Checksum>,
     /// The files that are written once, in the order of their paths.
     pub files: Vec<files::FileRecord>,
+}
+
+/// Blocks do not make up the arrays that they should.
+pub(crate) fn changed() -> Error {
+    Error::input("the dataset holds other values than in pass 1: it has changed in between")
+        .hint("run it again")
+}
+
+/// A block goes on where its array has ended.
+fn too_much() -> Error {
+    Error::input("there is more data than in pass 1: the dataset has changed in between")
 }
 
 /// Begins an output of these arrays in a directory.

@@ -14,11 +14,11 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::mapped::{ALIGNMENT, MappedRange};
-use super::{Checksum, Hasher, Output, Region, Store, Stored};
+use super::{Checksum, Hasher, Output, Region, Store, Stored, too_much};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
 use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
-use crate::plan::{ArrayPlan, Io};
+use crate::plan::{ArrayPlan, Io, Layout};
 use crate::value::DType;
 
 /// Digits that the header leaves for the first axis.
@@ -77,7 +77,7 @@ impl NpyStore {
         let mut files = Vec::with_capacity(arrays.len());
         let mut headers = Vec::with_capacity(arrays.len());
         for array in arrays {
-            let path = directory.join(format!("{}.npy", array.name));
+            let path = directory.join(Layout::NpyDirectory.path_of(&array.name));
             let parent = path.parent().unwrap_or(directory);
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
             let file = OpenOptions::new()
@@ -94,9 +94,7 @@ impl NpyStore {
                 return Err(Error::request(message).in_file(&path).hint("leave `--io` out"));
             }
             file.write_all_at(&header, 0).map_err(|e| Error::io("write", &path, e))?;
-            let mut hasher = Hasher::new();
-            hasher.update(&header);
-            headers.push(hasher.finish());
+            headers.push(Checksum::of(&header));
             files.push(NpyFile { file, path, header: start, bytes });
         }
         Ok(Self { files, headers, io })
@@ -258,9 +256,7 @@ impl Region for NpyRegion<'_> {
         if self.used + bytes > self.window().len() {
             self.flush()?;
             if self.at + bytes as u64 > self.end {
-                return Err(Error::input(
-                    "there is more data than in pass 1: the dataset has changed in between",
-                ));
+                return Err(too_much());
             }
             self.open_window(bytes)?;
         }

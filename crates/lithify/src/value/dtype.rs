@@ -75,6 +75,11 @@ impl DType {
         }
     }
 
+    /// The dtype that the `descr` of a `.npy` header, its order of bytes left out, or its name means; `None` of byte strings.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        NAMED.iter().find(|named| named.1 == text || &named.2[1..] == text).map(|named| named.0)
+    }
+
     /// Whether it holds whole numbers (or booleans).
     #[must_use]
     pub fn is_integer(self) -> bool {

@@ -185,12 +185,3 @@ fn convert<S: Item, T: Item>(
     }
     Ok(())
 }
-
-/// Fills a row with copies of one item.
-pub(super) fn fill(out: &mut [u8], item: &[u8]) {
-    match item {
-        [first, rest @ ..] if rest.iter().all(|byte| byte == first) => out.fill(*first),
-        [] => {}
-        _ => out.chunks_exact_mut(item.len()).for_each(|slot| slot.copy_from_slice(item)),
-    }
-}

@@ -79,9 +79,7 @@ impl<'a> Cursor<'a> {
         };
         let at = open.elements.position();
         self.last = (part, at);
-        let run = most.min(open.until - open.next);
-        let found = if run > 1 { open.elements.next_run(run) } else { open.elements.next() };
-        match found {
+        match open.elements.next_run(most.min(open.until - open.next)) {
             Ok(Some(element)) => {
                 open.next += element.count();
                 let byte = element.position();

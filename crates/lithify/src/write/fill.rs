@@ -1,6 +1,6 @@
 //! One element into one row of each array, by its feature's fit, in place.
 
-use super::cast::{Cast, fill};
+use super::cast::Cast;
 use super::pixels;
 use crate::decode::{self, Look, Numbers};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::plan::{FeaturePlan, Fit, Plan, Role};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
 use crate::store::{Checksum, Region, Store};
-use crate::value::{DType, Element, List, Shape, Slots};
+use crate::value::{DType, Element, List, Shape, Slots, fill};
 
 /// A block of all arrays, being filled.
 pub(super) struct Block<'s> {

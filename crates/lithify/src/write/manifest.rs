@@ -17,7 +17,7 @@ use crate::store::{Checksum, Stored};
 use crate::value::DType;
 
 /// The name of the file in an output directory.
-pub const NAME: &str = "lithify.json";
+pub const NAME: &str = crate::plan::MANIFEST;
 /// The version of its form.
 const VERSION: u32 = 1;
 

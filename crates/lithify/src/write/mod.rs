@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::scan::{OnError, check_skipped};
 use crate::source::{Part, Source};
-use crate::store::{Checksum, Store};
+use crate::store::{Checksum, Store, changed};
 use crate::value::Slots;
 
 mod cast;
@@ -79,8 +79,7 @@ impl Notes {
         if self.done.iter().all(|done| *done) && self.counters.iter().zip(&plan.counters).all(follow) {
             return Ok(self.arrays);
         }
-        Err(Error::input("the dataset holds other values than in pass 1: it has changed in between")
-            .hint("run it again"))
+        Err(changed())
     }
 }
 

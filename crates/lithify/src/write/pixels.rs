@@ -1,6 +1,6 @@
 //! Samples of images on their way into a row: resized, normalised, and with channels where they are wanted.
 
-use super::cast::{Cast, fill};
+use super::cast::Cast;
 use crate::decode::{Data, Numbers, image_axes};
 use crate::error::{Error, Result};
 use crate::image::geometry::{Geometry, Placement};
@@ -9,7 +9,7 @@ use crate::image::{Refused, Size};
 use crate::plan::FeaturePlan;
 use crate::plan::fit::show_shape;
 use crate::plan::image::Finish;
-use crate::value::DType;
+use crate::value::{DType, fill};
 
 /// Memory of resizing that is used again for each image.
 #[derive(Default)]

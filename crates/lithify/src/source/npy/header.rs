@@ -8,6 +8,10 @@ use std::io::Read;
 
 use crate::value::DType;
 
+/// The first bytes of a `.npy` file.
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
+/// What is wrong with an array of no axes, whose rows would be elements.
+pub(super) const NO_ROWS: &str = "it has no rows: its shape is ()";
 /// Bytes of a header that are read, at most. `NumPy` itself refuses more than 10,000.
 const MOST_BYTES: usize = 1 << 20;
 /// Axes that `NumPy` allows.
@@ -59,13 +63,13 @@ impl Header {
     pub fn read(file: &mut dyn Read) -> Result<Self, String> {
         let mut start = [0; 8];
         file.read_exact(&mut start).map_err(|_| "it is cut within its header")?;
-        let [0x93, b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
+        if !start.starts_with(MAGIC) {
             return Err("it does not begin as a .npy file".into());
-        };
-        let wide = match major {
+        }
+        let wide = match start[MAGIC.len()] {
             1 => false,
             2 | 3 => true,
-            _ => return Err(format!("it is of version {major}, and there are 1, 2 and 3")),
+            major => return Err(format!("it is of version {major}, and there are 1, 2 and 3")),
         };
         let mut length = [0; 4];
         let length_bytes = if wide { 4 } else { 2 };
@@ -112,6 +116,18 @@ impl Header {
         Ok(Self { item, big_endian, fortran: fortran && shape.len() > 1, shape, data })
     }
 
+    /// Refuses an array that so many bytes, header and all, do not hold.
+    ///
+    /// # Errors
+    /// Why.
+    pub(super) fn check(&self, bytes: u64) -> Result<(), String> {
+        let wanted = self.data.saturating_add(self.bytes());
+        if bytes < wanted {
+            return Err(format!("it is cut: an array of its shape takes {wanted} bytes, and it has {bytes}"));
+        }
+        Ok(())
+    }
+
     /// Bytes of its data.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -125,37 +141,24 @@ fn item_of(descr: &str) -> Result<(Item, bool), String> {
         _ => ('=', descr),
     };
     let unit = name.find('[').unwrap_or(name.len());
-    let dtype = match &name[..unit] {
-        "b1" | "?" | "bool" => DType::Bool,
-        "i1" | "b" | "int8" => DType::Int8,
-        "i2" | "int16" => DType::Int16,
-        "i4" | "int32" => DType::Int32,
-        "i8" | "int64" | "M8" | "m8" => DType::Int64,
-        "u1" | "B" | "uint8" => DType::Uint8,
-        "u2" | "uint16" => DType::Uint16,
-        "u4" | "uint32" => DType::Uint32,
-        "u8" | "uint64" => DType::Uint64,
-        "f2" | "float16" => DType::Float16,
-        "f4" | "float32" => DType::Float32,
-        "f8" | "float64" => DType::Float64,
-        "c8" | "complex64" => DType::Complex64,
-        "c16" | "complex128" => DType::Complex128,
-        // NumPy has no bfloat16: it is written as two opaque bytes.
-        "V2" | "bfloat16" => DType::BFloat16,
-        other if other.starts_with('O') => {
+    let name = &name[..unit];
+    let width = |kind: char| name.strip_prefix(kind)?.parse::<usize>().ok();
+    let item = match name {
+        "?" => Item::Number(DType::Bool),
+        "b" => Item::Number(DType::Int8),
+        "B" => Item::Number(DType::Uint8),
+        "M8" | "m8" => Item::Number(DType::Int64),
+        _ if name.starts_with('O') => {
             return Err("it holds pickled Python objects, which are never unpickled here".into());
         }
-        other => {
-            let width = |kind: char| other.strip_prefix(kind)?.parse::<usize>().ok();
-            let item = match (width('S').or_else(|| width('a')), width('U')) {
-                (Some(width), _) => Item::Bytes(width),
-                (_, Some(width)) => Item::Text(width),
-                _ => return Err(format!("its dtype `{descr}` is none that can be read")),
-            };
-            return Ok((item, order == '>'));
-        }
+        _ => match (DType::named(name), width('S').or_else(|| width('a')), width('U')) {
+            (Some(dtype), _, _) => Item::Number(dtype),
+            (_, Some(width), _) => Item::Bytes(width),
+            (_, _, Some(width)) => Item::Text(width),
+            _ => return Err(format!("its dtype `{descr}` is none that can be read")),
+        },
     };
-    Ok((Item::Number(dtype), order == '>'))
+    Ok((item, order == '>'))
 }
 
 /// What is left of a Python literal.

@@ -8,16 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::columns::{Column, Rows, Table, Tables};
-use super::probe::{Evidence, has_ending, is_hidden, is_sidecar};
+use super::probe::{Evidence, has_ending, is_sidecar, names_in, shown_in};
 use super::{Format, Options, Part, Source, Verdict};
 use crate::error::{Error, Result};
-use header::{Header, Item};
+use crate::value::advance;
+use header::{Header, Item, MAGIC, NO_ROWS};
 
 pub mod header;
 pub mod npz;
-
-/// The first bytes of a `.npy` file.
-const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Rows of `.npy` files.
 pub struct Npy;
@@ -44,28 +42,28 @@ impl Format for Npy {
             [only] => stem(&only.path),
             _ => ARRAY.to_owned(),
         };
-        let table = |part: &Part| {
-            let mut files = Vec::new();
-            if part.path.is_dir() {
-                list(&part.path, &mut files)?;
-            } else {
-                files.push(part.clone());
+        let rows_of = |file: &Part| {
+            let array = Array::open(&file.path, file.bytes)?;
+            if array.header.shape.is_empty() {
+                return Err(Error::input(NO_ROWS)
+                    .in_file(&file.path)
+                    .hint("`--from npy-files` makes an element of each file"));
             }
+            Ok(Box::new(array))
+        };
+        let table = |part: &Part| {
             let mut table = Table { columns: Vec::new(), seekable: true };
+            if !part.path.is_dir() {
+                table.push(name.clone(), rows_of(part)?)?;
+                return Ok(table);
+            }
+            let mut files = Vec::new();
+            list(&part.path, &mut files)?;
             for file in &files {
-                let array = Array::open(&file.path, file.bytes)?;
-                if array.header.shape.is_empty() {
-                    return Err(Error::input("it has no rows: its shape is ()")
-                        .in_file(&file.path)
-                        .hint("`--from npy-files` makes an element of each file"));
-                }
-                let name = match file.path.strip_prefix(&part.path) {
-                    Ok(within) if part.path.is_dir() => {
-                        within.with_extension("").to_string_lossy().into_owned()
-                    }
-                    _ => name.clone(),
-                };
-                table.push(name, Box::new(array)).map_err(|e| e.in_file(&file.path))?;
+                let within = file.path.strip_prefix(&part.path).unwrap_or(&file.path).with_extension("");
+                let column = rows_of(file)?;
+                let pushed = table.push(within.to_string_lossy().into_owned(), column);
+                pushed.map_err(|e| e.in_file(&file.path))?;
             }
             Ok(table)
         };
@@ -91,16 +89,14 @@ impl Format for NpyFiles {
     }
 
     fn takes(&self, directory: &Path) -> bool {
-        let inside = |directory: &Path| -> Vec<PathBuf> {
-            let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-            let shown = entries.filter_map(|entry| Some(entry.ok()?.path()));
-            shown.filter(|path| !path.file_name().is_some_and(is_hidden) && !is_sidecar(path)).collect()
-        };
+        let is_data = |path: &PathBuf| !is_sidecar(path);
         let (directories, files): (Vec<_>, Vec<_>) =
-            inside(directory).into_iter().partition(|path| path.is_dir());
+            shown_in(directory).filter(is_data).partition(|path| path.is_dir());
         match &files[..] {
             // A folder of such folders, as of classes or series.
-            [] => directories.iter().any(|path| inside(path).first().is_some_and(|path| is_npy(path))),
+            [] => {
+                directories.iter().any(|path| shown_in(path).find(is_data).is_some_and(|path| is_npy(&path)))
+            }
             _ => files.iter().all(|path| is_npy(path)),
         }
     }
@@ -141,16 +137,8 @@ fn is_npy(path: &Path) -> bool {
 
 /// Adds the `.npy` files of a directory, sorted by name, with those of the directories in it where they stand.
 fn list(directory: &Path, files: &mut Vec<Part>) -> Result<()> {
-    let failed = |e| Error::io("list", directory, e);
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !is_hidden(&entry.file_name()) {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    for path in paths {
+    for name in names_in(directory)? {
+        let path = directory.join(name);
         if path.is_dir() {
             list(&path, files)?;
         } else if is_npy(&path) {
@@ -175,12 +163,7 @@ impl Array {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let header =
             Header::read(&mut BufReader::new(file)).map_err(|why| Error::input(why).in_file(path))?;
-        let wanted = header.data.saturating_add(header.bytes());
-        if bytes < wanted {
-            let message =
-                format!("it is cut: an array of its shape takes {wanted} bytes, and it has {bytes}");
-            return Err(Error::input(message).in_file(path));
-        }
+        header.check(bytes).map_err(|why| Error::input(why).in_file(path))?;
         Ok(Self { path: path.to_path_buf(), header, start: 0, whole: false })
     }
 }
@@ -240,7 +223,7 @@ impl Stored<'_> {
         }
         let mut place = vec![0; axes.len()];
         for item in 0..items {
-            let offset = place.iter().zip(&strides).map(|(at, stride): (&u64, _)| at * stride).sum::<u64>();
+            let offset = place.iter().zip(&strides).map(|(at, stride)| at * stride).sum::<u64>();
             if self.array.whole {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX) * size;
                 into[item * size..][..size].copy_from_slice(&self.line[from..][..size]);
@@ -250,13 +233,7 @@ impl Stored<'_> {
                     into[(row * items + item) * size..][..size].copy_from_slice(value);
                 }
             }
-            for (at, size) in place.iter_mut().zip(axes).rev() {
-                *at += 1;
-                if *at < *size {
-                    break;
-                }
-                *at = 0;
-            }
+            advance(&mut place, axes);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::header::{Header, Item};
+use super::header::{Header, Item, NO_ROWS};
 use super::{
     Array, Column, Evidence, Format, Options, Part, Rows, Source, Table, Tables, Verdict, has_ending,
 };
@@ -64,13 +64,10 @@ fn table(path: &Path) -> Result<Table> {
         }
         .map_err(wrong)?;
         if header.shape.is_empty() {
-            return Err(wrong("it has no rows: its shape is ()".into()));
+            return Err(wrong(NO_ROWS.into()));
         }
-        let bytes = header.data + header.bytes();
-        if !deflated && bytes > packed {
-            return Err(wrong(format!(
-                "it is cut: an array of its shape takes {bytes} bytes, and it has {packed}"
-            )));
+        if !deflated {
+            header.check(packed).map_err(wrong)?;
         }
         let name = full.strip_suffix(".npy").unwrap_or(&full).to_owned();
         table.seekable &= !deflated;
@@ -81,7 +78,7 @@ fn table(path: &Path) -> Result<Table> {
             }
             true => Box::new(Deflated { member, header }),
         };
-        table.push(name, column).map_err(|e| e.in_file(path))?;
+        table.push(name, column)?;
     }
     if table.columns.is_empty() {
         return Err(Error::input("there are no arrays in it"));

@@ -12,6 +12,7 @@ use super::metadata::codecs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::codec::Compressor;
 use crate::plan::{ArrayPlan, ZarrArray};
+use crate::value::{advance, fill};
 
 /// Encodes the slabs of an array.
 pub(super) struct Encoder {
@@ -74,7 +75,7 @@ impl Encoder {
             // One file. The last chunk of an array is as large as all others.
             let there = bytes.len();
             bytes.resize(self.file_bytes, 0);
-            self.fill(&mut bytes[there..]);
+            fill(&mut bytes[there..], &self.fill);
             let key = key(slab, &vec![0; across.len()]);
             return self.encode_file(&key, bytes, write);
         }
@@ -84,7 +85,7 @@ impl Encoder {
         from.extend(&self.shape[1..]);
         let mut at = vec![0; across.len()];
         for _ in 0..across.iter().product::<u64>() {
-            self.fill(&mut file);
+            fill(&mut file, &self.fill);
             let start: Vec<u64> = std::iter::once(0)
                 .chain(at.iter().zip(&self.file_shape[1..]).map(|(at, size)| at * size))
                 .collect();
@@ -118,15 +119,6 @@ impl Encoder {
                 Error::new(ErrorKind::Resources, format!("a chunk of `{}` cannot be encoded: {e}", self.name))
             })?;
         write(key, &encoded)
-    }
-
-    /// Fills memory with the fill value.
-    fn fill(&self, bytes: &mut [u8]) {
-        match self.fill[..] {
-            [] => {}
-            [byte] => bytes.fill(byte),
-            _ => bytes.chunks_exact_mut(self.fill.len()).for_each(|item| item.copy_from_slice(&self.fill)),
-        }
     }
 
     /// Whether all items are the fill value.
@@ -172,17 +164,6 @@ fn defect(array: &ArrayPlan, what: &str) -> Error {
 /// The name of the file of a chunk.
 fn key(slab: u64, others: &[u64]) -> String {
     others.iter().fold(format!("c.{slab}"), |key, at| format!("{key}.{at}"))
-}
-
-/// Counts on in C order.
-fn advance(at: &mut [u64], sizes: &[u64]) {
-    for (at, size) in at.iter_mut().zip(sizes).rev() {
-        *at += 1;
-        if *at < *size {
-            return;
-        }
-        *at = 0;
-    }
 }
 
 /// Copies what an array of one shape has from `start` on to the front of one of another shape.

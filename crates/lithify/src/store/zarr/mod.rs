@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{FileRecord, write_whole};
-use super::{Output, Region, Store, Stored};
-use crate::error::{Error, Result};
+use super::{Output, Region, Store, Stored, changed};
+use crate::error::Result;
 use crate::plan::ArrayPlan;
 
 mod encode;
@@ -124,12 +124,6 @@ impl ZarrStore {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&(array, slab));
         self.write(array, slab, &mut bytes)
     }
-}
-
-/// Blocks do not make up the slabs that they should.
-fn changed() -> Error {
-    Error::input("the dataset holds other values than in pass 1: it has changed in between")
-        .hint("run it again")
 }
 
 impl Store for ZarrStore {

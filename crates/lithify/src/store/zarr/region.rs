@@ -1,8 +1,8 @@
 //! A block's bytes of one array, gathered slab by slab.
 
 use super::{Target, ZarrStore};
-use crate::error::{Error, Result};
-use crate::store::{Checksum, Hasher, Region};
+use crate::error::Result;
+use crate::store::{Checksum, Hasher, Region, too_much};
 
 /// Bytes that are added to a checksum at once, while they are still in a core's cache.
 const HASH_BYTES: usize = 256 << 10;
@@ -117,9 +117,7 @@ impl Region for SlabRegion<'_> {
             return Ok(&mut []);
         }
         if self.at + (self.used + bytes) as u64 > self.target.bytes {
-            return Err(Error::input(
-                "there is more data than in pass 1: the dataset has changed in between",
-            ));
+            return Err(too_much());
         }
         if bytes <= self.room() - self.used {
             return Ok(self.take(bytes));
