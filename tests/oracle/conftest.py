@@ -1,6 +1,6 @@
 """Sets TensorFlow up before anything imports it, and says what the tests need.
 
-    LITHIFY=target/release/lithify LITHIFY_TEST_DATA=… pytest tests/oracle
+    LITHIFY=target/debug/lithify LITHIFY_TEST_DATA=… pytest tests/oracle
 
 They need tensorflow, numpy and ml_dtypes. Without LITHIFY_TEST_DATA the tests of real files are skipped.
 """

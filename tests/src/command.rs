@@ -19,7 +19,7 @@ pub fn binary() -> PathBuf {
     let sources = newest_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates"));
     assert!(
         built.is_some_and(|built| built >= sources),
-        "{} is not there, or older than its sources: build it with `cargo build -p lithify-cli` (and the profile of the tests), or name it by LITHIFY",
+        "{} is not there, or older than its sources: build it with `cargo build --workspace`, or name it by LITHIFY",
         path.display()
     );
     path

@@ -1,5 +1,4 @@
 //! Outputs under their final names: never unfinished, never in the place of what should have stayed.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers are small")]
 
 use std::fs;

@@ -1,5 +1,4 @@
 //! Zarr stores from the command line. What readers make of them is tested in `oracle/test_zarr.py`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

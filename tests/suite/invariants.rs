@@ -1,5 +1,4 @@
 //! What the sources themselves must look like: which module may know which, and where what is dangerous may stand.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,5 +1,4 @@
 //! The command, as it is typed: what it prints where, what it ends with, and what it leaves behind.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,

@@ -1,7 +1,6 @@
 //! The whole way from records to arrays, for random datasets and requests: against a model that keeps everything in
 //! memory, and against itself, however the work is cut up.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,

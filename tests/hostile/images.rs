@@ -1,20 +1,15 @@
 //! Images that were cut, damaged, or made to hurt: an error that names the file, or what TensorFlow gives; never more memory
 //! than was allowed, and never what a header claims.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lithify::error::ErrorKind;
 use lithify::image::{DecodeOptions, Fault, Header, Samples, Scratch as Buffers, decode, output_shape};
 use lithify_tests::images::{
     bmp, chunk, deflated, deflated_zeros, gif, jpeg, of_every_format, png, tiff, webp,
 };
-use lithify_tests::memory::{Watch, largest};
+use lithify_tests::memory::largest;
 use lithify_tests::{Conversion, Scratch, read_npy};
 
-#[global_allocator]
-static ALLOCATOR: Watch = Watch;
-
-/// What may be asked for at once: far less than what these images claim. The lists of a TIFF may take 8 MiB.
-const MOST_AT_ONCE: usize = 9 << 20;
+use crate::MOST_AT_ONCE;
 
 /// What decoding may take here.
 const LIMIT: u64 = 4 << 20;

@@ -2,7 +2,6 @@
 //!
 //! The oracles are the types and the writer of the `tfrecord` crate, and files that are scanned as a whole.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_wrap, reason = "the numbers are small")]
 
 use std::collections::BTreeMap;

@@ -2,7 +2,6 @@
 //!
 //! TensorFlow passes over some of it in silence (stray bytes at the end, a gzip file without its end) and crashes at
 //! some (a length of 2^40). Here all of it is an error that names the file, the element and the byte.
-#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 
@@ -10,17 +9,13 @@ use lithify::Error;
 use lithify::error::ErrorKind;
 use lithify::scan::profile::{Profile, Skipped};
 use lithify::source::Options;
-use lithify_tests::memory::{Watch, largest};
+use lithify_tests::memory::largest;
 use lithify_tests::{
     Conversion, Scratch, entry, example, field, floats, gzip, header, integers, numbered, read_npy, record,
     strings, zlib,
 };
 
-#[global_allocator]
-static ALLOCATOR: Watch = Watch;
-
-/// Far more than what any of these small files needs, and far less than what a wrong length says.
-const MOST_AT_ONCE: usize = 8 << 20;
+use crate::MOST_AT_ONCE;
 
 const SKIP_HINT: &str = "\nhint: `--on-error skip` leaves out what is bad, and lists it";
 const RAW_HINT: &str = "\nhint: `--from tfrecord-raw` keeps records of any kind as byte strings";

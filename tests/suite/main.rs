@@ -1,0 +1,10 @@
+//! The tests of the library and of the command, in one program: it is linked once.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cli;
+mod conversions;
+mod invariants;
+mod properties;
+mod publish;
+mod sources;
+mod zarr;
