@@ -125,7 +125,7 @@ impl Format for NpyFiles {
 /// What an output of several arrays has beside them.
 const OUTPUT: &str = "lithify.json";
 /// The feature's name where files do not give one.
-const ARRAY: &str = "array";
+pub(super) const ARRAY: &str = "array";
 
 fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| ARRAY.to_owned(), |stem| stem.to_string_lossy().into_owned())
