@@ -23,6 +23,7 @@ pub mod probe;
 pub mod saved;
 pub mod snappy;
 pub mod tfrecord;
+pub mod webdataset;
 pub mod wire;
 
 /// A file of the dataset that can be read by itself, and what tells it from another file put in its place.
@@ -239,4 +240,6 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::Npy,
     &npy::NpyFiles,
     &npy::npz::Npz,
+    &webdataset::WebDataset,
+    &webdataset::RawWebDataset,
 ];

@@ -77,6 +77,15 @@ impl<'s> Members<'s> {
         if self.over && self.plain { at.max(self.part.bytes) } else { at }
     }
 
+    /// Bytes that a sample may have.
+    pub(super) fn largest(&self) -> u64 {
+        self.largest
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
     pub(super) fn consumed(&self) -> u64 {
         self.input.consumed()
     }
@@ -202,8 +211,22 @@ impl<'s> Members<'s> {
         Ok(bytes - left)
     }
 
-    /// Goes on after a header that is damaged: to the first sample that starts after the next sound one.
-    pub(super) fn recover(&mut self) -> Result<()> {
+    /// Goes on after damage, of which `error` tells: to the first sample that starts after the next sound header. To which
+    /// sample the damage belongs nobody knows, so that those on both sides of it are lost.
+    pub(super) fn recover(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Input || self.over {
+            return error;
+        }
+        match self.find_next() {
+            Err(error) if error.kind() != ErrorKind::Input => error,
+            _ => {
+                let (from, to) = (self.sample, self.position());
+                error.hint(format!("bytes {from} to {to} are passed over")).loses_a_stretch()
+            }
+        }
+    }
+
+    fn find_next(&mut self) -> Result<()> {
         self.next = None;
         while !self.over {
             if self.pass(BLOCK as u64, None)? < BLOCK as u64 {
