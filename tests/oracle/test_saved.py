@@ -160,6 +160,7 @@ def test_ragged_and_sparse(tmp_path):
     dataset = tf.data.Dataset.from_tensor_slices({"r": ragged, "w": words, "s": sparse, "n": [1, 2, 3, 4]})
     check(save(dataset, tmp_path / "in"), tmp_path / "out")
     check(save(dataset.batch(2), tmp_path / "batched", compression="SNAPPY"), tmp_path / "out2", "SNAPPY")
+    check(save(dataset.batch(1).batch(2), tmp_path / "twice"), tmp_path / "out5")
     strings = tf.sparse.from_dense([["", "a"], ["bcd", ""]])
     floats = tf.RaggedTensor.from_row_splits(tf.ones([5, 3], tf.float64), tf.constant([0, 2, 5], tf.int32))
     dataset = tf.data.Dataset.from_tensors((strings, floats)).repeat(3)
@@ -244,7 +245,7 @@ def test_damage_is_told_and_left_out(tmp_path, compression):
         assert np.array_equal(np.load(tmp_path / "out" / "c.npy"), kept + 1)
     path.write_bytes(whole[: len(whole) * 2 // 3])
     told = run("convert", tmp_path / "in", "-o", tmp_path / "cut", code=FAILED)
-    assert "cut" in told.stderr
+    assert "cut" in told.stderr or "stray bytes" in told.stderr
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):

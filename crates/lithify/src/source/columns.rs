@@ -269,7 +269,12 @@ impl Elements for Reader<'_> {
 }
 
 /// Adds the strings of a row to the end of the buffer, as a list on the wire. What fills them up is left out.
-pub(super) fn push_strings(buffer: &mut Vec<u8>, row: Range<usize>, item: Item, big_endian: bool) -> Result<()> {
+pub(super) fn push_strings(
+    buffer: &mut Vec<u8>,
+    row: Range<usize>,
+    item: Item,
+    big_endian: bool,
+) -> Result<()> {
     let width = item.size();
     if width == 0 {
         return Ok(());

@@ -79,7 +79,11 @@ pub(super) fn beginning(head: &[u8]) -> (Compression, Option<Vec<u8>>) {
         _ => {
             let first = snappy::first_bytes(head, HEADER);
             let framed = first.first_chunk().is_some_and(|header| length_in(header).is_some());
-            return if framed { (Compression::Snappy, Some(first)) } else { (Compression::None, Some(plain)) };
+            return if framed {
+                (Compression::Snappy, Some(first))
+            } else {
+                (Compression::None, Some(plain))
+            };
         }
     };
     let mut header = Vec::new();
@@ -190,7 +194,9 @@ impl<'s> Frames<'s> {
             }
             Ok(Check::Damaged) => {
                 self.lent = ahead + whole;
-                return Err(self.damaged_at(ahead, "the record's data is damaged: its checksum is wrong".into()));
+                return Err(
+                    self.damaged_at(ahead, "the record's data is damaged: its checksum is wrong".into())
+                );
             }
             Ok(Check::Sound) => {}
         }
@@ -254,7 +260,7 @@ impl<'s> Frames<'s> {
         let at = self.input.offset();
         match ahead {
             0 => self.damaged(at, message),
-            _ => self.damaged(at, format!("{message}, of its record at byte {}", at + ahead as u64)),
+            _ => self.damaged(at, format!("its record at byte {}: {message}", at + ahead as u64)),
         }
     }
 
@@ -299,14 +305,11 @@ impl<'s> Frames<'s> {
         let Some(first) = header.first_chunk() else {
             let stray = header.len();
             self.over = true;
-            return match stray {
-                0 => Ok(None),
-                _ => {
-                    let message =
-                        format!("the file ends with {stray} stray bytes, which is no whole record header");
-                    Err(self.damaged_at(ahead, message).loses_a_stretch())
-                }
-            };
+            if stray == 0 {
+                return Ok(None);
+            }
+            let message = format!("the file ends with {stray} stray bytes, which is no whole record header");
+            return Err(self.damaged_at(ahead, message).loses_a_stretch());
         };
         let Some(length) = length_in(first) else {
             let element = self.input.offset();

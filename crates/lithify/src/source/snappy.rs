@@ -191,7 +191,13 @@ mod tests {
     #[test]
     fn literals_and_copies_come_back() {
         // 3 bytes, then as many of those as a copy gives: by 1, 2 and 4 bytes of offset, overlapping and not.
-        let block = [&[29, 2 << 2][..], b"abc", &[1 | (7 << 2), 3], &[2 | (2 << 2), 1, 0], &[3 | (11 << 2), 14, 0, 0, 0]];
+        let block = [
+            &[29, 2 << 2][..],
+            b"abc",
+            &[1 | (7 << 2), 3],
+            &[2 | (2 << 2), 1, 0],
+            &[3 | (11 << 2), 14, 0, 0, 0],
+        ];
         assert_eq!(decoded(&block.concat()).unwrap(), b"abcabcabcabcabbbbabcabcabcabb");
         let long = [&[200, 1, 60 << 2, 199][..], &[7; 200]].concat();
         assert_eq!(decoded(&long).unwrap(), [7; 200]);

@@ -241,9 +241,7 @@ pub(super) fn to_c_order(stored: &[u8], shape: &[u64], size: usize, into: &mut [
 
 /// How far apart two items are that follow each other on an axis, where the first one varies fastest, and on that by so many.
 fn strides(axes: &[u64], first: u64) -> Vec<u64> {
-    let step = |stride: &mut u64, size: &u64| {
-        Some(std::mem::replace(stride, stride.saturating_mul(*size)))
-    };
+    let step = |stride: &mut u64, size: &u64| Some(std::mem::replace(stride, stride.saturating_mul(*size)));
     axes.iter().scan(first, step).collect()
 }
 

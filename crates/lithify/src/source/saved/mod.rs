@@ -22,8 +22,10 @@ use crate::error::{Error, Result};
 use reader::{Reader, records_to_next};
 use spec::{Component, Metadata, What};
 
+mod layout;
 mod reader;
 mod spec;
+mod variants;
 
 /// The file that says which run is the present one.
 const METADATA: &str = "snapshot.metadata";
@@ -105,8 +107,10 @@ fn open_root(root: &Path) -> Result<(Metadata, Arc<Structure>)> {
     let metadata = Metadata::parse(&bytes).map_err(|why| wrong(&why))?;
     if metadata.version != 2 {
         let version = metadata.version;
-        return Err(wrong(&format!("it is of version {version} of the format, and only version 2 can be read"))
-            .hint("load it and save it again, with `Dataset.load` and `Dataset.save`"));
+        return Err(wrong(&format!(
+            "it is of version {version} of the format, and only version 2 can be read"
+        ))
+        .hint("load it and save it again, with `Dataset.load` and `Dataset.save`"));
     }
     let spec = root.join(SPEC);
     let components = match spec.is_file() {
@@ -138,12 +142,15 @@ fn files_of(root: &Path, metadata: &Metadata) -> Result<Vec<Part>> {
         if !has_ending(&shard, &["shard"]) {
             continue;
         }
-        let all = names_in(&shard)?.into_iter().filter(|name| has_ending(Path::new(name), &["snapshot"])).count();
+        let all =
+            names_in(&shard)?.into_iter().filter(|name| has_ending(Path::new(name), &["snapshot"])).count();
         for number in 0..all {
             let path = shard.join(format!("{number:08}.snapshot"));
             if !path.is_file() {
-                return Err(Error::input(format!("there are {all} files, but not the one numbered {number}"))
-                    .in_file(&shard));
+                return Err(Error::input(format!(
+                    "there are {all} files, but not the one numbered {number}"
+                ))
+                .in_file(&shard));
             }
             files.push(Part::of(&path)?);
         }

@@ -44,14 +44,14 @@ const DT_VARIANT: u64 = 21;
 
 impl What {
     /// A tensor of the dtype of this number.
-    pub(super) fn tensor(
-        number: u64,
-        shape: Option<Vec<Option<u64>>>,
-        path: &str,
-    ) -> Result<Self, String> {
+    pub(super) fn tensor(number: u64, shape: Option<Vec<Option<u64>>>, path: &str) -> Result<Self, String> {
         let dtype = tensor_proto::dtype_numbered(number);
         if dtype.is_none() && number != tensor_proto::DT_STRING {
-            return Err(refused(path, &format!("of the dtype that TensorFlow numbers {number}"), "which no array can have"));
+            return Err(refused(
+                path,
+                &format!("of the dtype that TensorFlow numbers {number}"),
+                "which no array can have",
+            ));
         }
         Ok(Self::Tensor { number, dtype: dtype.map(|dtype| dtype.0), shape })
     }
@@ -76,8 +76,8 @@ impl What {
                     && shape.iter().zip(&found).all(|(known, size)| known.is_none() || known == size)
             }
             Self::Tensor { shape: None, .. } => true,
-            Self::Ragged { .. } => found.is_empty(),
-            Self::Sparse => found == [Some(3)],
+            Self::Ragged { rank } => found.len() <= *rank,
+            Self::Sparse => found.last() == Some(&Some(3)),
         };
         number == self.number() && fits
     }
@@ -226,7 +226,8 @@ fn shape(message: &[u8]) -> Result<Option<Vec<Option<u64>>>, &'static str> {
     if number(message, 3)? != 0 {
         return Ok(None);
     }
-    let sizes = repeated(message, 2)?.into_iter().map(|dim| Ok(number(dim, 1)?.cast_signed().try_into().ok()));
+    let sizes =
+        repeated(message, 2)?.into_iter().map(|dim| Ok(number(dim, 1)?.cast_signed().try_into().ok()));
     sizes.collect::<Result<_, _>>().map(Some)
 }
 
@@ -312,9 +313,8 @@ mod tests {
     }
 
     fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
-        let entry = |entry: &(&str, Vec<u8>)| {
-            field(1, &[field(1, entry.0.as_bytes()), field(2, &entry.1)].concat())
-        };
+        let entry =
+            |entry: &(&str, Vec<u8>)| field(1, &[field(1, entry.0.as_bytes()), field(2, &entry.1)].concat());
         field(53, &entries.iter().flat_map(entry).collect::<Vec<_>>())
     }
 

@@ -82,7 +82,12 @@ pub(super) fn json_of(extension: &[u8], text: &[u8]) -> Option<Json> {
 
 /// Gives each number of a value in order, and the sizes of the axes of the lists around them; `None` where it has anything
 /// else, or lists of several lengths.
-fn numbers_of(value: &Value, sizes: &mut Vec<usize>, depth: usize, each: &mut dyn FnMut(&Value)) -> Option<Json> {
+fn numbers_of(
+    value: &Value,
+    sizes: &mut Vec<usize>,
+    depth: usize,
+    each: &mut dyn FnMut(&Value),
+) -> Option<Json> {
     match value {
         Value::Number(number) if depth == sizes.len() => {
             each(value);
@@ -174,10 +179,15 @@ fn inflated(store: &mut Store, body: Range<usize>, largest: u64) -> Result<Range
 
 fn numbers(store: &mut Store, body: Range<usize>, json: Json) -> Result<Field, String> {
     let wanted = match json {
-        Json::Integers => "it is no integer, nor lists of such that are equally long, as the JSON of the first samples is",
-        Json::Floats => "it is no number, nor lists of such that are equally long, as the JSON of the first samples is",
+        Json::Integers => {
+            "it is no integer, nor lists of such that are equally long, as the JSON of the first samples is"
+        }
+        Json::Floats => {
+            "it is no number, nor lists of such that are equally long, as the JSON of the first samples is"
+        }
     };
-    let value: Value = serde_json::from_slice(&store.bytes[body]).map_err(|e| format!("it is no JSON: {e}"))?;
+    let value: Value =
+        serde_json::from_slice(&store.bytes[body]).map_err(|e| format!("it is no JSON: {e}"))?;
     let start = store.bytes.len();
     let mut sizes = Vec::new();
     let bytes = &mut store.bytes;
@@ -214,7 +224,8 @@ fn array(store: &mut Store, body: Range<usize>) -> Result<Field, String> {
         return Ok(Field { body: data, form: Form::Items { big_endian: header.big_endian }, ..field });
     }
     let start = store.bytes.len();
-    push_strings(&mut store.bytes, data, header.item, header.big_endian).map_err(|e| e.message().to_owned())?;
+    push_strings(&mut store.bytes, data, header.item, header.big_endian)
+        .map_err(|e| e.message().to_owned())?;
     let field = items(store, DType::Uint8, &header.shape, start);
     Ok(Field { kind: Some(Kind::Bytes), form: Form::Message, ..field })
 }
@@ -236,7 +247,17 @@ mod tests {
         assert_eq!(shape_of("[[1, 2], [3, 4.5]]"), Some((Json::Floats, vec![2, 2], 4)));
         assert_eq!(shape_of("[]"), Some((Json::Floats, vec![0], 0)));
         assert_eq!(shape_of("[[], []]"), Some((Json::Floats, vec![2, 0], 0)));
-        for other in ["[1, [2]]", "[[1], 2]", "[[1], [2, 3]]", "{}", "\"a\"", "null", "[true]", "[[], [[]]]", "[1, []]"] {
+        for other in [
+            "[1, [2]]",
+            "[[1], 2]",
+            "[[1], [2, 3]]",
+            "{}",
+            "\"a\"",
+            "null",
+            "[true]",
+            "[[], [[]]]",
+            "[1, []]",
+        ] {
             assert_eq!(shape_of(other), None, "{other}");
         }
     }

@@ -161,7 +161,7 @@ impl<'s> Members<'s> {
     ///
     /// # Errors
     /// They are cut, or too many.
-    pub(super) fn take(&mut self, mut into: Option<&mut Vec<u8>>) -> Result<()> {
+    pub(super) fn take(&mut self, into: Option<&mut Vec<u8>>) -> Result<()> {
         let Some(member) = self.next.take() else { return Ok(()) };
         let end = self.input.offset().saturating_add(member.headers as u64).saturating_add(member.size);
         let cut = format!("it ends within its member `{}`", member.name());
@@ -181,11 +181,14 @@ impl<'s> Members<'s> {
                 .hint("give more memory with `--memory`, or use fewer threads with `--threads`"));
         }
         self.pass(member.headers as u64, None)?;
-        if self.pass(member.size, into.as_deref_mut())? < member.size {
+        if self.pass(member.size, into)? < member.size {
             return Err(self.cut(&cut));
         }
-        // Nobody misses what only fills up the last block.
-        self.pass(member.size.next_multiple_of(BLOCK as u64) - member.size, None)?;
+        let filling = member.size.next_multiple_of(BLOCK as u64) - member.size;
+        // It tells nothing, but that more was there.
+        if self.pass(filling, None)? < filling {
+            return Err(self.cut(&cut));
+        }
         Ok(())
     }
 

@@ -46,7 +46,7 @@ impl Format for WebDataset {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let mut source = Tars::open(parts, false, options)?;
+        let mut source = Tars::open(parts, false, *options)?;
         source.look_at_json()?;
         Ok(Box::new(source))
     }
@@ -69,7 +69,7 @@ impl Format for RawWebDataset {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        Ok(Box::new(Tars::open(parts, true, options)?))
+        Ok(Box::new(Tars::open(parts, true, *options)?))
     }
 }
 
@@ -99,7 +99,7 @@ struct Tars {
 }
 
 impl Tars {
-    fn open(parts: Vec<Part>, raw: bool, options: &Options) -> Result<Self> {
+    fn open(parts: Vec<Part>, raw: bool, options: Options) -> Result<Self> {
         let mut compression = Vec::with_capacity(parts.len());
         for part in &parts {
             let head = head_of(&part.path)?;
@@ -127,7 +127,8 @@ impl Tars {
                 if Reading::of(name) != Reading::Json {
                     continue;
                 }
-                let json = list.and_then(|list| list.single()).and_then(|text| components::json_of(name, text));
+                let json =
+                    list.and_then(|list| list.single()).and_then(|text| components::json_of(name, text));
                 let known = found.entry(name.to_vec()).or_insert(json);
                 *known = Json::both(*known, json);
             }
@@ -143,7 +144,8 @@ impl Tars {
         let mut members = self.members(part, from..u64::MAX)?;
         let (mut key, mut seen) = (None::<Vec<u8>>, 0);
         loop {
-            let found = members.find_sample().ok().flatten().and_then(|member| member.key().map(<[u8]>::to_vec));
+            let found =
+                members.find_sample().ok().flatten().and_then(|member| member.key().map(<[u8]>::to_vec));
             let (at, sure) = (members.position(), seen > 1 || from == 0);
             let Some(found) = found else { return Ok((None, sure)) };
             if at >= position && key.is_some_and(|key| key != found) {
@@ -162,8 +164,7 @@ impl Tars {
         let path = &self.parts[part].path;
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let mut window = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-        let filled =
-            read_full_at(&file, &mut window, range.start).map_err(|e| Error::io("read", path, e))?;
+        let filled = read_full_at(&file, &mut window, range.start).map_err(|e| Error::io("read", path, e))?;
         let blocks = window[..filled].as_chunks::<BLOCK>().0;
         let found = blocks.iter().position(|block| matches!(parse(block), Ok(Some(_))));
         Ok(found.map(|block| range.start + (block * BLOCK) as u64))

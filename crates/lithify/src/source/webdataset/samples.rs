@@ -79,7 +79,8 @@ impl<'s> Samples<'s> {
         let Some(member) = self.members.upcoming()? else { return Ok(()) };
         let (shown, sparse) = (member.name(), member.sparse);
         let extension = member.extension().to_ascii_lowercase();
-        let wrong = |members: &Members<'_>, why: &str| members.damaged(&format!("its member `{shown}`: {why}"));
+        let wrong =
+            |members: &Members<'_>, why: &str| members.damaged(&format!("its member `{shown}`: {why}"));
         if self.fields.is_empty() {
             self.store.bytes.extend_from_slice(&self.key);
             self.fields.push(Field::string(0..KEY.len(), 0..self.key.len()));
@@ -103,13 +104,12 @@ impl<'s> Samples<'s> {
         let body = start..self.store.bytes.len();
         let name = self.names.len()..self.names.len() + extension.len();
         self.names.extend_from_slice(&extension);
-        let field = match self.raw {
-            true => Ok(Field::string(name, body)),
-            false => {
-                let json = self.json.get(&extension).copied();
-                components::read(&extension, json, &mut self.store, body, self.members.largest())
-                    .map(|read| Field { name, ..read })
-            }
+        let field = if self.raw {
+            Ok(Field::string(name, body))
+        } else {
+            let json = self.json.get(&extension).copied();
+            components::read(&extension, json, &mut self.store, body, self.members.largest())
+                .map(|read| Field { name, ..read })
         };
         let field = field.map_err(|why| {
             wrong(&self.members, &why).hint("`--from webdataset-raw` keeps every file as a byte string")

@@ -190,7 +190,9 @@ mod tests {
         let found = records(b"11 path=a\nb\n10 size=7\n\0\0").unwrap();
         assert_eq!(found, Records { name: Some(b"a\nb".to_vec()), size: Some(7), sparse: false });
         assert!(records(b"22 GNU.sparse.major=1\n").unwrap().sparse);
-        for damaged in [&b"99 path=a\n"[..], b"9", b"x path=a\n", b"7 path\n", b"10 path=ab", b"10 size=x\n", b"0 a=b\n"] {
+        for damaged in
+            [&b"99 path=a\n"[..], b"9", b"x path=a\n", b"7 path\n", b"10 path=ab", b"10 size=x\n", b"0 a=b\n"]
+        {
             assert!(records(damaged).is_err(), "{damaged:?}");
         }
     }
