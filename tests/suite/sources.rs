@@ -218,7 +218,9 @@ fn saved() -> Vec<Sample> {
             let stream: &mut Vec<u8> = stream;
             let named = features.iter().map(|feature| (feature.0.clone(), feature.1.clone()));
             elements.push((stream.len() as u64, named.collect::<Vec<Feature>>()));
-            features.iter().for_each(|feature| stream.extend(&feature.2));
+            for feature in features {
+                stream.extend(feature.2);
+            }
         }
     }
     let sample =
@@ -272,8 +274,9 @@ fn tars() -> Vec<Sample> {
         ("", "__meta__/end.txt", b'0', &[1; 512]),
     ];
     let name = format!("{long}.cls\0");
-    let (mut stream, mut elements): (Vec<u8>, Vec<(u64, Vec<Feature>, Vec<Feature>)>) =
-        (Vec::new(), Vec::new());
+    let mut stream = Vec::new();
+    // Where each sample starts, and its features as they are and as they are read.
+    let mut elements: Vec<(u64, Vec<Feature>, Vec<Feature>)> = Vec::new();
     let mut last = "";
     for (key, member, kind, data) in members {
         let data = if kind == b'L' { name.as_bytes() } else { data };
@@ -318,7 +321,7 @@ fn a_tar_that_is_cut_is_told_with_its_sample() {
     let tars = tars();
     let sample = tars.iter().find(|sample| sample.plain).unwrap();
     let scratch = Scratch::new();
-    let last = sample.elements.last().unwrap().0 as usize + 1024;
+    let last = usize::try_from(sample.elements.last().unwrap().0).unwrap() + 1024;
     for cut in (1..last).filter(|cut| !cut.is_multiple_of(512)) {
         let path = scratch.file("sample", &sample.bytes[..cut]);
         let source = Conversion::of([&path]).from(sample.format).open().unwrap();
