@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use lithify::plan::plan;
 use lithify::plan::request::Request;
-use lithify::plan::{Io, Target};
+use lithify::plan::{Io, Layout, Target};
 use lithify::scan::OnError;
 use lithify_tests::command::{binary, ran, run, run_after, run_in};
 use lithify_tests::{
@@ -338,7 +338,12 @@ fn too_little_disk_is_refused_with_the_numbers() {
     let request = Request { features: vec!["tokens: pad=1000000".parse().unwrap()] };
     let mut small = machine(1, 1 << 30);
     small.disk = 1 << 20;
-    let target = Target { output: scratch.at("out"), on_error: OnError::Fail, io: Io::default() };
+    let target = Target {
+        output: scratch.at("out"),
+        layout: Layout::NpyDirectory,
+        on_error: OnError::Fail,
+        io: Io::default(),
+    };
     let error = plan(&profile, &request, &small, &target).unwrap_err();
     let wanted = "the arrays take 91.6 MiB (96002144 bytes), but 1.0 MiB are free in `/`\nhint: give an output on another disk, or free some space";
     assert_shown(&scratch.show(&error), wanted);
