@@ -25,6 +25,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source", &["error", "value"]),
     // An image file is told by its first bytes.
     ("source::image_folder", &["error", "image::Format", "image::is_head", "value"]),
+    // What it holds are serialized tensors.
+    ("source::saved", &["decode::tensor_proto", "error", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
     ("source::example", &["value"]),

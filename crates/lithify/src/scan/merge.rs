@@ -116,6 +116,9 @@ pub(super) fn finished(
     whole.classes = source.classes();
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
+    if options.on_error == OnError::Fail {
+        source.check_count(whole.elements).map_err(|e| e.hint("`--on-error skip` takes what is there"))?;
+    }
     if whole.elements > 0 && whole.features.is_empty() {
         return Err(Error::input("no record has any feature: these are probably no tf.train.Examples")
             .in_file(&whole.parts[0].path)

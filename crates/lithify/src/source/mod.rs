@@ -15,11 +15,15 @@ use crate::value::Element;
 
 mod columns;
 pub mod example;
+mod framing;
 pub mod image_folder;
 pub mod input;
 pub mod npy;
 pub mod probe;
+pub mod saved;
+pub mod snappy;
 pub mod tfrecord;
+pub mod webdataset;
 pub mod wire;
 pub mod zarr;
 
@@ -97,6 +101,14 @@ pub trait Source: Send + Sync {
     /// Whether each element is a file of its own, so that its position in a part tells people nothing.
     fn elements_are_files(&self) -> bool {
         false
+    }
+
+    /// Compares the number of elements that were found with what the dataset says of itself.
+    ///
+    /// # Errors
+    /// It says another number.
+    fn check_count(&self, _elements: u64) -> Result<()> {
+        Ok(())
     }
 
     /// What is known of a part whose elements are alike in all but their values, so that one tells of all.
@@ -238,6 +250,7 @@ impl Default for Options {
 
 /// All formats, the most specific first.
 pub const FORMATS: &[&dyn Format] = &[
+    &saved::Saved,
     &tfrecord::ExampleFormat,
     &tfrecord::RawFormat,
     &image_folder::ImageFolder,
@@ -245,4 +258,6 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::Npy,
     &npy::NpyFiles,
     &npy::npz::Npz,
+    &webdataset::WebDataset,
+    &webdataset::RawWebDataset,
 ];

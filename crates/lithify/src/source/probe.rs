@@ -128,7 +128,7 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             None => error,
         });
     }
-    format.unwrap_or(FORMATS[0]).open(parts, options)
+    format.unwrap_or(&super::tfrecord::ExampleFormat).open(parts, options)
 }
 
 fn same_format(path: &Path, found: &dyn Format, before: Option<&dyn Format>) -> Result<()> {
