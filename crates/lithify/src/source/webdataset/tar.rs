@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn records_are_read_by_their_lengths() {
-        let found = records(b"11 path=a\nb\n10 size=7\n\0\0").unwrap();
+        let found = records(b"12 path=a\nb\n10 size=7\n\0\0").unwrap();
         assert_eq!(found, Records { name: Some(b"a\nb".to_vec()), size: Some(7), sparse: false });
         assert!(records(b"22 GNU.sparse.major=1\n").unwrap().sparse);
         for damaged in
