@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::casts;
-use super::image::{self, Finish};
+use super::image::{self, Finish, Frames};
 use super::notation::show_name;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest};
 use super::scalar::item_bytes;
@@ -41,6 +41,10 @@ pub enum Fit {
     Ragged {
         /// The number of axes.
         rank: usize,
+        /// The sizes of the axes after the first, where they are the same in all elements: then what follows one another are
+        /// items of the first axis, and not single values.
+        #[serde(default)]
+        row: Vec<u64>,
     },
     /// Its bytes follow those of the element before.
     RaggedBytes {
@@ -69,7 +73,24 @@ pub enum Fit {
         method: Method,
         /// Whether shrinking smooths.
         antialias: bool,
+        /// What is done about elements that have not all as many.
+        #[serde(default)]
+        frames: Frames,
     },
+}
+
+impl Fit {
+    /// Whether it makes several arrays, none of which is *the* array.
+    #[must_use]
+    pub fn several(&self) -> bool {
+        matches!(
+            self,
+            Self::Ragged { .. }
+                | Self::RaggedBytes { .. }
+                | Self::Bucket { .. }
+                | Self::Resize { frames: Frames::Ragged, .. }
+        )
+    }
 }
 
 impl fmt::Display for Fit {
@@ -91,8 +112,8 @@ impl fmt::Display for Fit {
                 let caps = caps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
                 write!(f, "in buckets of {caps}{}", end(left, truncate))
             }
-            Self::Resize { geometry, method, antialias, .. } => {
-                f.write_str(&image::describe(geometry, *method, *antialias))
+            Self::Resize { geometry, method, antialias, frames, .. } => {
+                f.write_str(&image::describe(geometry, *method, *antialias, *frames))
             }
         }
     }
@@ -159,6 +180,8 @@ struct Seen<'a> {
     ends_in_nul: bool,
     /// Whether one value is no axis of its own.
     scalar: bool,
+    /// Whether the axes after the first are the same in all elements, and no part of an image's size.
+    even: bool,
 }
 
 /// How a default is asked for, for a feature of this dtype; `None` for byte strings.
@@ -188,7 +211,9 @@ fn see<'a>(
 ) -> Result<Seen<'a>> {
     let mut view = feature.view(&request.view);
     let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
-    let one_size = matches!(&feature.seen_as[..], [only] if only.differs.is_none());
+    // A list of byte strings may be empty.
+    let empty = feature.lengths.smallest.filter(|least| least.0 == 0 && kind == Kind::Bytes);
+    let one_size = matches!(&feature.seen_as[..], [only] if only.differs.is_none() && empty.is_none());
     let keeps_images = !terms.decodes_images() && images && !one_size && request.view.decode.is_none();
     if images && request.takes_bytes() || keeps_images {
         // Encoded, images are small and lose nothing; one array can be made of them only where they are of one size.
@@ -223,16 +248,25 @@ fn see<'a>(
             }
         }
         if let Some(shapes) = feature.shapes_by(&view) {
-            let differ = shapes.differs.as_ref().map(|(shape, witness)| {
-                (show_shape(&shapes.first.0), shapes.first.1, show_shape(shape), *witness)
-            });
+            let first = || (show_shape(&shapes.first.0), shapes.first.1);
+            let other = shapes.differs.as_ref().map(|(shape, witness)| (show_shape(shape), *witness));
+            let mut smallest = shapes.smallest.clone();
+            let nothing = match smallest.first_mut() {
+                Some(least) => empty.map(|(_, witness)| {
+                    *least = 0;
+                    ("no values".to_owned(), witness)
+                }),
+                None => None,
+            };
+            let image = shapes.images.is_some() && smallest.len() < 4;
             return Ok(Seen {
                 view,
                 dtype: shapes.dtype,
-                smallest: shapes.smallest.clone(),
+                differ: other.or(nothing).map(|other| (first().0, first().1, other.0, other.1)),
+                even: !image && smallest.iter().zip(&shapes.largest).skip(1).all(|(small, large)| small == large),
+                smallest,
                 largest: shapes.largest.clone(),
-                differ,
-                values: &shapes.values,
+                values: if empty.is_some() { &feature.lengths } else { &shapes.values },
                 strings: &shapes.strings,
                 ends_in_nul: shapes.ends_in_nul,
                 scalar: false,
@@ -256,6 +290,7 @@ fn see<'a>(
         strings: &feature.strings,
         ends_in_nul: feature.ends_in_nul,
         scalar: lengths.max() == 1 && lengths.min() == 1,
+        even: true,
     })
 }
 
@@ -293,7 +328,8 @@ pub(super) fn plan_feature(
     let finish = &request.image.finish;
     let resized = match request.fit {
         Some(FitRequest::Resize(geometry)) => {
-            Some(image::fit(geometry, &request.image, seen.dtype, &seen.smallest, &seen.largest)?)
+            let asked = (&request.image, request.truncate);
+            Some(image::fit(geometry, asked, seen.dtype, &seen.smallest, &seen.largest)?)
         }
         _ => None,
     };
@@ -311,7 +347,8 @@ pub(super) fn plan_feature(
 
     let fit = match asked {
         Some(FitRequest::Resize(_)) => {
-            if let (Some(witness), None, false) = (missing, &request.default, skip) {
+            let needed = !skip && request.image.frames.is_none();
+            if let (Some(witness), None, true) = (missing, &request.default, needed) {
                 return Err(missing_here(profile, feature, witness, seen.dtype));
             }
             resized.ok_or_else(|| Error::request("there is nothing to resize"))?
@@ -350,7 +387,7 @@ pub(super) fn plan_feature(
             ragged(&seen, item)
         }
     };
-    if single && matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. }) {
+    if single && fit.several() {
         let directory = "give a directory as the output: ragged arrays and buckets are several files";
         return Err(match asked {
             Some(_) => {
@@ -375,7 +412,9 @@ pub(super) fn plan_feature(
     }
     let default = match (&request.default, &fit) {
         (None, _) => None,
-        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. } | Fit::Resize { shape, .. }) => {
+        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. } | Fit::Resize { shape, .. })
+            if !fit.several() =>
+        {
             Some(default_row(values, shape, dtype)?)
         }
         (Some(_), _) => {
@@ -391,6 +430,7 @@ pub(super) fn plan_feature(
     }
     // `truncate` also cuts byte strings to the width that is asked for.
     let cuts = request.truncate
+        && !matches!(fit, Fit::Resize { frames: Frames::Padded, .. })
         && !matches!((request.dtype, dtype), (Some(DTypeRequest::Exactly(_)), DType::Bytes(_)));
     for (key, given) in [("truncate", cuts), ("side", request.left), ("value", request.value.is_some())] {
         if given && !padded && !(resized && key == "value") {
@@ -473,7 +513,10 @@ fn width(strings: &Sizes, request: &FeatureRequest) -> u32 {
 
 fn ragged(seen: &Seen<'_>, item: Option<DType>) -> Fit {
     match item {
-        Some(_) => Fit::Ragged { rank: seen.largest.len() },
+        Some(_) => Fit::Ragged {
+            rank: seen.largest.len(),
+            row: if seen.even { seen.largest.iter().skip(1).copied().collect() } else { Vec::new() },
+        },
         None => Fit::RaggedBytes {
             nested: seen.values.min() != 1 || seen.values.max() != 1,
             rank: seen.largest.len(),

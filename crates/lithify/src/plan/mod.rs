@@ -57,6 +57,9 @@ pub struct Plan {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
+    /// Of which splits of the dataset they hold the elements, if it has such.
+    #[serde(default)]
+    pub split: Option<String>,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements.
@@ -320,6 +323,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         layout,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
+        split: profile.split.clone(),
         classes: profile.classes.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,

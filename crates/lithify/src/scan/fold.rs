@@ -28,7 +28,8 @@ pub(super) struct Fold<'a> {
 }
 
 /// What is counted of each feature that is watched.
-const COUNTED: [Counted; 4] = [Counted::Values, Counted::Bytes, Counted::Seen, Counted::SeenBytes];
+const COUNTED: [Counted; 5] =
+    [Counted::Values, Counted::Bytes, Counted::Seen, Counted::SeenBytes, Counted::Rows];
 
 /// What a slot's feature is watched for.
 struct Asked {
@@ -41,7 +42,7 @@ struct Asked {
     as_tensors: View,
     caps: Vec<u64>,
     /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
-    counters: [Option<usize>; 4],
+    counters: [Option<usize>; COUNTED.len()],
     buckets: Vec<Option<usize>>,
 }
 
@@ -97,8 +98,10 @@ impl<'a> Fold<'a> {
                 )
                 .hint("names seem to hold data: `--from tfrecord-raw` keeps records as they are"));
             }
-            asked.push(Asked::of(name, scanner.options.request));
-            profile.features.push(FeatureProfile::new(name, *first));
+            let declared = scanner.source.view(name);
+            asked.push(Asked::of(name, scanner.options.request, declared));
+            let new = FeatureProfile::new(name, *first);
+            profile.features.push(FeatureProfile { declared: declared.cloned(), ..new });
             Ok(true)
         });
         if let Err(error) = found {
@@ -214,13 +217,14 @@ impl<'a> Fold<'a> {
         };
         let seen = numbers.as_ref().map_or(count, |numbers| numbers.shape.iter().product());
         let seen_bytes = numbers.as_ref().map_or(0, Numbers::string_bytes);
+        let rows = numbers.as_ref().map_or(0, Numbers::rows);
         let feature = &mut self.profile.features[slot];
         feature.viewed = asked.names_a_view();
         let bytes = feature.observe(list, count, numbers.as_ref(), witness);
         let index = &mut self.profile.index;
         let viewed = if numbers.is_some() { seen } else { 0 };
         for (at, more) in
-            [count, bytes, viewed, seen_bytes].into_iter().enumerate().filter(|counted| counted.1 > 0)
+            [count, bytes, viewed, seen_bytes, rows].into_iter().enumerate().filter(|counted| counted.1 > 0)
         {
             let counter = &mut self.asked[slot].counters[at];
             let counter = *counter.get_or_insert_with(|| index.add_counter(&feature.name, COUNTED[at]));
@@ -292,7 +296,11 @@ impl Asked {
         if list.kind != Kind::Bytes {
             return as_shaped;
         }
-        match list.single().map(Content::of) {
+        // Of a list that is known to be one of many, the first tells of all.
+        let many = list.shape().is_some_and(|shape| !shape.is_empty());
+        let one = if many { list.runs().next().and_then(Result::ok) } else { list.single() };
+        match one.map(Content::of) {
+            Some(Content::Tensor) if many => as_shaped,
             Some(Content::Tensor) => Some((&self.as_tensors, false)),
             Some(content) if content.is_image() => Some((&self.as_images, self.images)),
             _ if self.images => Some((&self.as_images, true)),
@@ -300,21 +308,21 @@ impl Asked {
         }
     }
 
-    fn of(name: &str, request: &Request) -> Self {
+    fn of(name: &str, request: &Request, declared: Option<&View>) -> Self {
         let watched = request.looks_at(name);
         let wanted = request.wanted(name);
         let caps = match wanted.and_then(|wanted| wanted.fit.as_ref()) {
             Some(FitRequest::Bucket(caps)) => caps.clone(),
             _ => Vec::new(),
         };
-        let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default();
+        let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default().or(declared);
         Self {
             watched,
             as_tensors: View { decode: Some(Decode::Tensor), ..view.clone() },
             as_images: View { decode: Some(Decode::IMAGE), ..view.clone() },
             images: wanted.is_some_and(FeatureRequest::asks_for_images),
             view,
-            counters: [None; 4],
+            counters: [None; COUNTED.len()],
             buckets: vec![None; caps.len()],
             caps,
         }

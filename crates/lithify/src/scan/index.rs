@@ -40,6 +40,8 @@ pub enum Counted {
     Seen,
     /// Bytes of byte strings as the view sees them.
     SeenBytes,
+    /// Items of the first of several axes, as the view sees them.
+    Rows,
     /// Elements whose length falls in the bucket of this number.
     Bucket(usize),
 }

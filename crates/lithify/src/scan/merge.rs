@@ -114,8 +114,18 @@ pub(super) fn finished(
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.classes = source.classes();
+    whole.split = source.split().map(str::to_owned);
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
+    if let Some(said) = source.elements().filter(|said| *said != whole.elements && whole.skipped.is_empty()) {
+        let read = whole.elements;
+        let message = format!("the dataset says that it has {said} elements, and {read} were read");
+        let error = Error::input(message).hint("a file of it is not whole, or not the one that was written");
+        return Err(match source.parts() {
+            [only] => error.in_file(&only.path),
+            _ => error,
+        });
+    }
     if whole.elements > 0 && whole.features.is_empty() {
         return Err(Error::input("no record has any feature: these are probably no tf.train.Examples")
             .in_file(&whole.parts[0].path)
@@ -144,9 +154,12 @@ pub(super) fn finished(
             }
             Counted::Bytes => feature.strings.count > 0,
             Counted::SeenBytes => feature.shapes().is_some_and(|shapes| shapes.strings.count > 0),
-            Counted::Seen => feature.shapes().is_some_and(|shapes| {
-                let varies = shapes.values.min() != shapes.values.max() || feature.other_shapes().is_some();
-                feature.present < whole.elements || varies
+            Counted::Seen | Counted::Rows => feature.shapes().is_some_and(|shapes| {
+                let varies = match counter.what {
+                    Counted::Rows => shapes.smallest.first() != shapes.largest.first(),
+                    _ => shapes.values.min() != shapes.values.max(),
+                };
+                varies || feature.other_shapes().is_some() || shapes.values.count < whole.elements
             }),
         })
     });

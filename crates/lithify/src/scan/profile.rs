@@ -18,6 +18,9 @@ pub struct Profile {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
+    /// Of which splits of the dataset they hold the elements, if it has such.
+    #[serde(default)]
+    pub split: Option<String>,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements, without those that were skipped.
@@ -212,8 +215,10 @@ pub struct Images {
     pub widths: Sizes,
     /// A hundred times their widths by their heights.
     pub aspects: Sizes,
-    /// The most that decoding one takes, in bytes, and the first that takes it.
+    /// The most that decoding those of an element takes, in bytes, and the first that takes it.
     pub heaviest: Option<(u64, Witness)>,
+    /// How many there are: an element may have a list of them.
+    pub count: u64,
 }
 
 impl Images {
@@ -225,6 +230,7 @@ impl Images {
 
     fn observe(&mut self, facts: &ImageFacts, witness: Witness) {
         let [height, width] = facts.size;
+        self.count += facts.count;
         self.heights.observe(height, witness);
         self.widths.observe(width, witness);
         self.aspects.observe((width * 100 + height / 2) / height.max(1), witness);
@@ -232,6 +238,7 @@ impl Images {
     }
 
     fn merge(&mut self, later: &Self, before: u64) {
+        self.count += later.count;
         self.heights.merge(&later.heights, before);
         self.widths.merge(&later.widths, before);
         self.aspects.merge(&later.aspects, before);
@@ -346,7 +353,7 @@ impl Shapes {
 }
 
 /// What is known of a feature.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureProfile {
     /// Its name.
     pub name: String,
@@ -372,6 +379,9 @@ pub struct FeatureProfile {
     pub seen_as: Vec<Shapes>,
     /// Whether the request names a view, so that `shapes` is of that and not of tensors that were found.
     pub viewed: bool,
+    /// How it is seen by what the dataset says of it.
+    #[serde(default)]
+    pub declared: Option<View>,
 }
 
 impl FeatureProfile {
@@ -398,8 +408,9 @@ impl FeatureProfile {
             return self.shapes();
         }
         // As it is stored, and not as the image or the tensor that it may be, too.
-        let dtype = self.kind()?.dtype();
-        self.seen_as.iter().find(|shapes| self.shaped && shapes.images.is_none() && shapes.dtype == dtype)
+        let strings = self.kind()?.dtype().is_none();
+        let as_stored = |shapes: &&Shapes| shapes.images.is_none() && shapes.dtype.is_none() == strings;
+        self.seen_as.iter().find(as_stored).filter(|_| self.shaped)
     }
 
     /// What else it is seen as: of another dtype or number of axes, which no array can hold beside the first.
@@ -421,9 +432,12 @@ impl FeatureProfile {
     /// Whether each of its byte strings is an encoded image whose header can be read.
     #[must_use]
     pub fn is_images(&self) -> bool {
-        let images: u64 =
-            self.seen_as.iter().filter_map(|shapes| Some(shapes.images.as_ref()?.heights.count)).sum();
-        !self.viewed && images > 0 && images == self.strings.count && images == self.present
+        let images = self.seen_as.iter().filter_map(|shapes| shapes.images.as_ref());
+        let (count, elements) =
+            images.fold((0, 0), |sum, images| (sum.0 + images.count, sum.1 + images.heights.count));
+        // A list of images may be empty.
+        let all = self.shaped || elements == self.present;
+        !self.viewed && count > 0 && count == self.strings.count && all
     }
 
     /// What is known of its images, whatever their channels.
@@ -446,7 +460,7 @@ impl FeatureProfile {
     /// The view that a request for it means, given what was found.
     #[must_use]
     pub fn view(&self, requested: &View) -> View {
-        let mut view = requested.clone();
+        let mut view = requested.or(self.declared.as_ref());
         if view.decode.is_none() && self.is_tensors() {
             view.decode = Some(Decode::Tensor);
         }
@@ -485,7 +499,9 @@ impl FeatureProfile {
                 }
             }
         }
-        if let Some(numbers) = numbers {
+        // An empty list of byte strings, or of what they encode, tells nothing of the other axes.
+        let empty = count == 0 && list.kind == Kind::Bytes;
+        if let Some(numbers) = numbers.filter(|_| !empty) {
             let takes =
                 |shapes: &Shapes| shapes.takes(numbers.dtype, &numbers.shape, numbers.image.is_some());
             let at = self.seen_as.iter().position(takes).unwrap_or_else(|| {
@@ -515,6 +531,7 @@ impl FeatureProfile {
         self.ends_in_nul |= later.ends_in_nul;
         self.shaped |= later.shaped;
         self.viewed |= later.viewed;
+        self.declared = self.declared.take().or(later.declared);
         for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
             let takes =
                 |mine: &&mut Shapes| mine.takes(theirs.dtype, &theirs.largest, theirs.images.is_some());

@@ -128,8 +128,16 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             None => error,
         });
     }
-    format.unwrap_or(FORMATS[0]).open(parts, options)
+    let source = format.unwrap_or(&TFRECORD).open(parts, options)?;
+    match (&options.split, source.split()) {
+        (Some(split), None) => Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
+            .hint("splits are those of directories that TensorFlow Datasets has written")),
+        _ => Ok(source),
+    }
 }
+
+/// What a dataset of empty files is.
+const TFRECORD: super::tfrecord::ExampleFormat = super::tfrecord::ExampleFormat;
 
 fn same_format(path: &Path, found: &dyn Format, before: Option<&dyn Format>) -> Result<()> {
     match before.filter(|before| before.name() != found.name()) {

@@ -15,9 +15,11 @@ use crc_fast::{CrcAlgorithm, checksum};
 
 use super::input::{Compression, Input, READ_BYTES};
 use super::probe::{Evidence, HEAD_BYTES, head_of};
-use super::{Elements, Format, Options, Part, Source, Verdict, Want, example};
+use super::payload::{Parsed, Payload};
+use super::sequence::Lists;
+use super::{Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{Element, Field};
+use crate::value::Element;
 
 /// Bytes before a record's data.
 const HEADER: usize = 12;
@@ -83,16 +85,6 @@ fn beginning(head: &[u8]) -> (Compression, Option<Vec<u8>>) {
     (compression, decoded.is_ok().then_some(header))
 }
 
-/// The name of the only feature of records that are taken as they are.
-const RECORD: &[u8] = b"record";
-
-/// What the records are taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payload {
-    Example,
-    Raw,
-}
-
 /// TFRecord files of `tf.train.Example`.
 pub struct ExampleFormat;
 
@@ -102,7 +94,7 @@ impl Format for ExampleFormat {
     }
 
     fn about(&self) -> &'static str {
-        "TFRecords of tf.train.Example"
+        "TFRecords of tf.train.Example or tf.train.SequenceExample"
     }
 
     fn probe(&self, seen: &Evidence<'_>) -> Verdict {
@@ -110,7 +102,9 @@ impl Format for ExampleFormat {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        TfRecords::open(parts, Payload::Example, *options)
+        let records = TfRecords::open(parts, Payload::Raw, options)?;
+        let lists = records.learn_lists();
+        Ok(Box::new(TfRecords { payload: Payload::Example(lists), ..records }))
     }
 }
 
@@ -131,32 +125,84 @@ impl Format for RawFormat {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        TfRecords::open(parts, Payload::Raw, *options)
+        Ok(Box::new(TfRecords::open(parts, Payload::Raw, options)?))
     }
 }
 
-struct TfRecords {
+/// Records that are looked at to tell what feature lists are, and their bytes, at most.
+const LEARNT_FROM: (usize, u64) = (256, 4 << 20);
+
+/// TFRecord files, or runs of the records of such.
+pub(super) struct TfRecords {
     parts: Vec<Part>,
     compression: Vec<Compression>,
+    /// The positions between which each part's records start.
+    within: Vec<Range<u64>>,
     payload: Payload,
     largest_record: u64,
 }
 
 impl TfRecords {
-    fn open(parts: Vec<Part>, payload: Payload, options: Options) -> Result<Box<dyn Source>> {
+    pub(super) fn open(parts: Vec<Part>, payload: Payload, options: &Options) -> Result<Self> {
         let mut compression = Vec::with_capacity(parts.len());
         for part in &parts {
             // Where the first record is damaged, reading it will say so.
             compression.push(beginning(&head_of(&part.path)?).0);
         }
-        Ok(Box::new(Self { parts, compression, payload, largest_record: options.largest_record }))
+        let within = vec![0..u64::MAX; parts.len()];
+        Ok(Self { parts, compression, within, payload, largest_record: options.largest_record })
+    }
+
+    /// Keeps of a part the records from one number up to another. Their headers are read, one after another.
+    ///
+    /// # Errors
+    /// There are not so many, or a header is damaged.
+    pub(super) fn keep(&mut self, part: usize, records: Range<u64>) -> Result<()> {
+        let path = &self.parts[part].path;
+        let bad = |message: String, at: u64| Error::input(message).in_file(path).at_byte(at);
+        if self.compression[part] != Compression::None {
+            let error = Error::input("it is compressed, so that a part of its records cannot be taken alone");
+            return Err(error.in_file(path).hint("take whole splits"));
+        }
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let (mut at, mut start) = (0, 0);
+        for number in 0..records.end {
+            if number == records.start {
+                start = at;
+            }
+            let mut header = [0; HEADER];
+            let there = read_full_at(&file, &mut header, at).map_err(|e| Error::io("read", path, e))?;
+            if there < HEADER {
+                let wanted = records.end;
+                return Err(bad(format!("it has {number} records, and {wanted} are wanted of it"), at));
+            }
+            let next = length_in(&header).and_then(|length| length.checked_add((HEADER + FOOTER) as u64 + at));
+            at = next.ok_or_else(|| bad("the record's length is damaged: its checksum is wrong".into(), at))?;
+        }
+        self.within[part] = start..at;
+        Ok(())
+    }
+
+    /// What the feature lists of the first records are, where these are such as have some.
+    fn learn_lists(&self) -> Lists {
+        let mut lists = Lists::default();
+        let part = self.parts.iter().position(|part| part.bytes > 0);
+        let elements = part.and_then(|part| self.read(part, 0..LEARNT_FROM.1, Want::Whole).ok());
+        let Some(mut elements) = elements else { return lists };
+        for _ in 0..LEARNT_FROM.0 {
+            let Ok(Some(element)) = elements.next() else { break };
+            if let Some(record) = element.list(0).and_then(|list| list.single()) {
+                lists.learn(record);
+            }
+        }
+        lists
     }
 }
 
 impl Source for TfRecords {
     fn format(&self) -> &'static str {
         match self.payload {
-            Payload::Example => ExampleFormat.name(),
+            Payload::Example(_) | Payload::Declared(_) => ExampleFormat.name(),
             Payload::Raw => RawFormat.name(),
         }
     }
@@ -170,13 +216,15 @@ impl Source for TfRecords {
     }
 
     fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
+        let within = &self.within[part];
+        let range = range.start.max(within.start)..range.end.min(within.end);
         let input = Input::open(&self.parts[part].path, self.compression[part], range.start, range.end)?;
         Ok(Box::new(Records {
             source: self,
             part,
             input,
             until: range.end,
-            fields: Vec::new(),
+            parsed: Parsed::default(),
             over: false,
             record: 0,
         }))
@@ -185,7 +233,8 @@ impl Source for TfRecords {
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
         let path = &self.parts[part].path;
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let size = self.parts[part].bytes;
+        let (size, within) = (self.parts[part].bytes, &self.within[part]);
+        let range = range.start.max(within.start)..range.end.min(within.end);
         let mut window = vec![0; READ_BYTES];
         let mut at = range.start;
         while at < range.end {
@@ -237,7 +286,7 @@ struct Records<'s> {
     part: usize,
     input: Input,
     until: u64,
-    fields: Vec<Field>,
+    parsed: Parsed,
     /// Whether nothing more can be read.
     over: bool,
     /// Bytes of the record that was lent out last, which are still to be consumed.
@@ -394,21 +443,13 @@ impl Elements for Records<'_> {
             Ok(Check::Sound) => {}
         }
         let data = HEADER..HEADER + length;
-        if self.source.payload == Payload::Raw {
-            self.fields.clear();
-            self.fields.push(Field::string(0..RECORD.len(), 0..length));
-        } else if let Err(why) = example::parse(&self.input.window()[data.clone()], &mut self.fields) {
-            self.input.consume(whole);
-            return Err(self
-                .damaged(at, format!("the record is no tf.train.Example: {why}"))
-                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+        let Self { source, input, parsed, .. } = self;
+        if let Err(error) = source.payload.parse(&input.window()[data.clone()], source.largest_record, parsed) {
+            input.consume(whole);
+            return Err(error.in_file(&source.parts[self.part].path).at_byte(at));
         }
         self.record = whole;
-        let record = &self.input.window()[data];
-        Ok(Some(match self.source.payload {
-            Payload::Example => Element::new(record, &self.fields, at),
-            Payload::Raw => Element::named(record, RECORD, &self.fields, at),
-        }))
+        Ok(Some(self.source.payload.element(&self.input.window()[data], &self.parsed, at)))
     }
 
     fn skip(&mut self) -> Result<bool> {
