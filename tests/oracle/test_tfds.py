@@ -7,7 +7,6 @@ same shape, and to the bit.
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from oracle import BINARY, FAILED, arrays_in, assert_npy, convert, load, manifest, pieces, run, scan
+from oracle import FAILED, USAGE, arrays_in, assert_npy, convert, load, manifest, pieces, run, scan
 
 F = tfds.features
 DATA = Path(os.environ.get("LITHIFY_TEST_DATA", ""))
@@ -130,6 +129,8 @@ def numbers(rng, dtype, shape):
 def test_numbers_of_every_dtype(tmp_path, out, encoding):
     features, rows = {}, [{} for _ in range(9)]
     for dtype in PLAIN:
+        if dtype == "uint32" and encoding != "none":
+            continue  # TensorFlow's `decode_raw` knows no such numbers.
         for shape in [(), (3,), (2, 2), (None,), (2, None)]:
             name = f"{dtype}_{'x'.join('n' if size is None else str(size) for size in shape)}"
             features[name] = F.Tensor(shape=shape, dtype=np.dtype(dtype), encoding=encoding)
@@ -186,7 +187,7 @@ def test_text_classes_and_boxes(tmp_path, out):
         {
             "text": "ä" * number,
             "long": "\u20ac" * 40 * number,
-            "deep": {"label": names[number % 3], "box": F.BBox(0, 0.25, 0.5, number / 10)},
+            "deep": {"label": names[number % 3], "box": F.BBox(0.0, 0.25, 0.5, 0.25 + number / 10)},
             "words": ["w" * length for length in range(number % 4)],
             "pair": {"en": f"one {number}", "de": f"eins {number}"},
         }
@@ -261,7 +262,7 @@ def test_sequences(tmp_path, out):
             {
                 "fixed": rng.integers(-5, 5, 3).tolist(),
                 "varying": rng.integers(0, 255, count).tolist(),
-                "boxes": [{"box": F.BBox(0, 0, 0.5, 1), "label": item} for item in range(count)],
+                "boxes": [{"box": F.BBox(0.0, 0.0, 0.5, 1.0), "label": item} for item in range(count)],
                 "packed": [rng.normal(size=2) for _ in range(count)],
                 "nested": nested,
                 "deeper": [[[[0.5, 1.5]] * length for length in range(count)]] * (number % 3),
@@ -350,7 +351,7 @@ def test_frames_are_resized(tmp_path, out):
     assert_npy(out / f"padded/{name}.lengths.npy", counts)
     convert(directory, out / "cut", f"{name}: resize=4x5 antialias pad=2 truncate")
     assert_npy(out / f"cut/{name}.npy", padded[:, :2])
-    failed = convert(directory, out / "none", f"{name}: resize=4x5", code=FAILED)
+    failed = convert(directory, out / "none", f"{name}: resize=4x5", code=USAGE)
     assert "pad=max" in failed.stderr
     # The same frames in chunks.
     convert(directory, out / "x.zarr", f"{name}: resize=4x5 antialias ragged")
@@ -425,7 +426,7 @@ def test_without_a_split_all_are_taken(split_up, out):
         assert load(out / str(number) / "x.npy").tolist() == [*range(25), *range(100, 105)]
     assert "train+test" in run("scan", directory).stdout
     for wrong in ["other", "train[:90]", "train[3:3]", "train["]:
-        assert "split" in convert(directory, out / "none", options=["--split", wrong], code=FAILED).stderr
+        assert wrong in convert(directory, out / "none", options=["--split", wrong], code=USAGE).stderr
 
 
 def test_a_saved_plan_keeps_the_split(split_up, out, tmp_path):
@@ -459,6 +460,5 @@ REAL = sorted(path.parent for path in DATA.glob("tfds/**/features.json")) if DAT
 
 @pytest.mark.parametrize("directory", REAL, ids=lambda path: path.parts[-3])
 def test_real_directories(directory, out):
-    # Options keep what is given relative to a builder: read-only.
     convert(directory, out)
     assert_equal(out, expected(directory))

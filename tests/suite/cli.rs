@@ -309,7 +309,7 @@ fn refusals_say_what_to_do() {
              hint: or give such elements no value: `ragged`, or `ragged present`\n"
                 .to_owned(),
         ),
-        ("scan 'train-*' --from arrow", "error: `arrow` is not a format\n\nhint: use `tfrecord` (TFRecords of tf.train.Example) or `tfrecord-raw` (TFRecords of anything, each record a byte string) or `image-folder` (folders of image files, a class each or flat) or `npy` (rows of .npy files, one file after another) or `npy-files` (folders of .npy files, each an element) or `npz` (rows of the arrays in .npz files, which are equally long)\n".to_owned()),
+        ("scan 'train-*' --from arrow", "error: `arrow` is not a format\n\nhint: use `tfds` (directories of TensorFlow Datasets) or `tfrecord` (TFRecords of tf.train.Example or tf.train.SequenceExample) or `tfrecord-raw` (TFRecords of anything, each record a byte string) or `image-folder` (folders of image files, a class each or flat) or `npy` (rows of .npy files, one file after another) or `npy-files` (folders of .npy files, each an element) or `npz` (rows of the arrays in .npz files, which are equally long)\n".to_owned()),
     ] {
         assert_shown(&shown(line), &wanted);
     }

@@ -92,6 +92,7 @@ fn samples() -> Vec<Sample> {
         }
     }
     samples.push(folder());
+    samples.push(dataset());
     samples.extend(arrays());
     samples
 }
@@ -159,6 +160,32 @@ fn arrays() -> Vec<Sample> {
         sample("npz", "stored", zip(&members, false), (0..3).map(both).collect(), 33),
         sample("npz", "deflated", zip(&members, true), (0..3).map(both).collect(), 33),
     ]
+}
+
+/// The file of the elements of a dataset with a schema.
+const SHARD: &str = "s-train.tfrecord-00000-of-00001";
+
+/// A directory of TensorFlow Datasets.
+fn dataset() -> Sample {
+    let info = r#"{"name": "s", "splits": [{"name": "train", "shardLengths": ["5"]}]}"#;
+    let features = r#"{"pythonClassName": "FeaturesDict", "featuresDict": {"features": {
+        "x": {"pythonClassName": "Tensor", "tensor": {"shape": {}, "dtype": "uint8", "encoding": "none"}},
+        "z": {"pythonClassName": "Tensor", "tensor": {"shape": {"dimensions": ["-1"]}, "dtype": "uint8", "encoding": "zlib"}}}}}"#;
+    let payloads: Vec<_> = (0..5_u8)
+        .map(|at| {
+            let bytes = vec![at; usize::from(at) * 7];
+            let record = example(&[("z", strings(&[&zlib(&bytes)])), ("x", integers(&[at.into()]))]);
+            (record, vec![("z".to_owned(), bytes), ("x".to_owned(), vec![at])])
+        })
+        .collect();
+    let (shard, elements) = framed(&payloads);
+    let end = shard.len() as u64;
+    let files = vec![
+        ("dataset_info.json", info.as_bytes().to_vec()),
+        ("features.json", features.as_bytes().to_vec()),
+        (SHARD, shard),
+    ];
+    Sample { format: "tfds", what: "directory", bytes: Vec::new(), files, elements, end, plain: true }
 }
 
 /// A folder of image files, as they are taken: by class, then by name.
@@ -256,9 +283,10 @@ fn parts_in_sequence_are_what_was_written() {
     each_sample(|sample, path, source, what| {
         assert_eq!(source.format(), sample.format, "{what}");
         assert_eq!(source.parts().len(), 1, "{what}");
+        let path = if sample.format == "tfds" { path.join(SHARD) } else { path.to_path_buf() };
         assert_eq!(
             (source.parts()[0].path.as_path(), source.parts()[0].bytes),
-            (path, if sample.files.is_empty() { sample.bytes.len() as u64 } else { sample.end }),
+            (path.as_path(), if sample.files.is_empty() { sample.bytes.len() as u64 } else { sample.end }),
             "{what}"
         );
         assert_eq!(source.seekable(0), sample.plain, "{what}");

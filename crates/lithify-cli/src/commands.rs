@@ -73,8 +73,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             })?;
             let context = Context::new(&run, &plan.output)?;
             let parts = plan.parts.iter().map(|part| part.path.as_path());
-            let source =
-                reopen(&plan.format, parts, plan.split.as_deref(), &context.machine)?;
+            let source = reopen(&plan.format, parts, plan.split.as_deref(), &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
             let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);

@@ -31,7 +31,14 @@ pub struct Pixels {
 
 impl Default for Pixels {
     fn default() -> Self {
-        Self { channels: None, ratio: 1, upright: false, all_frames: false, central_crop: None, floats: false }
+        Self {
+            channels: None,
+            ratio: 1,
+            upright: false,
+            all_frames: false,
+            central_crop: None,
+            floats: false,
+        }
     }
 }
 
@@ -86,7 +93,8 @@ impl Pixels {
         let mut first: Option<(Option<DType>, Shape, ImageFacts)> = None;
         let (mut count, mut total, mut heaviest) = (0_u64, 0_u64, 0);
         for payload in list.runs() {
-            let payload = payload.map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
+            let payload =
+                payload.map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
             let buffers = Buffers { cut: bytes, image };
             let one = self.numbers(payload, how, look, buffers, most.saturating_sub(total))?;
             let Some(facts) = one.image else { continue };
@@ -98,7 +106,8 @@ impl Pixels {
                 )));
             }
             let item = one.dtype.map_or(1, DType::size) as u64;
-            total = one.shape.iter().fold(item, |bytes, size| bytes.saturating_mul(*size)).saturating_add(total);
+            total =
+                one.shape.iter().fold(item, |bytes, size| bytes.saturating_mul(*size)).saturating_add(total);
             count += 1;
             heaviest = facts.scratch.max(heaviest);
             if let (Look::Values, Data::Raw { bytes, .. }) = (look, one.data) {

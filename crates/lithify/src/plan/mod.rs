@@ -27,6 +27,7 @@ pub mod memory;
 pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
+mod seen;
 mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
@@ -290,7 +291,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
         .hint("or give a directory as the output"));
     }
-    let terms = fit::Terms { chosen, single, skip: target.on_error == OnError::Skip };
+    let terms = seen::Terms { chosen, single, skip: target.on_error == OnError::Skip };
     for wanted in wanted {
         let feature = named(profile, wanted)?;
         let mut planned =

@@ -1,8 +1,8 @@
 //! What records hold, and how it becomes features.
 
+use super::example;
 use super::sequence::Lists;
 use super::tfds::schema::Schema;
-use super::example;
 use crate::error::{Error, Result};
 use crate::value::{Element, Field};
 

@@ -130,8 +130,10 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     }
     let source = format.unwrap_or(&TFRECORD).open(parts, options)?;
     match (&options.split, source.split()) {
-        (Some(split), None) => Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
-            .hint("splits are those of directories that TensorFlow Datasets has written")),
+        (Some(split), None) => {
+            Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
+                .hint("splits are those of directories that TensorFlow Datasets has written"))
+        }
         _ => Ok(source),
     }
 }

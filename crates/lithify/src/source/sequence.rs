@@ -63,8 +63,8 @@ fn each_list<'a>(
             if let Some(why) = example::bad_name(name) {
                 return Err(format!("{why}: `{}`", name.escape_ascii()));
             }
-            let (kind, lengths) = steps_of(body)
-                .map_err(|why| format!("the feature list `{}`: {why}", name.escape_ascii()))?;
+            let (kind, lengths) =
+                steps_of(body).map_err(|why| format!("the feature list `{}`: {why}", name.escape_ascii()))?;
             take(FeatureList { name, body, kind, lengths })?;
         }
     }
@@ -110,15 +110,17 @@ impl Lists {
     /// Adds the feature lists of a record to the features of its context.
     pub(super) fn add(&self, record: &[u8], parsed: &mut Parsed) -> Result<()> {
         let context = parsed.fields.len();
-        let wrong = |why: String| Error::input(format!("the record is no tf.train.SequenceExample: {why}"));
+        let wrong = |why: String| {
+            Error::input(format!("the record is no tf.train.SequenceExample: {why}"))
+                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings")
+        };
         each_list(record, |list| {
             let show = || list.name.escape_ascii();
             let mut fields = parsed.fields[..context].iter();
             if fields.any(|field| record[field.name.clone()] == *list.name) {
                 return Err(format!("its context and its feature lists both have `{}`", show()));
             }
-            let mut field =
-                Field::list(range_in(record, list.name), list.kind, range_in(record, list.body));
+            let mut field = Field::list(range_in(record, list.name), list.kind, range_in(record, list.body));
             field.form = Form::Steps;
             // Steps that are there, but hold nothing at all, are none of any kind.
             let steps = list.lengths.len() as u64;

@@ -14,8 +14,8 @@ use std::os::unix::fs::FileExt;
 use crc_fast::{CrcAlgorithm, checksum};
 
 use super::input::{Compression, Input, READ_BYTES};
-use super::probe::{Evidence, HEAD_BYTES, head_of};
 use super::payload::{Parsed, Payload};
+use super::probe::{Evidence, HEAD_BYTES, head_of};
 use super::sequence::Lists;
 use super::{Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::error::{Error, ErrorKind, Result};
@@ -176,8 +176,10 @@ impl TfRecords {
                 let wanted = records.end;
                 return Err(bad(format!("it has {number} records, and {wanted} are wanted of it"), at));
             }
-            let next = length_in(&header).and_then(|length| length.checked_add((HEADER + FOOTER) as u64 + at));
-            at = next.ok_or_else(|| bad("the record's length is damaged: its checksum is wrong".into(), at))?;
+            let next =
+                length_in(&header).and_then(|length| length.checked_add((HEADER + FOOTER) as u64 + at));
+            at =
+                next.ok_or_else(|| bad("the record's length is damaged: its checksum is wrong".into(), at))?;
         }
         self.within[part] = start..at;
         Ok(())
@@ -444,7 +446,8 @@ impl Elements for Records<'_> {
         }
         let data = HEADER..HEADER + length;
         let Self { source, input, parsed, .. } = self;
-        if let Err(error) = source.payload.parse(&input.window()[data.clone()], source.largest_record, parsed) {
+        if let Err(error) = source.payload.parse(&input.window()[data.clone()], source.largest_record, parsed)
+        {
             input.consume(whole);
             return Err(error.in_file(&source.parts[self.part].path).at_byte(at));
         }

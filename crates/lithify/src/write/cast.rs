@@ -99,18 +99,16 @@ impl Cast {
     ) -> Result<usize> {
         let mut items = out.chunks_exact_mut(T::SIZE);
         let mut unfit = None;
-        let mut take = |value: u64| {
-            match (items.next(), cast(value)) {
-                (Some(item), Some(cast)) => {
-                    cast.write(item);
-                    true
-                }
-                (Some(_), None) => {
-                    unfit = Some(value);
-                    false
-                }
-                (None, _) => false,
+        let mut take = |value: u64| match (items.next(), cast(value)) {
+            (Some(item), Some(cast)) => {
+                cast.write(item);
+                true
             }
+            (Some(_), None) => {
+                unfit = Some(value);
+                false
+            }
+            (None, _) => false,
         };
         let mut bad = false;
         for run in list.runs() {

@@ -198,8 +198,10 @@ impl Features {
         let floats = node.text("dtype") == "float32";
         let depth = if node.text("dtype") == "uint16" { Depth::U16 } else { Depth::U8 };
         // A float32 is stored as the four bytes of a pixel.
-        let channels = if floats { Some(4) } else { channels.and_then(|channels| u8::try_from(channels).ok()) };
-        let pixels = Pixels { channels: channels.filter(|n| matches!(n, 1 | 3 | 4)), floats, ..Pixels::default() };
+        let channels =
+            if floats { Some(4) } else { channels.and_then(|channels| u8::try_from(channels).ok()) };
+        let pixels =
+            Pixels { channels: channels.filter(|n| matches!(n, 1 | 3 | 4)), floats, ..Pixels::default() };
         let decode = Some(Decode::Image { dialect: Dialect::Tf, depth });
         self.views.insert(path.to_owned(), View { decode, pixels, ..View::default() });
         if node.get("label").is_some() {
@@ -221,7 +223,14 @@ impl Features {
             // In a sequence, the shapes of all stand one after another, and are left as they are.
             if levels.is_empty() && encoding != Encoding::List {
                 let (key, shape_key) = (format!("{path}/value"), Some(format!("{path}/shape")));
-                self.declared.push(Declared { key, name: path.len(), dtype, axes: shape, encoding, shape_key });
+                self.declared.push(Declared {
+                    key,
+                    name: path.len(),
+                    dtype,
+                    axes: shape,
+                    encoding,
+                    shape_key,
+                });
             }
             return;
         }
@@ -286,7 +295,8 @@ mod tests {
         );
         assert_eq!(new, old);
         assert_eq!(new.labels, ["y"]);
-        let axes: Vec<_> = new.declared.iter().map(|declared| (&*declared.key, declared.axes.clone())).collect();
+        let axes: Vec<_> =
+            new.declared.iter().map(|declared| (&*declared.key, declared.axes.clone())).collect();
         assert_eq!(axes, [("x", vec![]), ("y", vec![None]), ("z", vec![Some(2)])]);
         assert_eq!(new.views["x"].pixels.channels, Some(3));
         assert_eq!(new.declared[2].encoding, Encoding::Zlib);
@@ -309,7 +319,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_passed_over() {
-        for json in ["1", "{}", "[]", r#"{"type": 3, "content": 4}"#, r#"{"pythonClassName": "x.Own", "jsonFeature": {"json": "{}"}}"#] {
+        for json in [
+            "1",
+            "{}",
+            "[]",
+            r#"{"type": 3, "content": 4}"#,
+            r#"{"pythonClassName": "x.Own", "jsonFeature": {"json": "{}"}}"#,
+        ] {
             assert_eq!(features(json), Features::default(), "{json}");
         }
     }

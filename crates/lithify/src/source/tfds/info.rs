@@ -70,12 +70,17 @@ pub(super) fn splits_of(directory: &Path) -> Result<Vec<Split>> {
         let count = |length: &Value| {
             // Numbers of 64 bits are strings in the JSON of protobuf.
             let number = length.as_u64().or_else(|| length.as_str()?.parse().ok());
-            number.ok_or_else(|| wrong(format!("the split `{}` has a shard of `{length}` elements", split.name)))
+            number.ok_or_else(|| {
+                wrong(format!("the split `{}` has a shard of `{length}` elements", split.name))
+            })
         };
         let lengths = split.shard_lengths.iter().map(count).collect::<Result<Vec<_>>>()?;
         if lengths.is_empty() {
-            return Err(wrong(format!("it does not say of how many elements the files of `{}` are", split.name))
-                .hint("name the files of the split themselves, as TFRecords"));
+            return Err(wrong(format!(
+                "it does not say of how many elements the files of `{}` are",
+                split.name
+            ))
+            .hint("name the files of the split themselves, as TFRecords"));
         }
         let template = split.filepath_template.as_deref().filter(|template| !template.is_empty());
         let files = lengths.len();

@@ -105,7 +105,8 @@ fn one_directory(parts: &[Part]) -> Result<PathBuf> {
         [one] => Ok(one.clone()),
         _ => {
             let names: Vec<_> = found.iter().map(|path| format!("`{}`", printable(path))).collect();
-            Err(Error::request("there are several datasets or versions of one").hint(format!("name one of {}", names.join(", "))))
+            Err(Error::request("there are several datasets or versions of one")
+                .hint(format!("name one of {}", names.join(", "))))
         }
     }
 }

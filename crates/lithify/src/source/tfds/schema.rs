@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::example::range_in;
 use crate::source::payload::Parsed;
 use crate::source::wire::each_varint;
-use crate::value::{DType, Field, Form, Kind};
+use crate::value::{DType, Form, Kind};
 
 /// The features that a dataset declares.
 pub(in crate::source) struct Schema {
@@ -84,7 +84,11 @@ impl Declared {
             // Texts were stored as the numbers of their words once.
             let tokens = self.dtype.is_none() && kind == Kind::Int64;
             let what = self.dtype.map_or("byte strings".into(), |dtype| dtype.to_string());
-            let error = || Error::input(format!("it is declared as {what} and stored as {stored}, but holds {kind} here"));
+            let error = || {
+                Error::input(format!(
+                    "it is declared as {what} and stored as {stored}, but holds {kind} here"
+                ))
+            };
             return if tokens { Ok(()) } else { Err(error()) };
         }
         let list = field.list_in(record);
@@ -115,7 +119,14 @@ impl Declared {
     }
 
     /// Where the items of a feature are that is stored as bytes: in the record, or after it, where they must be made.
-    fn items(&self, record: &[u8], most: u64, place: usize, zlib: bool, parsed: &mut Parsed) -> Result<Range<usize>> {
+    fn items(
+        &self,
+        record: &[u8],
+        most: u64,
+        place: usize,
+        zlib: bool,
+        parsed: &mut Parsed,
+    ) -> Result<Range<usize>> {
         let Some(list) = parsed.fields[place].list_in(record) else { return Ok(0..0) };
         if let (false, Some(bytes)) = (zlib, list.single()) {
             return Ok(range_in(record, bytes));
@@ -132,8 +143,12 @@ impl Declared {
             let inflated = ZlibDecoder::new(string).take(left.saturating_add(1)).read_to_end(made);
             let inflated = inflated.map_err(|e| Error::input(format!("it cannot be decompressed: {e}")))?;
             if inflated as u64 > left {
-                let message = format!("decompressed, it has more than the {most} bytes that the memory budget leaves for one element");
-                return Err(Error::new(ErrorKind::Resources, message).hint("give more memory with `--memory`"));
+                let message = format!(
+                    "decompressed, it has more than the {most} bytes that the memory budget leaves for one element"
+                );
+                return Err(
+                    Error::new(ErrorKind::Resources, message).hint("give more memory with `--memory`")
+                );
             }
         }
         Ok(start..made.len())
@@ -143,13 +158,17 @@ impl Declared {
     fn shape(&self, record: &[u8], count: u64, parsed: &mut Parsed) -> Result<Range<usize>> {
         let start = parsed.sizes.len();
         let show = || {
-            let axes: Vec<_> = self.axes.iter().map(|size| size.map_or("?".into(), |size| size.to_string())).collect();
+            let axes: Vec<_> =
+                self.axes.iter().map(|size| size.map_or("?".into(), |size| size.to_string())).collect();
             format!("({})", axes.join(", "))
         };
-        let wrong = |count: u64| Err(Error::input(format!("it has {count} values, which is not as declared: {}", show())));
+        let wrong = |count: u64| {
+            Err(Error::input(format!("it has {count} values, which is not as declared: {}", show())))
+        };
         if let Some(key) = &self.shape_key {
-            let sizes = stored_shape(record, key, parsed)
-                .ok_or_else(|| Error::input(format!("`{key}`, which gives its shape, is missing or damaged here")))?;
+            let sizes = stored_shape(record, key, parsed).ok_or_else(|| {
+                Error::input(format!("`{key}`, which gives its shape, is missing or damaged here"))
+            })?;
             let as_declared = sizes.len() == self.axes.len()
                 && self.axes.iter().zip(&sizes).all(|(axis, size)| axis.is_none_or(|axis| axis == *size));
             let product = sizes.iter().try_fold(1_u64, |product, size| product.checked_mul(*size));

@@ -66,11 +66,14 @@ fn slice_of(term: &str, splits: &[Split]) -> Result<Slice> {
     };
     // What is written at one end goes for both.
     let unit = [&from, &to].into_iter().flatten().find_map(|end| end.unit).unwrap_or(Unit::Elements);
-    let other = |end: &&Option<Boundary>| end.as_ref().is_some_and(|end| end.unit.is_some_and(|mine| mine != unit));
+    let other =
+        |end: &&Option<Boundary>| end.as_ref().is_some_and(|end| end.unit.is_some_and(|mine| mine != unit));
     if [&from, &to].iter().any(other) {
         return Err(unknown().hint("both ends of a slice count the same"));
     }
-    let outside = || Error::request(format!("`{term}`: the split has {elements} elements in {} files", split.shards.len()));
+    let outside = || {
+        Error::request(format!("`{term}`: the split has {elements} elements in {} files", split.shards.len()))
+    };
     let from = from.map_or(Some(0), |from| from.element(unit, split, false)).ok_or_else(outside)?;
     let to = to.map_or(Some(elements), |to| to.element(unit, split, true)).ok_or_else(outside)?;
     if from >= to {
@@ -168,9 +171,26 @@ mod tests {
     #[test]
     fn what_is_no_slice_is_refused() {
         for text in [
-            "", "test", "train[", "train[]", "train[:]", "train[1]", "train[1:2:3]", "train[:6]", "train[-6:]", "train[3:3]",
-            "train[:10%]", "train[:101%]", "train[a:]", "train[1.5:]", "train[3shard:]", "train[1%:2shard]", "train+", "train[nan%:]",
-            "train[1e0:]", "train[:99999999999999999999999]",
+            "",
+            "test",
+            "train[",
+            "train[]",
+            "train[:]",
+            "train[1]",
+            "train[1:2:3]",
+            "train[:6]",
+            "train[-6:]",
+            "train[3:3]",
+            "train[:10%]",
+            "train[:101%]",
+            "train[a:]",
+            "train[1.5:]",
+            "train[3shard:]",
+            "train[1%:2shard]",
+            "train+",
+            "train[nan%:]",
+            "train[1e0:]",
+            "train[:99999999999999999999999]",
         ] {
             assert!(slice(text).is_err(), "{text}");
         }
