@@ -450,13 +450,17 @@ fn feature_lists_that_are_damaged_are_told() {
             &list(b"s", &[field(3, &field(1, &[0x80]))]),
             "the feature list `s`: an int64 list is cut",
         ),
-        of("the same name", &list(b"x", &[one.clone()]), "its context and its feature lists both have `x`"),
+        of(
+            "the same name",
+            &list(b"x", std::slice::from_ref(&one)),
+            "its context and its feature lists both have `x`",
+        ),
     ]);
     // What the first records show goes for all.
     let with =
         |steps: &[Vec<u8>]| record(&[example(&[("x", one.clone())]), field(2, &list(b"s", steps))].concat());
     let uneven = [one.clone(), two.clone()];
-    let bytes = [with(&[one.clone(); 3]).repeat(300), with(&uneven)].concat();
+    let bytes = [with(&vec![one.clone(); 3]).repeat(300), with(&uneven)].concat();
     let at = bytes.len() - with(&uneven).len();
     let scratch = Scratch::new();
     let error = Conversion::of([scratch.file("bad", &bytes)]).scan().unwrap_err();

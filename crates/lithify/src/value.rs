@@ -458,28 +458,25 @@ impl<'a> Iterator for Runs<'a> {
             if self.steps.is_empty() {
                 return None;
             }
-            match next_step(&mut self.steps) {
-                Some((_, list)) => self.rest = list,
-                None => {
-                    self.steps = &[];
-                    return Some(Err(BadList("a step is damaged")));
-                }
-            }
+            let Some(list) = next_step(&mut self.steps) else {
+                self.steps = &[];
+                return Some(Err(BadList("a step is damaged")));
+            };
+            self.rest = list;
         }
     }
 }
 
-/// Reads a step of a list of features: the number of its kind, and its list. A step that holds nothing has number 0.
-pub(crate) fn next_step<'a>(steps: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
+/// Reads a step of a list of features, whose kind is known: its list.
+fn next_step<'a>(steps: &mut &'a [u8]) -> Option<&'a [u8]> {
     use crate::source::wire::{self, Wire};
     let (1, Wire::Bytes) = wire::tag(steps)? else { return None };
     let mut feature = wire::bytes(steps)?;
     if feature.is_empty() {
-        return Some((0, feature));
+        return Some(feature);
     }
-    let (kind, Wire::Bytes) = wire::tag(&mut feature)? else { return None };
-    let list = wire::bytes(&mut feature)?;
-    feature.is_empty().then_some((kind, list))
+    let (1..=3, Wire::Bytes) = wire::tag(&mut feature)? else { return None };
+    wire::bytes(&mut feature)
 }
 
 impl<'a> Runs<'a> {

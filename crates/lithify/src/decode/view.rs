@@ -140,12 +140,11 @@ impl View {
             }
             Some(Decode::Image { dialect, depth }) => {
                 let how = (dialect, depth);
-                match list.shape() {
-                    Some(outer @ [_, ..]) => self.pixels.list(list, outer, how, look, scratch, most)?,
-                    _ => {
-                        let buffers = Buffers { cut: &mut scratch.bytes, image: &mut scratch.image };
-                        self.pixels.numbers(payload(list)?, how, look, buffers, most)?
-                    }
+                if let Some(outer @ [_, ..]) = list.shape() {
+                    self.pixels.list(list, outer, how, look, scratch, most)?
+                } else {
+                    let buffers = Buffers { cut: &mut scratch.bytes, image: &mut scratch.image };
+                    self.pixels.numbers(payload(list)?, how, look, buffers, most)?
                 }
             }
             Some(Decode::Raw { dtype, big_endian }) => raw(payload(list)?, dtype, big_endian)?,

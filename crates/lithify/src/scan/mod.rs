@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::source::{Source, Want, name_file};
 
 mod fold;
+mod images;
 pub mod index;
 mod merge;
 pub mod profile;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::images::Images;
 use super::index::Index;
-use crate::decode::{Content, Decode, ImageFacts, Numbers, View};
+use crate::decode::{Content, Decode, Numbers, View};
 use crate::error::{Error, Lost, Place};
 use crate::source::Part;
 use crate::value::{DType, Kind, List};
@@ -78,7 +79,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    fn after(mut self, elements: u64) -> Self {
+    pub(super) fn after(mut self, elements: u64) -> Self {
         self.element += elements;
         self
     }
@@ -123,7 +124,7 @@ pub fn bin_end(bin: usize) -> u64 {
 
 impl Sizes {
     #[inline]
-    fn observe(&mut self, size: u64, witness: Witness) {
+    pub(super) fn observe(&mut self, size: u64, witness: Witness) {
         self.count += 1;
         self.total = self.total.saturating_add(size);
         if self.smallest.is_none_or(|smallest| size < smallest.0) {
@@ -146,7 +147,7 @@ impl Sizes {
         self.histogram.iter_mut().for_each(|count| *count *= times);
     }
 
-    fn merge(&mut self, later: &Self, before: u64) {
+    pub(super) fn merge(&mut self, later: &Self, before: u64) {
         self.count += later.count;
         self.total = self.total.saturating_add(later.total);
         let shifted =
@@ -194,7 +195,7 @@ impl Sizes {
     }
 }
 
-fn earliest(
+pub(super) fn earliest(
     old: Option<(u64, Witness)>,
     new: Option<(u64, Witness)>,
     better: impl Fn(u64, u64) -> bool,
@@ -203,47 +204,6 @@ fn earliest(
         (Some(old), Some(new)) if better(new.0, old.0) => Some(new),
         (Some(old), _) => Some(old),
         (None, new) => new,
-    }
-}
-
-/// What is known of images beside their shapes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Images {
-    /// Their heights.
-    pub heights: Sizes,
-    /// Their widths.
-    pub widths: Sizes,
-    /// A hundred times their widths by their heights.
-    pub aspects: Sizes,
-    /// The most that decoding those of an element takes, in bytes, and the first that takes it.
-    pub heaviest: Option<(u64, Witness)>,
-    /// How many there are: an element may have a list of them.
-    pub count: u64,
-}
-
-impl Images {
-    /// The most that decoding one takes, in bytes.
-    #[must_use]
-    pub fn most_memory(&self) -> u64 {
-        self.heaviest.map_or(0, |heaviest| heaviest.0)
-    }
-
-    fn observe(&mut self, facts: &ImageFacts, witness: Witness) {
-        let [height, width] = facts.size;
-        self.count += facts.count;
-        self.heights.observe(height, witness);
-        self.widths.observe(width, witness);
-        self.aspects.observe((width * 100 + height / 2) / height.max(1), witness);
-        self.heaviest = earliest(self.heaviest, Some((facts.scratch, witness)), |new, old| new > old);
-    }
-
-    fn merge(&mut self, later: &Self, before: u64) {
-        self.count += later.count;
-        self.heights.merge(&later.heights, before);
-        self.widths.merge(&later.widths, before);
-        self.aspects.merge(&later.aspects, before);
-        let theirs = later.heaviest.map(|(bytes, witness)| (bytes, witness.after(before)));
-        self.heaviest = earliest(self.heaviest, theirs, |new, old| new > old);
     }
 }
 

@@ -120,12 +120,9 @@ fn size(json: &Value) -> Option<u64> {
     json.as_u64().or_else(|| json.as_str()?.parse().ok())
 }
 
-/// What a dtype's name means: `Some(None)` for byte strings.
-fn dtype(name: &str) -> Option<Option<DType>> {
-    match name {
-        "string" | "object" | "str" | "bytes" => Some(None),
-        name => Some(Some(name.parse().ok().filter(|dtype| !matches!(dtype, DType::Bytes(_)))?)),
-    }
+/// Whether a dtype is that of byte strings.
+fn is_string(dtype: &str) -> bool {
+    matches!(dtype, "string" | "object" | "str" | "bytes")
 }
 
 impl Features {
@@ -161,7 +158,9 @@ impl Features {
             }
             "TranslationVariableLanguages" => {
                 levels.push(None);
-                ["language", "translation"].iter().for_each(|name| self.strings(&below(name), levels));
+                for name in ["language", "translation"] {
+                    self.strings(&below(name), levels);
+                }
                 levels.pop();
             }
             "Text" => self.strings(path, levels),
@@ -211,7 +210,10 @@ impl Features {
     }
 
     fn tensor(&mut self, node: &Node<'_>, path: &str, levels: &[Option<u64>]) {
-        let Some(dtype) = dtype(node.text("dtype")) else { return };
+        let dtype = node.text("dtype").parse().ok().filter(|dtype| !matches!(dtype, DType::Bytes(_)));
+        if dtype.is_none() && !is_string(node.text("dtype")) {
+            return;
+        }
         let encoding = match (node.text("encoding").to_ascii_lowercase().as_str(), dtype) {
             ("bytes", Some(_)) => Encoding::Bytes,
             ("zlib", Some(_)) => Encoding::Zlib,

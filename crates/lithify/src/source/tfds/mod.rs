@@ -101,14 +101,12 @@ fn one_directory(parts: &[Part]) -> Result<PathBuf> {
         found.extend(directories);
     }
     found.dedup();
-    match &found[..] {
-        [one] => Ok(one.clone()),
-        _ => {
-            let names: Vec<_> = found.iter().map(|path| format!("`{}`", printable(path))).collect();
-            Err(Error::request("there are several datasets or versions of one")
-                .hint(format!("name one of {}", names.join(", "))))
-        }
+    if let [one] = &found[..] {
+        return Ok(one.clone());
     }
+    let names: Vec<_> = found.iter().map(|path| format!("`{}`", printable(path))).collect();
+    Err(Error::request("there are several datasets, or versions of one")
+        .hint(format!("name one of {}", names.join(", "))))
 }
 
 /// The directories of versions that a directory is or holds. Only directories that hold nothing else are looked into.

@@ -46,22 +46,24 @@ impl Schema {
         Ok(Self { declared, by_key, views, classes })
     }
 
+    /// Whether the feature declared at a place has this key.
+    fn is(&self, at: usize, key: &[u8]) -> bool {
+        self.declared.get(at).is_some_and(|declared| declared.key.as_bytes() == key)
+    }
+
     /// Gives the features of a record their declared names, dtypes and shapes. Those that are not declared stay as they are.
     pub(in crate::source) fn apply(&self, record: &[u8], most: u64, parsed: &mut Parsed) -> Result<()> {
         for place in 0..parsed.fields.len() {
             let key = &record[parsed.fields[place].name.clone()];
             // Most often the features stand in the order of the record before.
-            let guess = parsed.order.get(place).and_then(|at| self.declared.get(*at));
-            let declared = match guess.filter(|guess| guess.key.as_bytes() == key) {
-                Some(declared) => declared,
-                None => {
-                    let known = std::str::from_utf8(key).ok().and_then(|key| self.by_key.get(key));
-                    parsed.order.resize(parsed.order.len().max(place + 1), usize::MAX);
-                    parsed.order[place] = known.copied().unwrap_or(usize::MAX);
-                    let Some(known) = known else { continue };
-                    &self.declared[*known]
-                }
-            };
+            let guess = parsed.order.get(place).copied().filter(|at| self.is(*at, key));
+            let known = guess.or_else(|| self.by_key.get(std::str::from_utf8(key).ok()?).copied());
+            let Some(at) = known else { continue };
+            if guess.is_none() {
+                parsed.order.resize(parsed.order.len().max(place + 1), usize::MAX);
+                parsed.order[place] = at;
+            }
+            let declared = &self.declared[at];
             declared
                 .apply(record, most, place, parsed)
                 .map_err(|e| e.in_feature(&declared.key[..declared.name]))?;
@@ -102,8 +104,8 @@ impl Declared {
             }
             (encoding, dtype) => {
                 let item = dtype.map_or(1, DType::size);
-                let bytes = self.items(record, most, place, encoding == Encoding::Zlib, parsed)?;
-                if bytes.len() % item != 0 {
+                let bytes = items(record, most, place, encoding == Encoding::Zlib, parsed)?;
+                if !bytes.len().is_multiple_of(item) {
                     let (bytes, dtype) = (bytes.len(), dtype.unwrap_or(DType::Uint8));
                     return Err(Error::input(format!("{bytes} bytes are no whole number of {dtype}")));
                 }
@@ -116,42 +118,6 @@ impl Declared {
         let shape = self.shape(record, count, parsed)?;
         parsed.fields[place].shape = Some(shape);
         Ok(())
-    }
-
-    /// Where the items of a feature are that is stored as bytes: in the record, or after it, where they must be made.
-    fn items(
-        &self,
-        record: &[u8],
-        most: u64,
-        place: usize,
-        zlib: bool,
-        parsed: &mut Parsed,
-    ) -> Result<Range<usize>> {
-        let Some(list) = parsed.fields[place].list_in(record) else { return Ok(0..0) };
-        if let (false, Some(bytes)) = (zlib, list.single()) {
-            return Ok(range_in(record, bytes));
-        }
-        let made = parsed.made_after(record);
-        let start = made.len();
-        for string in list.runs() {
-            let string = string.map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
-            if !zlib {
-                made.extend_from_slice(string);
-                continue;
-            }
-            let left = most.saturating_sub((made.len() - record.len()) as u64);
-            let inflated = ZlibDecoder::new(string).take(left.saturating_add(1)).read_to_end(made);
-            let inflated = inflated.map_err(|e| Error::input(format!("it cannot be decompressed: {e}")))?;
-            if inflated as u64 > left {
-                let message = format!(
-                    "decompressed, it has more than the {most} bytes that the memory budget leaves for one element"
-                );
-                return Err(
-                    Error::new(ErrorKind::Resources, message).hint("give more memory with `--memory`")
-                );
-            }
-        }
-        Ok(start..made.len())
     }
 
     /// Its shape, of so many values.
@@ -183,7 +149,7 @@ impl Declared {
         let rest = match (known, unknown) {
             (Some(known), 0) if known == count => 0,
             (Some(0), _) if count == 0 => 0,
-            (Some(known), 1) if known > 0 && count % known == 0 => count / known,
+            (Some(known), 1) if known > 0 && count.is_multiple_of(known) => count / known,
             // Nothing tells where one ends and the next begins.
             (_, 2..) => {
                 parsed.sizes.push(count);
@@ -212,4 +178,31 @@ fn stored_shape(record: &[u8], key: &str, parsed: &mut Parsed) -> Option<Vec<u64
     }
     field.kind = None;
     Some(sizes)
+}
+
+/// Where the items of a feature are that is stored as bytes: in the record, or after it, where they must be made.
+fn items(record: &[u8], most: u64, place: usize, zlib: bool, parsed: &mut Parsed) -> Result<Range<usize>> {
+    let Some(list) = parsed.fields[place].list_in(record) else { return Ok(0..0) };
+    if let (false, Some(bytes)) = (zlib, list.single()) {
+        return Ok(range_in(record, bytes));
+    }
+    let made = parsed.made_after(record);
+    let start = made.len();
+    for string in list.runs() {
+        let string = string.map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
+        if !zlib {
+            made.extend_from_slice(string);
+            continue;
+        }
+        let left = most.saturating_sub((made.len() - record.len()) as u64);
+        let inflated = ZlibDecoder::new(string).take(left.saturating_add(1)).read_to_end(made);
+        let inflated = inflated.map_err(|e| Error::input(format!("it cannot be decompressed: {e}")))?;
+        if inflated as u64 > left {
+            let message = format!(
+                "decompressed, it has more than the {most} bytes that the memory budget leaves for one element"
+            );
+            return Err(Error::new(ErrorKind::Resources, message).hint("give more memory with `--memory`"));
+        }
+    }
+    Ok(start..made.len())
 }

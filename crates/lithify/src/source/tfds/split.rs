@@ -51,7 +51,10 @@ fn slice_of(term: &str, splits: &[Split]) -> Result<Slice> {
     let split = &splits[number];
     let elements = split.elements();
     let Some(selector) = selector else { return Ok((number, 0..elements)) };
-    let boundary = |text: &str| Boundary::parse(text).ok_or_else(unknown);
+    let boundary = |text: &str| match text {
+        "" => Ok(None),
+        text => Boundary::parse(text).map(Some).ok_or_else(unknown),
+    };
     let (from, to) = match selector.split(':').collect::<Vec<_>>()[..] {
         [one] => {
             let Some(from @ Boundary { unit: Some(Unit::Shards), .. }) = boundary(one)? else {
@@ -89,11 +92,8 @@ struct Boundary {
 }
 
 impl Boundary {
-    /// Reads one; `None` if it is none, `Some(None)` if there is nothing.
-    fn parse(text: &str) -> Option<Option<Self>> {
-        if text.is_empty() {
-            return Some(None);
-        }
+    /// Reads one.
+    fn parse(text: &str) -> Option<Self> {
         let (number, unit) = match (text.strip_suffix('%'), text.strip_suffix("shard")) {
             (Some(number), _) => (number, Some(Unit::Percent)),
             (_, Some(number)) => (number, Some(Unit::Shards)),
@@ -103,7 +103,7 @@ impl Boundary {
         let digits = |c: char| c.is_ascii_digit() || c == '.' && unit == Some(Unit::Percent);
         let plain = number.strip_prefix('-').unwrap_or(&number).chars().all(digits);
         let value = number.parse::<f64>().ok().filter(|value| plain && value.abs() < 2_f64.powi(53))?;
-        Some(Some(Self { value, unit }))
+        Some(Self { value, unit })
     }
 
     /// The element that it stands for; `None` if it lies outside of the split.
