@@ -5,6 +5,7 @@ use lithify_tests::memory::Watch;
 
 mod data;
 mod images;
+mod tfds;
 
 #[global_allocator]
 static ALLOCATOR: Watch = Watch;

@@ -340,7 +340,9 @@ fn role_name(role: Role) -> &'static str {
 /// What pass 2 will do.
 #[must_use]
 pub fn plan(plan: &Plan, machine: &Machine) -> String {
-    let mut text = format!("{} to `{}`\n\n", plural(plan.elements, "element"), plan.output.display());
+    let split = plan.split.as_ref().map_or(String::new(), |split| format!(" of {}", split.escape_debug()));
+    let elements = plural(plan.elements, "element");
+    let mut text = format!("{elements}{split} to `{}`\n\n", plan.output.display());
     let mut rows = vec![["array", "dtype", "shape", "bytes", "chunks", "how"].map(str::to_owned).to_vec()];
     for array in &plan.arrays {
         let feature = &plan.features[array.feature];
@@ -394,9 +396,10 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
 #[must_use]
 pub fn manifest(manifest: &Manifest) -> String {
     let mut text = format!(
-        "{} from {}, by {}\n\n",
+        "{} from {}{}, by {}\n\n",
         plural(manifest.elements, "element"),
         plural(manifest.parts.len() as u64, part_name(&manifest.format)),
+        split_of(manifest.split.as_deref()),
         manifest.written_by
     );
     let head = ["array", "dtype", "shape", "bytes", "chunks", "feature", "how"];

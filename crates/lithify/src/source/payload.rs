@@ -71,8 +71,6 @@ impl Payload {
         let Parsed { fields, sizes, made, .. } = parsed;
         let bytes = if made.is_empty() { record } else { made };
         let names = if matches!(self, Self::Raw) { RECORD } else { bytes };
-        let element = Element::named(bytes, names, fields, position).with_sizes(sizes);
-        // What was made of a record takes no bytes where it is stored.
-        if made.is_empty() { element } else { element.with_stored(record.len() as u64) }
+        Element::named(bytes, names, fields, position).with_sizes(sizes)
     }
 }

@@ -100,9 +100,9 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             let seen = Evidence { path: &path, head: &head, bytes: part.bytes };
             let found = FORMATS.iter().find(|format| format.probe(&seen) == Verdict::Yes).copied();
             match (found, format) {
+                (None, _) if listed && is_sidecar(&path) => continue,
                 // An empty file is an empty part of whatever the others are.
                 _ if part.bytes == 0 || forced.is_some() => {}
-                (None, _) if listed && is_sidecar(&path) => continue,
                 (None, _) if may_be_damaged(&head) => strange = strange.or_else(|| Some(unknown(&seen))),
                 (None, _) => return Err(unknown(&seen)),
                 (Some(found), _) => {
