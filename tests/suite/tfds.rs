@@ -26,7 +26,7 @@ fn episode(number: usize) -> Vec<u8> {
     let states: Vec<_> = (0..count * 2).map(|at| (number * 100 + at) as f32).collect();
     example(&[
         ("steps/image", strings(&pictures)),
-        ("id", integers(&[number as i64])),
+        ("id", integers(&[i64::try_from(number).unwrap()])),
         ("steps/state", floats(&states)),
     ])
 }
