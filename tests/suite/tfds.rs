@@ -114,3 +114,50 @@ fn slices_are_what_they_are_of_the_whole() {
     let error = Conversion::of([scratch.file("plain", b"")]).split("train").open().err().unwrap();
     assert!(error.to_string().contains("`train`"), "{error}");
 }
+
+/// Where a schema promises all that is wanted, pass 1 reads no more than where records are; what it says must still hold.
+#[test]
+fn what_is_promised_is_not_read_twice() {
+    let scratch = Scratch::new();
+    let features = dict(&[
+        ("id", tensor("uint16", "", "none")),
+        ("pair", tensor("float32", "2", "none")),
+        ("more", tensor("int64", "-1", "none")),
+    ]);
+    let element = |number: u16| {
+        let more = vec![i64::from(number) << 20; usize::from(number) * 13 % 50];
+        let pair = [f32::from(number), 0.5];
+        let (id, pair) = (integers(&[number.into()]), floats(&pair));
+        example(&[("id", id), ("more", integers(&more)), ("pair", pair)])
+    };
+    let files = [(0..5000).map(element).collect(), (5000..5100).map(element).collect()];
+    let directory = dataset(&scratch, &features, &[("train", files.to_vec())]);
+    let all = Conversion::of([&directory]);
+    let some = all.clone().feature("id").feature("pair: ragged");
+    all.clone().feature("id").feature("pair: ragged").feature("more").convert(&scratch.at("all")).unwrap();
+    let read = |output: &str, array: &str| std::fs::read(scratch.at(output).join(array)).unwrap();
+    let names = ["id.npy", "pair.values.npy", "pair.offsets.npy"];
+    for threads in [1, 3] {
+        let output = format!("some{threads}");
+        some.clone().threads(threads).convert(&scratch.at(&output)).unwrap();
+        names.map(|name| assert_eq!(read("all", name), read(&output, name), "{name}, {threads} threads"));
+    }
+    let profiles = [some.clone().scan().unwrap(), all.clone().scan().unwrap()];
+    let facts =
+        profiles.each_ref().map(|profile| (profile.elements, profile.stored_bytes, profile.largest_record));
+    assert_eq!(facts[0], facts[1]);
+    assert_eq!(profiles[0].features.iter().find(|feature| feature.name == "id"), profiles[1].feature("id"));
+    // What is damaged is found in pass 2, and left out where that is allowed.
+    let shard = directory.join("made-train.tfrecord-00000-of-00002");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    let error = some.clone().convert(&scratch.at("bad")).unwrap_err();
+    let element = error.place().element.unwrap();
+    assert_eq!(error.place(), all.scan().unwrap_err().place());
+    let manifest = some.skipping().convert(&scratch.at("skipped")).unwrap();
+    assert_eq!((manifest.elements, manifest.skipped.len()), (5099, 1));
+    let ids = read_npy::<u16>(&scratch.at("skipped/id.npy"));
+    assert!(ids.iter().copied().eq((0..5100).filter(|id| u64::from(*id) != element)));
+}

@@ -25,6 +25,9 @@ pub(super) struct Fold<'a> {
     scratch: Scratch,
     /// How many values each slot has in the present element.
     counts: Vec<u64>,
+    /// Of elements that are alike, and only passed over: what each adds to the counters, and how many more bytes it takes where
+    /// it is stored than it is counted for.
+    alike: Option<(Vec<u64>, u64)>,
 }
 
 /// What is counted of each feature that is watched.
@@ -58,7 +61,40 @@ impl<'a> Fold<'a> {
             next_entry: (0, 0),
             scratch: Scratch::default(),
             counts: Vec::new(),
+            alike: None,
         }
+    }
+
+    /// Folds in the next element, which is known to be like the first but for its values, without reading it; says whether
+    /// there was one.
+    pub(super) fn pass(&mut self, elements: &mut dyn Elements) -> Result<bool> {
+        let position = elements.position();
+        let first = self.first.map_or(position, |first| first.position);
+        let profile = &self.profile;
+        let known = || {
+            let more = (position - first).saturating_sub(profile.stored_bytes);
+            (profile.index.sums().to_vec(), more)
+        };
+        let (each, more) = self.alike.take().unwrap_or_else(known);
+        let there = elements.skip();
+        if let Ok(true) = there {
+            self.enter(Witness { part: self.part, element: self.profile.elements, position });
+            self.profile.index.count_all(&each);
+            self.profile.elements += 1;
+            let stored = (elements.position() - position).saturating_sub(more);
+            self.profile.stored_bytes += stored;
+            self.profile.largest_record = self.profile.largest_record.max(stored);
+        }
+        self.alike = Some((each, more));
+        there
+    }
+
+    /// What was learnt.
+    pub(super) fn finish(mut self) -> Profile {
+        if self.alike.is_some() {
+            self.profile.repeat_features(self.profile.elements);
+        }
+        self.profile
     }
 
     /// Folds in the next element; says whether there was one.
@@ -130,7 +166,7 @@ impl<'a> Fold<'a> {
                 }
             }
         }
-        self.enter(witness, element);
+        self.enter(witness);
         self.first.get_or_insert(witness);
         for slot in 0..self.asked.len() {
             match self.slots.list(slot, element) {
@@ -177,15 +213,12 @@ impl<'a> Fold<'a> {
     }
 
     /// Enters the element in the index, if it is time.
-    fn enter(&mut self, witness: Witness, element: &Element<'_>) {
-        let (position, number) = self.next_entry;
-        if self.profile.elements == 0 || element.position() >= position || witness.element >= number {
-            self.profile.index.push(Entry {
-                element: witness.element,
-                part: self.part,
-                position: element.position(),
-            });
-            self.next_entry = (element.position() + self.scanner.spacing, witness.element + ENTRY_ELEMENTS);
+    fn enter(&mut self, witness: Witness) {
+        let Witness { part, element, position } = witness;
+        let (next_position, next_element) = self.next_entry;
+        if self.profile.elements == 0 || position >= next_position || element >= next_element {
+            self.profile.index.push(Entry { element, part, position });
+            self.next_entry = (position + self.scanner.spacing, element + ENTRY_ELEMENTS);
         }
     }
 

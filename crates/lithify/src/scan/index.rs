@@ -131,6 +131,16 @@ impl Index {
         self.sums[counter] += more;
     }
 
+    /// What each counter has counted.
+    pub(super) fn sums(&self) -> &[u64] {
+        &self.sums
+    }
+
+    /// Counts an element that adds so much to each counter.
+    pub(super) fn count_all(&mut self, each: &[u64]) {
+        self.sums.iter_mut().zip(each).for_each(|(sum, each)| *sum += each);
+    }
+
     /// Makes of the index of one element that of `elements` of the kind, with an entry every `spacing` of them, whose
     /// positions are `step` apart.
     pub(super) fn repeat(&mut self, elements: u64, spacing: u64, step: u64) {

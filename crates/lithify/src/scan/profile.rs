@@ -511,12 +511,17 @@ impl Profile {
     pub(super) fn repeat(&mut self, elements: u64, spacing: u64, step: u64) {
         self.elements *= elements;
         self.stored_bytes = self.stored_bytes.saturating_mul(elements);
+        self.repeat_features(elements);
+        self.index.repeat(elements, spacing, step);
+    }
+
+    /// Makes of what is known of the features of one element what is known of those of so many.
+    pub(super) fn repeat_features(&mut self, elements: u64) {
         for feature in &mut self.features {
             feature.present *= elements;
             feature.lengths.repeat(elements);
             feature.seen_as.iter_mut().for_each(|shapes| shapes.values.repeat(elements));
         }
-        self.index.repeat(elements, spacing, step);
     }
 
     /// What is known of the feature of this name.

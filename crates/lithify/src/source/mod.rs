@@ -86,6 +86,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Whether all elements have this feature, and are alike in it but for its values: then what one has tells of all.
+    fn promised(&self, _feature: &str) -> bool {
+        false
+    }
+
     /// How many elements it says that it has.
     fn elements(&self) -> Option<u64> {
         None

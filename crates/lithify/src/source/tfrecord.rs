@@ -318,7 +318,7 @@ impl Records<'_> {
 
     /// The length of the next record, or `None` at the end.
     fn header(&mut self) -> Result<Option<usize>> {
-        self.input.consume(std::mem::take(&mut self.record));
+        self.input.pass(std::mem::take(&mut self.record));
         let at = self.input.offset();
         if self.over || at >= self.until {
             return Ok(None);
@@ -458,6 +458,11 @@ impl Elements for Records<'_> {
     fn skip(&mut self) -> Result<bool> {
         let Some(length) = self.header()? else { return Ok(false) };
         let whole = HEADER + length + FOOTER;
+        // A file that is not compressed was found to be long enough.
+        if self.source.seekable(self.part) {
+            self.record = whole;
+            return Ok(true);
+        }
         match self.input.peek(whole) {
             Ok(bytes) if bytes.len() >= whole => {}
             // What is wrong is said where the element is read.

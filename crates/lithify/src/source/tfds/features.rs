@@ -37,6 +37,16 @@ pub(super) struct Declared {
     pub encoding: Encoding,
     /// The key under which its shape is stored, where more than one axis is not known.
     pub shape_key: Option<String>,
+    /// Whether an element may lack it.
+    pub optional: bool,
+}
+
+impl Declared {
+    /// Whether all elements have it, of one shape and stored in one piece.
+    pub(super) fn is_fixed(&self) -> bool {
+        let known = self.shape_key.is_none() && self.axes.iter().all(Option::is_some);
+        known && self.dtype.is_some() && !self.optional
+    }
 }
 
 /// All that `features.json` says.
@@ -220,6 +230,7 @@ impl Features {
             _ => Encoding::List,
         };
         let shape = node.shape().unwrap_or_default();
+        let optional = node.get("optional").and_then(Value::as_bool) == Some(true);
         let unknown = shape.iter().filter(|size| size.is_none()).count();
         if unknown > 1 {
             // In a sequence, the shapes of all stand one after another, and are left as they are.
@@ -232,6 +243,7 @@ impl Features {
                     axes: shape,
                     encoding,
                     shape_key,
+                    optional,
                 });
             }
             return;
@@ -240,8 +252,11 @@ impl Features {
             self.views.insert(path.to_owned(), View { decode: Some(Decode::None), ..View::default() });
         }
         self.leaf(path, levels, dtype, &shape);
-        if let Some(leaf) = self.declared.last_mut().filter(|_| encoding != Encoding::List) {
-            leaf.encoding = encoding;
+        if let Some(leaf) = self.declared.last_mut() {
+            leaf.optional = optional;
+            if encoding != Encoding::List {
+                leaf.encoding = encoding;
+            }
         }
     }
 
@@ -255,6 +270,7 @@ impl Features {
             axes,
             encoding: Encoding::List,
             shape_key: None,
+            optional: false,
         };
         if levels.len() > 1 {
             for level in 0..levels.len() - 1 {

@@ -3,7 +3,7 @@
 //!
 //! Elements come in the order of the files; TFDS itself mixes files while it reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ impl Format for Tfds {
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let schema = Schema::read(&directory, FEATURES)?;
         let mut elements = 0_u64;
-        let (views, classes) = (schema.views.clone(), schema.classes.clone());
+        let (views, classes, promised) = (schema.views.clone(), schema.classes.clone(), schema.promised());
         let mut records = TfRecords::open(parts, Payload::Declared(schema), options)?;
         for (number, (_, range, all)) in wanted.into_iter().enumerate() {
             elements = elements.saturating_add(range.end - range.start);
@@ -77,7 +77,7 @@ impl Format for Tfds {
                 records.keep(number, range)?;
             }
         }
-        Ok(Box::new(Dataset { records, views, classes, elements, split }))
+        Ok(Box::new(Dataset { records, views, classes, promised, elements, split }))
     }
 }
 
@@ -127,6 +127,8 @@ struct Dataset {
     records: TfRecords,
     views: BTreeMap<String, View>,
     classes: BTreeMap<String, Vec<String>>,
+    /// The features in which elements are alike but for their values.
+    promised: BTreeSet<String>,
     elements: u64,
     split: String,
 }
@@ -146,6 +148,10 @@ impl Source for Dataset {
 
     fn view(&self, feature: &str) -> Option<&View> {
         self.views.get(feature)
+    }
+
+    fn promised(&self, feature: &str) -> bool {
+        self.promised.contains(feature)
     }
 
     fn elements(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Features as they are declared, found in Examples: their dtypes and shapes, and their bytes where they are encoded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -44,6 +44,21 @@ impl Schema {
         }
         let by_key = declared.iter().enumerate().map(|(at, declared)| (declared.key.clone(), at)).collect();
         Ok(Self { declared, by_key, views, classes })
+    }
+
+    /// The names of the features in which elements are alike but for their values; none, where more is made of a record than
+    /// it tells by its length.
+    pub(super) fn promised(&self) -> BTreeSet<String> {
+        let makes = |declared: &&Declared| {
+            // In a sequence, each item is a byte string.
+            declared.encoding == Encoding::Zlib
+                || declared.encoding == Encoding::Bytes && !declared.is_fixed()
+        };
+        if self.declared.iter().any(|declared| makes(&declared)) {
+            return BTreeSet::new();
+        }
+        let fixed = self.declared.iter().filter(|declared| declared.is_fixed());
+        fixed.map(|declared| declared.key[..declared.name].to_owned()).collect()
     }
 
     /// Whether the feature declared at a place has this key.
