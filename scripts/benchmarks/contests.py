@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import measure, report
-from benchmarks.workloads import CHUNK, STORE, WORKLOADS, ZSTD_LEVEL, input_files, total_size
+from benchmarks.workloads import CHUNK, SHARD, STORE, WORKLOADS, ZSTD_LEVEL, input_files, total_size
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 COPYING = Path(__file__).resolve().parent / "copying.py"
@@ -25,6 +25,7 @@ TARGETS = {  # the least median ratio of the contender's time to lithify's
     },
     "digits": {"tf.data": (8, ">= 8")},
     "zarr": {"tf.data + TensorStore": (1.5, ">= 1.5"), "tf.data + zarr-python": (3, ">= 3")},
+    "shards": {"TensorStore": (1, ">= 1"), "zarr-python + zarrs": (1, ">= 1")},
     "zarr, not compressed": {"lithify, .npy": (0.5, "at least half the speed of .npy")},
 }
 
@@ -245,3 +246,20 @@ def zarr(bench):
         bench.clear()
         shutil.rmtree(expected)
     return "\n".join(tables)
+
+
+def shards(bench):
+    """The benchmark of a `.npy` file that becomes a store of shards."""
+    workload = WORKLOADS["matrix"]
+    inputs = bench.dataset("matrix")
+    (file,) = input_files(inputs)
+    keys = f"x: chunk={CHUNK} shard={SHARD} codec=zstd:{ZSTD_LEVEL}"
+    field = [Contender("lithify", bench.convert(file, bench.output / STORE, "--feature", keys), workload.arrays)]
+    for name in installed(bench, {"TensorStore": "tensorstore", "zarr-python + zarrs": "zarrs"}):
+        field.append(Contender(name, bench.module("peers", name, workload.name, inputs, bench.output), workload.arrays))
+    try:
+        results = take_turns(bench, workload, inputs, field)
+    finally:
+        bench.clear()
+    size = total_size([file])
+    return report.contest(f"shards: {size / report.MIB:.0f} MiB", results, size, TARGETS["shards"])

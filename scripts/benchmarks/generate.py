@@ -126,6 +126,15 @@ def write_file(workload, path, first, count):
                 writer.write(record)
 
 
+def write_matrix(path, count):
+    """Writes vectors with two decimals as the rows of a `.npy` file."""
+    rng = np.random.default_rng(7)
+    matrix = np.lib.format.open_memmap(path, "w+", "<f4", (count, WIDTH))
+    for start in range(0, count, BLOCK):
+        rows = matrix[start : start + BLOCK]
+        np.round(rng.standard_normal(rows.shape, np.float32), 2, out=rows)
+
+
 def generate(workload, data, scale):
     """Writes all files under another name first, so that a directory that exists is complete."""
     directory = workload.directory(data, scale)
@@ -133,6 +142,10 @@ def generate(workload, data, scale):
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     count = workload.scaled(scale) // workload.files
+    if workload.name == "matrix":
+        write_matrix(partial / "x.npy", count)
+        partial.rename(directory)
+        return
     for number in range(workload.files):
         path = partial / f"{workload.name}-{number:05}-of-{workload.files:05}.tfrecord"
         write_file(workload, path, number * count, count)

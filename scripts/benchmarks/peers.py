@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from benchmarks.workloads import CHUNK, SIDE, STORE, WIDTH, WORKLOADS, ZSTD_LEVEL, input_files
+from benchmarks.workloads import CHUNK, SHARD, SIDE, STORE, WIDTH, WORKLOADS, ZSTD_LEVEL, input_files
 
 BUFFER = 8 << 20  # bytes TensorFlow reads at once
 BATCH = 256  # vectors parsed at once: the fastest of 128, 256, 512 and 1024
@@ -213,6 +213,61 @@ class TfDataToZarrPython(TfDataToZarr):
         pass
 
 
+class TensorStoreShards:
+    """A mapped `.npy` file to shards by TensorStore: two shards are written at a time, so that all cores have work."""
+
+    def __init__(self):
+        import tensorstore
+
+        self.tensorstore = tensorstore
+
+    def convert(self, _workload, files, output):
+        (file,) = files
+        array = np.load(file, mmap_mode="r")
+        little = {"name": "bytes", "configuration": {"endian": "little"}}
+        inner = [little, {"name": "zstd", "configuration": {"level": ZSTD_LEVEL}}]
+        shard = {"chunk_shape": [CHUNK, WIDTH], "codecs": inner, "index_codecs": [little, {"name": "crc32c"}]}
+        spec = {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": f"{output}/{STORE}/x/"},
+            "metadata": {
+                "data_type": array.dtype.name,
+                "shape": array.shape,
+                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [SHARD, WIDTH]}},
+                "codecs": [{"name": "sharding_indexed", "configuration": shard}],
+            },
+        }
+        context = self.tensorstore.Context({"file_io_sync": False})
+        store = self.tensorstore.open(spec, create=True, context=context).result()
+        writing = []
+        for start in range(0, len(array), SHARD):
+            if len(writing) == 2:
+                writing.pop(0).result()
+            writing.append(store[start : start + SHARD].write(array[start : start + SHARD]))
+        for last in writing:
+            last.result()
+
+
+class ZarrPythonShards:
+    """The same by zarr-python, whose chunks are encoded by the package `zarrs`."""
+
+    def __init__(self):
+        import zarr
+        import zarrs  # noqa: F401
+
+        zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+        self.zarr = zarr
+
+    def convert(self, _workload, files, output):
+        (file,) = files
+        array = np.load(file, mmap_mode="r")
+        codec = self.zarr.codecs.ZstdCodec(level=ZSTD_LEVEL)
+        shape = {"shape": array.shape, "chunks": (CHUNK, WIDTH), "shards": (SHARD, WIDTH)}
+        store = self.zarr.create_array(f"{output}/{STORE}/x", dtype=array.dtype, compressors=codec, **shape)
+        for start in range(0, len(array), 4 * SHARD):
+            store[start : start + 4 * SHARD] = array[start : start + 4 * SHARD]
+
+
 class TfrecordPackage:
     """The `tfrecord` package, which needs no TensorFlow: a pass to count, a pass to convert."""
 
@@ -353,6 +408,8 @@ PEERS = {
     "naive": Naive,
     "tf.data + TensorStore": TfDataToTensorStore,
     "tf.data + zarr-python": TfDataToZarrPython,
+    "TensorStore": TensorStoreShards,
+    "zarr-python + zarrs": ZarrPythonShards,
     "tfrecord": TfrecordPackage,
     "opencv": OpenCv,
     "dali": Dali,

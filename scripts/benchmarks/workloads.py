@@ -33,6 +33,7 @@ LONGEST = 512  # tokens in an element, at most
 VOCABULARY = 50_000
 CHUNK = 1024  # rows of a chunk of vectors, and what they are compressed by: what lithify chooses by itself
 ZSTD_LEVEL = 1
+SHARD = 8192  # rows of a shard
 STORE = "arrays.zarr"  # the name of a Zarr store among the outputs
 SIDE = 224  # rows and columns of a resized photograph
 
@@ -57,6 +58,7 @@ WORKLOADS = {
             ("image", "label"),
             ("--feature", f"image: resize={SIDE}x{SIDE} channels=3 lengths=no", "--feature", "label"),
         ),
+        Workload("matrix", 1_000_000, 1, "", ("x",), ()),
         Workload("digits", 400_000, 4, "", ("image", "label"), ("--feature", "image", "--feature", "label")),
     )
 }
@@ -64,7 +66,7 @@ WORKLOADS = {
 
 def input_files(directory):
     """The files of a generated dataset, in order."""
-    return sorted(Path(directory).glob("*.tfrecord"))
+    return sorted(Path(directory).iterdir())
 
 
 def total_size(paths):

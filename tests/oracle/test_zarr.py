@@ -182,6 +182,81 @@ def test_every_dtype_codec_and_chunk_is_read(rows, tmp_path, dtype, codec, chunk
     run("verify", store, "--against-source")
 
 
+# --- version 2 -------------------------------------------------------------------------------------------------------
+
+
+def by_tensorstore_2(store, name):
+    spec = {"driver": "zarr", "kvstore": {"driver": "file", "path": f"{store / name}/"}}
+    return tensorstore.open(spec, open=True, read=True).result().read().result()
+
+
+@pytest.mark.parametrize("chunks", [words for words in CHUNKS if "shard" not in words])
+@pytest.mark.parametrize("codec", ["none", "zstd", "gzip:1"])
+@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != "bfloat16"])
+def test_version_2_is_read(rows, tmp_path, dtype, codec, chunks):
+    source = rows.get(dtype, rows["numbers"])
+    feature = f"x: pad=max value={DTYPES[dtype]} dtype={dtype} rename=a/x"
+    convert(source, tmp_path / "npy", feature)
+    store = tmp_path / "out"
+    convert(source, store, f"{feature} codec={codec} {CHUNKS[chunks]}", options=("--store", "zarr2"))
+    expected = npy(tmp_path / "npy" / "a/x.npy")
+    assert zarr.open_group(store, mode="r").metadata.zarr_format == 2
+    assert_equal(by_zarr(store, "a/x"), expected)
+    if dtype != "S5":  # of which TensorStore makes an axis of characters
+        assert_equal(by_tensorstore_2(store, "a/x"), expected)
+    assert_equal(xarray.open_zarr(store, group="a", consolidated=False)["x"].values, expected)
+    run("verify", store, "--against-source")
+    # Padding that nobody wrote is there all the same.
+    run("convert", store, "-o", tmp_path / "back", "-q")
+    assert (tmp_path / "back/a/x.npy").read_bytes() == (tmp_path / "npy/a/x.npy").read_bytes()
+
+
+def test_version_2_is_consolidated(source, tmp_path):
+    store = tmp_path / "out.zarr"
+    features = [text for text in without_zarr_keys(FITS)]
+    convert(source, store, *features, options=("--store", "zarr2"))
+    convert(source, tmp_path / "npy", *features)
+    for name in arrays_in(tmp_path / "npy"):
+        assert_equal(by_zarr(store, zarr_name(name, GROUPS)), np.load(tmp_path / "npy" / f"{name}.npy"))
+    assert xarray.open_zarr(store, consolidated=True)["label"].dims == ("element",)
+
+
+@pytest.mark.parametrize("word,what", [("chunk=8 shard=64", "shards"), ("codec=crc32c", "checksums"), ("dtype=bfloat16", "bfloat16")])
+def test_version_2_lacks_some_things(rows, tmp_path, word, what):
+    words = wants([f"x: pad=max {word}"])
+    done = run("convert", rows["numbers"], "-o", tmp_path / "out", "--store", "zarr2", *words, code=None)
+    assert done.returncode != 0 and what in done.stderr and "--store zarr`" in done.stderr
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["zarr", "zarr2"])
+@pytest.mark.parametrize("codec", ["none", "zstd", "gzip:1"])
+def test_texts_are_as_long_as_they_are(tmp_path, codec, store):
+    texts = ["", "a", "éß", "日本語", " ", "x" * 50] * 20
+    source = write(tmp_path / "in", examples("t", [strings(text.encode()) for text in texts]))
+    for chunks in ("", "chunk=7", "chunk=8 shard=32" if store == "zarr" else "chunk=200"):
+        out = tmp_path / "out"
+        words = ("--store", store, "--overwrite")
+        convert(source, out, f"t: dtype=string codec={codec} {chunks}", options=words)
+        found = zarr.open_group(out, mode="r")["t"]
+        assert found.dtype.kind in "TO" and found[...].tolist() == texts
+        assert xarray.open_zarr(out, consolidated=True)["t"].values.tolist() == texts
+        run("verify", out, "--against-source")
+
+
+def test_texts_are_utf_8_and_keep_their_nuls(tmp_path):
+    for value, what in [(b"ab\xff", "UTF-8"), (b"ab\0", "NUL")]:
+        source = write(tmp_path / "in", examples("t", [strings(b"fine"), strings(value)]))
+        done = convert(source, tmp_path / "out.zarr", "t: dtype=string", code=None)
+        assert done.returncode != 0 and what in done.stderr, done.stderr
+        assert not (tmp_path / "out.zarr").exists()
+    source = write(tmp_path / "in", examples("t", [strings(b"fine")]))
+    done = convert(source, tmp_path / "out", "t: dtype=string", code=None)
+    assert done.returncode != 0 and "Zarr" in done.stderr
+
+
 def test_the_plan_says_which_readers_lack_a_dtype(rows, tmp_path):
     for source, dtype, reader in ((rows["numbers"], "bfloat16", "zarr-python"), (rows["S5"], "S5", "TensorStore")):
         words = [*wants([f"x: pad=max dtype={dtype}"]), "--dry-run"]

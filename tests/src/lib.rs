@@ -19,7 +19,7 @@ use lithify::error::Error;
 use lithify::machine::Machine;
 use lithify::plan::Io;
 use lithify::plan::request::Request;
-use lithify::plan::{Plan, Target};
+use lithify::plan::{Layout, Plan, Target};
 use lithify::scan::profile::Profile;
 use lithify::scan::{OnError, ScanOptions};
 use lithify::source::{Options, Source};
@@ -350,7 +350,8 @@ impl Conversion {
     fn job<R>(&self, output: &Path, then: impl FnOnce(&dyn Source, &Job<'_>) -> Result<R>) -> Result<R> {
         let source = self.open()?;
         let request = self.request()?;
-        let target = Target { output: output.to_path_buf(), on_error: self.on_error, io: self.io };
+        let layout = Layout::of(output);
+        let target = Target { output: output.to_path_buf(), layout, on_error: self.on_error, io: self.io };
         let writing = WriteOptions { overwrite: false, progress: &() };
         then(
             source.as_ref(),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use lithify::plan::plan;
 use lithify::plan::request::Request;
-use lithify::plan::{Io, Target};
+use lithify::plan::{Io, Layout, Target};
 use lithify::scan::OnError;
 use lithify_tests::command::{binary, ran, run, run_after, run_in};
 use lithify_tests::{
@@ -309,7 +309,7 @@ fn refusals_say_what_to_do() {
              hint: or give such elements no value: `ragged`, or `ragged present`\n"
                 .to_owned(),
         ),
-        ("scan 'train-*' --from arrow", "error: `arrow` is not a format\n\nhint: use `tfds` (directories of TensorFlow Datasets) or `tfrecord` (TFRecords of tf.train.Example or tf.train.SequenceExample) or `tfrecord-raw` (TFRecords of anything, each record a byte string) or `image-folder` (folders of image files, a class each or flat) or `npy` (rows of .npy files, one file after another) or `npy-files` (folders of .npy files, each an element) or `npz` (rows of the arrays in .npz files, which are equally long)\n".to_owned()),
+        ("scan 'train-*' --from arrow", "error: `arrow` is not a format\n\nhint: use `tfds` (directories of TensorFlow Datasets) or `tfrecord` (TFRecords of tf.train.Example or tf.train.SequenceExample) or `tfrecord-raw` (TFRecords of anything, each record a byte string) or `image-folder` (folders of image files, a class each or flat) or `zarr` (rows of the arrays in Zarr stores, which are equally long) or `npy` (rows of .npy files, one file after another) or `npy-files` (folders of .npy files, each an element) or `npz` (rows of the arrays in .npz files, which are equally long)\n".to_owned()),
     ] {
         assert_shown(&shown(line), &wanted);
     }
@@ -338,7 +338,12 @@ fn too_little_disk_is_refused_with_the_numbers() {
     let request = Request { features: vec!["tokens: pad=1000000".parse().unwrap()] };
     let mut small = machine(1, 1 << 30);
     small.disk = 1 << 20;
-    let target = Target { output: scratch.at("out"), on_error: OnError::Fail, io: Io::default() };
+    let target = Target {
+        output: scratch.at("out"),
+        layout: Layout::NpyDirectory,
+        on_error: OnError::Fail,
+        io: Io::default(),
+    };
     let error = plan(&profile, &request, &small, &target).unwrap_err();
     let wanted = "the arrays take 91.6 MiB (96002144 bytes), but 1.0 MiB are free in `/`\nhint: give an output on another disk, or free some space";
     assert_shown(&scratch.show(&error), wanted);

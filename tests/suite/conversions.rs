@@ -13,7 +13,7 @@ use std::path::Path;
 
 use lithify::error::ErrorKind;
 use lithify::plan::request::Request;
-use lithify::plan::{Io, Target, plan};
+use lithify::plan::{Io, Layout, Target, plan};
 use lithify::scan::OnError;
 use lithify_tests::model::{Array, Column, Fit, Wish};
 use lithify_tests::values::{Values, feature_in_runs};
@@ -279,7 +279,7 @@ proptest! {
         let conversion = Conversion::of([scratch.file("data", &bytes)]);
         let profile = conversion.scan().unwrap();
         let request = Request { features: vec![format!("x: pad={pad}").parse().unwrap()] };
-        let target = Target { output: scratch.at("out"), on_error: OnError::Fail, io: Io::default() };
+        let target = Target { output: scratch.at("out"), layout: Layout::NpyDirectory, on_error: OnError::Fail, io: Io::default() };
         let small = machine(threads, memory_mib << 20);
         let large = machine(1, 1 << 40);
         let free = plan(&profile, &request, &large, &target).unwrap();

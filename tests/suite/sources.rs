@@ -5,9 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use lithify::error::ErrorKind;
-use lithify::plan::Target;
 use lithify::plan::plan;
 use lithify::plan::request::Request;
+use lithify::plan::{Layout, Target};
 use lithify::scan::OnError;
 use lithify::source::tfrecord::masked_crc;
 use lithify::source::{Elements, FORMATS, Source, Want};
@@ -624,7 +624,12 @@ fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
         &profile,
         &request,
         &machine(2, 1 << 30),
-        &Target { output: output.clone(), on_error: OnError::Skip, io: conversion.io },
+        &Target {
+            output: output.clone(),
+            layout: Layout::of(&output),
+            on_error: OnError::Skip,
+            io: conversion.io,
+        },
     )?;
     let writing = lithify::write::WriteOptions { overwrite: false, progress: &() };
     lithify::write(conversion.open()?.as_ref(), &planned, &writing)?;

@@ -140,7 +140,9 @@ fn what_is_promised_is_not_read_twice() {
     for threads in [1, 3] {
         let output = format!("some{threads}");
         some.clone().threads(threads).convert(&scratch.at(&output)).unwrap();
-        names.map(|name| assert_eq!(read("all", name), read(&output, name), "{name}, {threads} threads"));
+        for name in names {
+            assert_eq!(read("all", name), read(&output, name), "{name}, {threads} threads");
+        }
     }
     let profiles = [some.clone().scan().unwrap(), all.clone().scan().unwrap()];
     let facts =

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lithify::error::Result;
 use lithify::machine::parse_size;
-use lithify::plan::Io;
 use lithify::plan::request::{FeatureRequest, KEYS, Request};
+use lithify::plan::{Io, Layout, Target};
 use lithify::scan::OnError;
 
 const EXAMPLES: &str = "\
@@ -165,6 +165,9 @@ pub struct Wanted {
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub only: Only,
+    /// How the arrays are kept, where the output's name does not tell: `.npy` files, Zarr, or version 2 of Zarr.
+    #[arg(long, value_enum, value_name = "STORE")]
+    pub store: Option<StoreChoice>,
     /// How to write: with positioned writes, or by filling mapped files in place.
     #[arg(long, value_enum, default_value_t = IoChoice::Pwrite, help_heading = "How it runs")]
     pub io: IoChoice,
@@ -221,6 +224,13 @@ pub enum IoChoice {
     Mapped,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum StoreChoice {
+    Npy,
+    Zarr,
+    Zarr2,
+}
+
 impl From<IoChoice> for Io {
     fn from(choice: IoChoice) -> Self {
         match choice {
@@ -249,6 +259,17 @@ fn size(text: &str) -> Result<u64> {
 }
 
 impl Wanted {
+    /// Where the output goes, and how.
+    pub fn target(&self, output: PathBuf, dataset: &Dataset) -> Target {
+        let layout = match (self.store, Layout::of(&output)) {
+            (Some(StoreChoice::Zarr), _) => Layout::Zarr,
+            (Some(StoreChoice::Zarr2), _) => Layout::Zarr2,
+            (Some(StoreChoice::Npy), named) if named.is_zarr() => Layout::NpyDirectory,
+            (_, named) => named,
+        };
+        Target { output, layout, on_error: dataset.on_error.into(), io: self.io.into() }
+    }
+
     /// The request that the flags make.
     ///
     /// # Errors

@@ -131,12 +131,10 @@ pub fn plan_again(
 ) -> Result<Plan> {
     // The arrays exist, so that their disk need not be free once more.
     let machine = Machine { disk: u64::MAX, ..machine.clone() };
-    // The output may have been renamed, and a name decides how arrays are kept.
-    let output = match manifest.layout {
-        Layout::Zarr => output.with_extension("zarr"),
-        Layout::NpyFile | Layout::NpyDirectory => output.to_path_buf(),
-    };
-    let target = Target { output, on_error: manifest.on_error, io: Io::default() };
+    // A manifest that is older than stores does not tell of files, which their names do.
+    let layout = if manifest.layout.is_zarr() { manifest.layout } else { Layout::of(output) };
+    let target =
+        Target { output: output.to_path_buf(), layout, on_error: manifest.on_error, io: Io::default() };
     let writing = WriteOptions { overwrite: false, progress };
     let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };

@@ -10,12 +10,12 @@
 //! ```no_run
 //! use lithify::convert::{Job, convert};
 //! use lithify::machine::Machine;
-//! use lithify::plan::{Io, Target, request::Request};
+//! use lithify::plan::{Io, Layout, Target, request::Request};
 //! use lithify::scan::OnError;
 //! use lithify::write::WriteOptions;
 //!
 //! # fn main() -> lithify::Result<()> {
-//! let target = Target { output: "out".into(), on_error: OnError::Fail, io: Io::default() };
+//! let target = Target { output: "out".into(), layout: Layout::NpyDirectory, on_error: OnError::Fail, io: Io::default() };
 //! let machine = Machine::here(&target.output, None, None)?;
 //! let source = lithify::open(&["train-*.tfrecord".into()], None, &machine.source_options())?;
 //! let request = Request { features: vec!["tokens: pad=512 dtype=int32".parse()?] };

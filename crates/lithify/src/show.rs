@@ -6,7 +6,7 @@ use crate::decode::{Content, View};
 use crate::error::Lost;
 use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
-use crate::plan::{ArrayPlan, Layout, Plan, Role, ZarrArray, advice};
+use crate::plan::{ArrayPlan, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
@@ -362,7 +362,7 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
     let sides = [&[Side::Left; 3][..], &[Side::Right], &[Side::Left; 2]].concat();
     text.push_str(&table_of_used(&sides, &rows));
     let most = if plan.arrays.iter().any(ArrayPlan::compressed) { "at most " } else { "" };
-    if plan.layout == Layout::Zarr {
+    if plan.layout.is_zarr() {
         let _ = writeln!(text, "\nfiles:  {} at most", plural(plan.files(), "chunk or shard"));
     } else {
         text.push('\n');

@@ -255,7 +255,8 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
     let readers = plan
         .arrays
         .iter()
-        .filter(|array| array.zarr.is_some() && matches!(array.dtype, DType::Bytes(_) | DType::BFloat16));
+        .filter(|array| array.zarr.as_ref().is_some_and(|zarr| !zarr.text))
+        .filter(|array| matches!(array.dtype, DType::Bytes(_) | DType::BFloat16));
     let readers = readers.map(|array| Advice::Readers { array: array.name.clone(), dtype: array.dtype });
     nuls.chain(padding).chain(ratios).chain(readers).collect()
 }

@@ -104,6 +104,12 @@ impl ArrayPlan {
         self.shape.first().copied().unwrap_or(1).saturating_mul(self.row_bytes())
     }
 
+    /// Bytes that it takes on disk, at most, without a header: chunks are stored whole, also those at the end of an axis.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        if self.compressed() { self.bytes() } else { self.files().saturating_mul(self.largest_file()) }
+    }
+
     /// Whether it takes less than its bytes on disk.
     #[must_use]
     pub fn compressed(&self) -> bool {

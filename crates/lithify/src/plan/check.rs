@@ -12,7 +12,7 @@ const OTHER_FILES: u64 = 64;
 
 /// Adds what an array takes on disk.
 pub(super) fn add_file_bytes(sum: u64, array: &ArrayPlan) -> u64 {
-    sum.saturating_add(array.bytes()).saturating_add(HEADER_BYTES)
+    sum.saturating_add(array.disk_bytes()).saturating_add(HEADER_BYTES)
 }
 
 impl Plan {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Codec;
 use super::fit::{by, show_shape};
-use super::request::{FeatureRequest, needed};
+use super::request::needed;
 use super::{ArrayPlan, Role};
 use crate::error::{Error, Result};
 
@@ -74,15 +74,6 @@ pub(super) fn keys(request: &ChunkRequest) -> impl Iterator<Item = (&'static str
     ]
     .into_iter()
     .flatten()
-}
-
-/// Refuses keys of chunks for arrays that have none.
-pub(super) fn refuse(request: &FeatureRequest) -> Result<()> {
-    match keys(&request.chunks).next() {
-        None => Ok(()),
-        Some((key, _)) => Err(Error::request(format!("`{key}` is for Zarr, and a `.npy` file is one piece"))
-            .hint("let the name of the output end in `.zarr`")),
-    }
 }
 
 /// Into which chunks and shards an array is cut, and how they are encoded.
@@ -204,6 +195,7 @@ fn shard_shape(array: &ArrayPlan, chunk: &[u64], rows: u64) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::plan::Rows;
+    use crate::plan::request::FeatureRequest;
     use crate::value::DType;
 
     fn chosen(shape: &[u64], words: &str) -> Result<Chunks> {

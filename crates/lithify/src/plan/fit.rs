@@ -353,7 +353,13 @@ fn item_dtype(seen: &Seen<'_>, request: &FeatureRequest, skip: bool) -> Result<O
             let short = seen.strings.max() <= SHORT_STRING && !seen.ends_in_nul;
             Ok((short || padded).then(|| DType::Bytes(width(seen.strings, request))))
         }
-        (Some(DTypeRequest::WidestBytes), None) => Ok(Some(DType::Bytes(width(seen.strings, request)))),
+        (Some(DTypeRequest::Text), None) if seen.ends_in_nul => {
+            Err(Error::request("some of its byte strings end in NUL, which `dtype=string` would lose")
+                .hint("keep them as they are: `ragged`"))
+        }
+        (Some(DTypeRequest::WidestBytes | DTypeRequest::Text), None) => {
+            Ok(Some(DType::Bytes(width(seen.strings, request))))
+        }
         (Some(DTypeRequest::Exactly(dtype @ DType::Bytes(width))), None) => {
             if seen.strings.max() > u64::from(width) && !request.truncate && !skip {
                 let longest = seen.strings.max();

@@ -22,8 +22,11 @@ pub enum Layout {
     /// A directory of `.npy` files.
     #[default]
     NpyDirectory,
-    /// A Zarr store: a directory of groups and arrays.
+    /// A Zarr store of version 3: a directory of groups and arrays.
     Zarr,
+    /// The same of version 2, for readers that know no other: without shards, without `bfloat16`.
+    #[serde(rename = "zarr2")]
+    Zarr2,
 }
 
 impl Layout {
@@ -37,6 +40,12 @@ impl Layout {
         }
     }
 
+    /// Whether it is a Zarr store.
+    #[must_use]
+    pub fn is_zarr(self) -> bool {
+        matches!(self, Self::Zarr | Self::Zarr2)
+    }
+
     /// Whether the output is one array in one file.
     #[must_use]
     pub fn single(self) -> bool {
@@ -48,15 +57,15 @@ impl Layout {
     pub fn path_of(self, array: &str) -> PathBuf {
         match self {
             Self::NpyFile | Self::NpyDirectory => PathBuf::from(format!("{array}.npy")),
-            Self::Zarr => PathBuf::from(array),
+            Self::Zarr | Self::Zarr2 => PathBuf::from(array),
         }
     }
 
     /// The name of an array that holds what a `suffix` such as `.offsets` says of a feature. Where a fit makes several arrays
     /// and none of them is *the* array, those of a Zarr store stand in a group that has the feature's name.
     pub(super) fn name_of(self, feature: &str, suffix: &str, fit: &Fit) -> String {
-        match (self, suffix.strip_prefix('.')) {
-            (Self::Zarr, Some(part)) if fit.several() => format!("{feature}/{part}"),
+        match (self.is_zarr(), suffix.strip_prefix('.')) {
+            (true, Some(part)) if fit.several() => format!("{feature}/{part}"),
             _ => format!("{feature}{suffix}"),
         }
     }
@@ -77,9 +86,12 @@ impl Layout {
             }
             // Zarr's own: its specification reserves names that begin so, and those of dots alone.
             let reserved = |part: &str| {
-                part == NODE || part.starts_with("__") || part.chars().all(|letter| letter == '.')
+                part == NODE
+                    || part.starts_with("__")
+                    || part.starts_with(".z")
+                    || part.chars().all(|letter| letter == '.')
             };
-            if self == Self::Zarr && name.split('/').any(reserved) {
+            if self.is_zarr() && name.split('/').any(reserved) {
                 return rename(format!("`{name}` cannot be the name of a Zarr array"));
             }
             if !places.insert(self.path_of(name)) {

@@ -21,6 +21,8 @@ const NOTE_BYTES: u64 = 64;
 const SKIPPED_BYTES: u64 = 512;
 /// What is kept of a file of a Zarr array until the end: its name, its size and its checksum.
 const FILE_NOTE_BYTES: u64 = 256;
+/// What is kept of a text while its chunk is encoded, besides its bytes: where it begins, and its length, twice.
+const TEXT_BYTES: u64 = 16;
 /// What a thread takes besides what is named here.
 const THREAD_BYTES: u64 = 1 << 20;
 
@@ -191,7 +193,14 @@ impl Slabs {
             } else {
                 array.largest_file()
             };
-            let encoded = zarr.chunks.codec.most_bytes(array.largest_file()).saturating_add(shard);
+            let mut encoded = zarr.chunks.codec.most_bytes(array.largest_file()).saturating_add(shard);
+            if zarr.text {
+                // Texts without what fills them up, where each begins, and both as one piece.
+                let items = array.largest_file() / (array.dtype.size() as u64).max(1);
+                encoded = encoded
+                    .saturating_add(array.largest_file())
+                    .saturating_add(items.saturating_mul(TEXT_BYTES));
+            }
             all.block = all.block.max(encoded.saturating_add(gathered));
             // Where blocks are not whole slabs, slabs wait for what other blocks bring: those at both ends of each block
             // (or run of blocks) in flight, and the one that the next block goes on with.

@@ -95,7 +95,7 @@ impl Plan {
     /// Where the output goes, and how.
     #[must_use]
     pub fn target(&self) -> Target {
-        Target { output: self.output.clone(), on_error: self.on_error, io: self.io }
+        Target { output: self.output.clone(), layout: self.layout, on_error: self.on_error, io: self.io }
     }
 
     /// Bytes of all arrays. Compressed, they take less.
@@ -232,8 +232,10 @@ impl std::fmt::Display for Io {
 /// Where the output goes, and how.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The path. One that ends in `.npy` is one array, one that ends in `.zarr` a Zarr store; any other is a directory.
+    /// The path.
     pub output: PathBuf,
+    /// How the arrays are kept: [`Layout::of`] the path, where nothing else is wanted.
+    pub layout: Layout,
     /// What is done about bad elements.
     pub on_error: OnError,
     /// How blocks reach the disk.
@@ -241,12 +243,6 @@ pub struct Target {
 }
 
 impl Target {
-    /// How the arrays are kept.
-    #[must_use]
-    pub fn layout(&self) -> Layout {
-        Layout::of(&self.output)
-    }
-
     /// The name of the one array: that of its file.
     fn array_name(&self, wanted: &FeatureRequest) -> Result<String> {
         if wanted.rename.is_some() {
@@ -265,7 +261,7 @@ impl Target {
 /// # Errors
 /// What cannot work is refused here, before anything is written: with the numbers, and with what to do about it.
 pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Target) -> Result<Plan> {
-    let layout = target.layout();
+    let layout = target.layout;
     let single = layout.single();
     let (mut features, mut arrays, mut counters) = (Vec::new(), Vec::new(), Vec::new());
     // A feature that is named, but has no value in any element, becomes nothing.
@@ -304,15 +300,14 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         features.push(planned);
     }
     layout.check_names(&arrays)?;
-    match layout {
-        Layout::Zarr => zarr::describe(profile, &features, wanted, &mut arrays)?,
-        Layout::NpyFile | Layout::NpyDirectory => {
-            for wanted in wanted {
-                chunks::refuse(wanted).map_err(|e| e.in_feature(&wanted.name))?;
-            }
+    if layout.is_zarr() {
+        zarr::describe(profile, layout, &features, wanted, &mut arrays)?;
+    } else {
+        for wanted in wanted {
+            zarr::refuse(wanted).map_err(|e| e.in_feature(&wanted.name))?;
         }
     }
-    if layout == Layout::Zarr && target.io == Io::Mapped {
+    if layout.is_zarr() && target.io == Io::Mapped {
         return Err(Error::request("`--io mapped` is for `.npy` files: chunks are encoded in memory")
             .hint("leave `--io` out"));
     }
@@ -385,9 +380,6 @@ fn block_rows(profile: &Profile, arrays: &[ArrayPlan], layout: Layout) -> u64 {
     let rows = rows_of(written, BLOCK_BYTES)
         .min(rows_of(profile.stored_bytes, BLOCK_STORED_BYTES))
         .clamp(1, BLOCK_ROWS);
-    match layout {
-        // Slabs have so many rows, too, so that blocks are whole slabs, or slabs whole blocks.
-        Layout::Zarr => chunks::power_of_two_within(rows),
-        Layout::NpyFile | Layout::NpyDirectory => rows,
-    }
+    // Slabs have so many rows, too, so that blocks are whole slabs, or slabs whole blocks.
+    if layout.is_zarr() { chunks::power_of_two_within(rows) } else { rows }
 }

@@ -153,6 +153,7 @@ impl fmt::Display for FeatureRequest {
                 match dtype {
                     DTypeRequest::Exactly(dtype) => dtype.to_string(),
                     DTypeRequest::WidestBytes => "S".into(),
+                    DTypeRequest::Text => "string".into(),
                 },
             );
         }

@@ -75,6 +75,8 @@ pub enum DTypeRequest {
     Exactly(DType),
     /// Byte strings as wide as the widest.
     WidestBytes,
+    /// Texts, each as long as it is. Only Zarr has such arrays.
+    Text,
 }
 
 /// A key of the notation.
@@ -201,8 +203,10 @@ impl FeatureRequest {
     /// Whether byte strings are wanted as they are: to be read as nothing, or to be of a dtype that only they have.
     #[must_use]
     pub fn takes_bytes(&self) -> bool {
-        let strings =
-            matches!(self.dtype, Some(DTypeRequest::WidestBytes | DTypeRequest::Exactly(DType::Bytes(_))));
+        let strings = matches!(
+            self.dtype,
+            Some(DTypeRequest::WidestBytes | DTypeRequest::Text | DTypeRequest::Exactly(DType::Bytes(_)))
+        );
         self.view.decode == Some(Decode::None) || strings && self.view.decode.is_none()
     }
 
@@ -237,6 +241,7 @@ impl FeatureRequest {
             "dtype" => {
                 self.dtype = Some(match needed()? {
                     "S" => DTypeRequest::WidestBytes,
+                    "string" => DTypeRequest::Text,
                     name => DTypeRequest::Exactly(name.parse()?),
                 });
             }

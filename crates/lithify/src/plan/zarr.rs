@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::chunks::{self, Chunks};
-use super::request::FeatureRequest;
-use super::{ArrayPlan, FeaturePlan, Fit, Role, Rows};
-use crate::error::Result;
+use super::request::{DTypeRequest, FeatureRequest};
+use super::{ArrayPlan, FeaturePlan, Fit, Layout, Role, Rows};
+use crate::error::{Error, Result};
 use crate::scan::profile::Profile;
+use crate::value::DType;
 
 /// What an array is in a Zarr store, beyond its dtype and its shape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,10 @@ pub struct ZarrArray {
     pub chunks: Chunks,
     /// The item that chunks which are not stored are made of: the padding value, or zero bytes.
     pub fill: Vec<u8>,
+    /// Whether its byte strings are stored as texts, each as long as it is. In memory they are filled up with NUL to the width
+    /// of their dtype.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub text: bool,
     /// The names of its axes. Within a store, axes of one name have one size.
     pub dimensions: Vec<String>,
     /// Its attributes.
@@ -27,6 +32,7 @@ pub struct ZarrArray {
 /// Says of each array what it is in a Zarr store. `wanted` are the requests, in the order of the features.
 pub(super) fn describe(
     profile: &Profile,
+    layout: Layout,
     features: &[FeaturePlan],
     wanted: &[FeatureRequest],
     arrays: &mut [ArrayPlan],
@@ -37,14 +43,50 @@ pub(super) fn describe(
         let padded = matches!(array.role, Role::Data | Role::Bucket(_));
         let chunks = chunks::choose(array, &wanted[array.feature].chunks)
             .map_err(|e| e.in_feature(&feature.feature))?;
+        if layout == Layout::Zarr2 {
+            check_version_2(array, &chunks).map_err(|e| e.in_feature(&feature.feature))?;
+        }
         array.zarr = Some(Box::new(ZarrArray {
             chunks,
+            text: matches!(array.dtype, DType::Bytes(_))
+                && wanted[array.feature].dtype == Some(DTypeRequest::Text),
             fill: if padded { feature.fill.clone() } else { vec![0; array.dtype.size()] },
             dimensions,
             attributes: attributes(array.role, feature, profile.classes.get(&feature.feature)),
         }));
     }
     Ok(())
+}
+
+/// Refuses what is asked for and only Zarr can do.
+pub(super) fn refuse(request: &FeatureRequest) -> Result<()> {
+    let text = (request.dtype == Some(DTypeRequest::Text)).then(|| "dtype=string".to_owned());
+    match text.or_else(|| chunks::keys(&request.chunks).next().map(|(key, _)| key.to_owned())) {
+        None => Ok(()),
+        Some(what) => Err(Error::request(format!(
+            "`{what}` is for Zarr, and a `.npy` file is one piece of items of one size"
+        ))
+        .hint("let the name of the output end in `.zarr`")),
+    }
+}
+
+/// Refuses what version 2 of the format does not know.
+fn check_version_2(array: &ArrayPlan, chunks: &Chunks) -> Result<()> {
+    let what = if chunks.shard.is_some() {
+        "shards"
+    } else if chunks.codec.crc32c {
+        "checksums of chunks"
+    } else if array.dtype == DType::BFloat16 {
+        "bfloat16"
+    } else {
+        return Ok(());
+    };
+    let error =
+        Error::request(format!("there are no {what} in version 2 of Zarr")).hint("use `--store zarr`");
+    Err(match chunks.shard {
+        Some(_) => error.hint("or ask for `shard=none`, or for a larger `chunk`"),
+        None => error,
+    })
 }
 
 fn attributes(role: Role, feature: &FeaturePlan, classes: Option<&Vec<String>>) -> Map<String, Value> {

@@ -26,6 +26,11 @@ pub(super) trait Column: Send + Sync {
     /// How many rows it has.
     fn rows(&self) -> u64;
 
+    /// Bytes of memory that reading it takes, besides the rows that are read.
+    fn held(&self) -> u64 {
+        0
+    }
+
     /// Opens it for reading.
     ///
     /// # Errors
@@ -85,6 +90,12 @@ impl Table {
     fn run(&self) -> u64 {
         (RUN_BYTES / self.step()).max(1)
     }
+
+    /// Bytes of memory that reading takes.
+    fn held(&self) -> u64 {
+        let rows = self.run().min(self.rows()).saturating_mul(self.step());
+        self.columns.iter().fold(rows, |held, column| held.saturating_add(column.1.held()))
+    }
 }
 
 /// A dataset of tables, one a part.
@@ -102,11 +113,10 @@ impl Tables {
     /// The rows that are read at a time take more bytes than `largest`.
     pub(super) fn within(self, largest: u64) -> Result<Self> {
         for (part, table) in self.parts.iter().zip(&self.by_part) {
-            let bytes = table.run().min(table.rows()).saturating_mul(table.step());
+            let bytes = table.held();
             if bytes > largest {
                 let message = format!(
-                    "{} of its rows must be read at once, and take {bytes} bytes, more than the {largest} that the memory budget leaves for them",
-                    table.run()
+                    "to read its rows takes {bytes} bytes, more than the {largest} that the memory budget leaves for them"
                 );
                 return Err(Error::new(ErrorKind::Resources, message)
                     .in_file(&part.path)
@@ -136,7 +146,7 @@ impl Source for Tables {
         table.columns.iter().all(numbers).then(|| Alike {
             elements: table.rows(),
             step: table.step(),
-            held: table.run() * table.step(),
+            held: table.held(),
         })
     }
 

@@ -25,6 +25,7 @@ mod sequence;
 pub mod tfds;
 pub mod tfrecord;
 pub mod wire;
+pub mod zarr;
 
 /// A file of the dataset that can be read by itself, and what tells it from another file put in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,6 +253,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &tfrecord::ExampleFormat,
     &tfrecord::RawFormat,
     &image_folder::ImageFolder,
+    &zarr::Zarr,
     &npy::Npy,
     &npy::NpyFiles,
     &npy::npz::Npz,

@@ -122,6 +122,6 @@ fn too_much() -> Error {
 pub fn create(directory: &Path, layout: Layout, arrays: &[ArrayPlan], io: Io) -> Result<Box<dyn Output>> {
     Ok(match layout {
         Layout::NpyFile | Layout::NpyDirectory => Box::new(npy::NpyStore::create(directory, arrays, io)?),
-        Layout::Zarr => Box::new(zarr::ZarrStore::create(directory, arrays)?),
+        Layout::Zarr | Layout::Zarr2 => Box::new(zarr::ZarrStore::create(directory, layout, arrays)?),
     })
 }

@@ -137,8 +137,7 @@ impl Manifest {
 
     /// The files that hold the output, from the directory of `lithify.json`, which is none of them.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let arrays =
-            self.arrays.iter().filter(|_| self.layout != Layout::Zarr).map(|array| array.file.as_path());
+        let arrays = self.arrays.iter().filter(|_| !self.layout.is_zarr()).map(|array| array.file.as_path());
         arrays.chain(self.files.iter().map(|file| file.path.as_path()))
     }
 
@@ -151,7 +150,7 @@ impl Manifest {
     /// Bytes of the files of a Zarr store.
     #[must_use]
     pub fn stored_bytes(&self) -> Option<u64> {
-        (self.layout == Layout::Zarr).then(|| self.files.iter().map(|file| file.bytes).sum())
+        self.layout.is_zarr().then(|| self.files.iter().map(|file| file.bytes).sum())
     }
 
     /// Reads the manifest of an output: a directory, or one `.npy` file with its manifest beside it.

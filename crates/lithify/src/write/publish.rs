@@ -101,7 +101,7 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
     let output = &target.output;
     let Ok(there) = fs::symlink_metadata(output) else { return Ok(()) };
     let exists = |message: String| Error::new(ErrorKind::Output, message);
-    if target.layout().single() {
+    if target.layout.single() {
         if !there.is_file() {
             return Err(exists(format!("`{}` is there, and is no file", printable(output))));
         }

@@ -43,7 +43,7 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
             let check = |array: &ArrayRecord| check_array(&directory, array, &manifest, progress);
             check_all(&manifest.arrays, threads, check)?
         }
-        Layout::Zarr => {
+        Layout::Zarr | Layout::Zarr2 => {
             progress.begin("verify", manifest.files.iter().map(|file| file.bytes).sum());
             let check = |file: &FileRecord| check_file(&directory, file, progress);
             let mut found = check_all(&manifest.files, threads, check)?;

@@ -11,7 +11,7 @@ use crate::value::DType;
 /// The first bytes of a `.npy` file.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// What is wrong with an array of no axes, whose rows would be elements.
-pub(super) const NO_ROWS: &str = "it has no rows: its shape is ()";
+pub(in crate::source) const NO_ROWS: &str = "it has no rows: its shape is ()";
 /// Bytes of a header that are read, at most. `NumPy` itself refuses more than 10,000.
 const MOST_BYTES: usize = 1 << 20;
 /// Axes that `NumPy` allows.
@@ -135,7 +135,11 @@ impl Header {
     }
 }
 
-fn item_of(descr: &str) -> Result<(Item, bool), String> {
+/// What NumPy's name for a dtype means; and whether each item's most significant byte comes first.
+///
+/// # Errors
+/// It is none of a number or a string; why.
+pub(in crate::source) fn item_of(descr: &str) -> Result<(Item, bool), String> {
     let (order, name) = match descr.chars().next() {
         Some(order @ ('<' | '>' | '|' | '=')) => (order, &descr[1..]),
         _ => ('=', descr),

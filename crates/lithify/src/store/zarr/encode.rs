@@ -4,14 +4,15 @@ use std::num::NonZeroU64;
 
 use zarrs::array::codec::{ShardingCodecOptions, SubchunkWriteOrder};
 use zarrs::array::{
-    ArrayBytes, ArrayToBytesCodecTraits, CodecChain, CodecOptions, CodecSpecificOptions, DataType, FillValue,
+    ArrayBytes, ArrayBytesOffsets, ArrayToBytesCodecTraits, CodecChain, CodecOptions, CodecSpecificOptions,
+    DataType, FillValue,
 };
 use zarrs::metadata::v3::MetadataV3;
 
-use super::metadata::codecs;
+use super::metadata::{TEXT, codecs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::codec::Compressor;
-use crate::plan::{ArrayPlan, ZarrArray};
+use crate::plan::{ArrayPlan, Layout, ZarrArray};
 use crate::value::{advance, fill};
 
 /// Encodes the slabs of an array.
@@ -23,6 +24,10 @@ pub(super) struct Encoder {
     file_bytes: usize,
     item: usize,
     fill: Vec<u8>,
+    /// Whether the store is of version 2, which has files of other names, and all of them.
+    version_2: bool,
+    /// Whether items are texts.
+    text: bool,
     /// How a file is encoded; `None` where it is the bytes as they are.
     chain: Option<Chain>,
 }
@@ -36,11 +41,11 @@ struct Chain {
 }
 
 impl Encoder {
-    pub(super) fn new(array: &ArrayPlan) -> Result<Self> {
+    pub(super) fn new(array: &ArrayPlan, layout: Layout) -> Result<Self> {
         let zarr = planned(array)?;
         let chunks = &zarr.chunks;
-        let plain =
-            chunks.shard.is_none() && chunks.codec.compressor == Compressor::None && !chunks.codec.crc32c;
+        let encoded =
+            chunks.shard.is_some() || chunks.codec.compressor != Compressor::None || chunks.codec.crc32c;
         Ok(Self {
             name: array.name.clone(),
             shape: array.shape.clone(),
@@ -49,7 +54,9 @@ impl Encoder {
                 .map_err(|_| defect(array, "a chunk is larger than memory can be"))?,
             item: array.dtype.size(),
             fill: zarr.fill.clone(),
-            chain: if plain { None } else { Some(Chain::new(array, zarr)?) },
+            version_2: layout == Layout::Zarr2,
+            text: zarr.text,
+            chain: if encoded || zarr.text { Some(Chain::new(array, zarr)?) } else { None },
         })
     }
 
@@ -76,7 +83,7 @@ impl Encoder {
             let there = bytes.len();
             bytes.resize(self.file_bytes, 0);
             fill(&mut bytes[there..], &self.fill);
-            let key = key(slab, &vec![0; across.len()]);
+            let key = self.key(slab, &vec![0; across.len()]);
             return self.encode_file(&key, bytes, write);
         }
         let row = self.shape.iter().skip(1).fold(self.item as u64, |bytes, size| bytes * size);
@@ -90,7 +97,7 @@ impl Encoder {
                 .chain(at.iter().zip(&self.file_shape[1..]).map(|(at, size)| at * size))
                 .collect();
             gather(bytes, &from, &start, &mut file, &self.file_shape, self.item);
-            self.encode_file(&key(slab, &at), &file, write)?;
+            self.encode_file(&self.key(slab, &at), &file, write)?;
             advance(&mut at, &across);
         }
         Ok(())
@@ -102,23 +109,46 @@ impl Encoder {
         bytes: &[u8],
         write: &mut dyn FnMut(&str, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        if self.is_fill(bytes) {
+        if !self.version_2 && self.is_fill(bytes) {
             return Ok(());
         }
         let Some(chain) = &self.chain else { return write(key, bytes) };
+        let items = if self.text { self.texts(bytes)? } else { ArrayBytes::from(bytes) };
         let encoded = chain
             .codecs
-            .encode(
-                ArrayBytes::from(bytes),
-                &chain.shape,
-                &chain.data_type,
-                &chain.fill_value,
-                &chain.options,
-            )
-            .map_err(|e| {
-                Error::new(ErrorKind::Resources, format!("a chunk of `{}` cannot be encoded: {e}", self.name))
-            })?;
+            .encode(items, &chain.shape, &chain.data_type, &chain.fill_value, &chain.options)
+            .map_err(|e| self.failed(&e.to_string()))?;
         write(key, &encoded)
+    }
+
+    /// Byte strings without what fills them up.
+    fn texts(&self, bytes: &[u8]) -> Result<ArrayBytes<'static>> {
+        let (mut texts, mut offsets) = (Vec::new(), vec![0]);
+        for item in bytes.chunks_exact(self.item) {
+            let length = item.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            if std::str::from_utf8(&item[..length]).is_err() {
+                let text = item[..length].escape_ascii();
+                return Err(Error::input(format!(
+                    "a byte string of `{}` is no text in UTF-8: `{text}`",
+                    self.name
+                ))
+                .hint("keep byte strings as they are: `dtype=S`, or `ragged`"));
+            }
+            texts.extend_from_slice(&item[..length]);
+            offsets.push(texts.len());
+        }
+        let offsets = ArrayBytesOffsets::new(offsets).map_err(|e| self.failed(&e.to_string()))?;
+        ArrayBytes::new_vlen(texts, offsets).map_err(|e| self.failed(&e.to_string()))
+    }
+
+    /// The name of the file of a chunk.
+    fn key(&self, slab: u64, others: &[u64]) -> String {
+        let first = if self.version_2 { slab.to_string() } else { format!("c.{slab}") };
+        others.iter().fold(first, |key, at| format!("{key}.{at}"))
+    }
+
+    fn failed(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Resources, format!("a chunk of `{}` cannot be encoded: {why}", self.name))
     }
 
     /// Whether all items are the fill value.
@@ -132,21 +162,22 @@ impl Chain {
     fn new(array: &ArrayPlan, zarr: &ZarrArray) -> Result<Self> {
         let wrong = |e: String| defect(array, &e);
         let metadata: Vec<MetadataV3> =
-            serde_json::from_value(codecs(array, &zarr.chunks)).map_err(|e| wrong(e.to_string()))?;
+            serde_json::from_value(codecs(array, zarr)).map_err(|e| wrong(e.to_string()))?;
         // The order in which chunks stand in a shard must not depend on anything.
         let in_order = ShardingCodecOptions::default().with_subchunk_write_order(SubchunkWriteOrder::C);
         let codecs = CodecChain::from_metadata(&metadata)
             .map_err(|e| wrong(e.to_string()))?
             .with_codec_specific_options(&CodecSpecificOptions::default().with_option(in_order));
         // Items are little-endian already. To what encodes them, they are opaque bytes.
-        let opaque = MetadataV3::new(format!("r{}", array.dtype.size() * 8));
+        let opaque = format!("r{}", array.dtype.size() * 8);
+        let items = MetadataV3::new(if zarr.text { TEXT.to_owned() } else { opaque });
         let shape = zarr.chunks.file_shape().iter().map(|size| NonZeroU64::new(*size)).collect::<Option<_>>();
         Ok(Self {
             codecs,
             // Threads are lithify's own.
             options: CodecOptions::default().with_concurrent_target(1),
-            data_type: DataType::from_metadata(&opaque).map_err(|e| wrong(e.to_string()))?,
-            fill_value: FillValue::new(zarr.fill.clone()),
+            data_type: DataType::from_metadata(&items).map_err(|e| wrong(e.to_string()))?,
+            fill_value: FillValue::new(if zarr.text { Vec::new() } else { zarr.fill.clone() }),
             shape: shape.ok_or_else(|| wrong("a chunk has no size".into()))?,
         })
     }
@@ -159,11 +190,6 @@ pub(super) fn planned(array: &ArrayPlan) -> Result<&ZarrArray> {
 
 fn defect(array: &ArrayPlan, what: &str) -> Error {
     Error::request(format!("`{}` cannot be kept in Zarr: {what}", array.name))
-}
-
-/// The name of the file of a chunk.
-fn key(slab: u64, others: &[u64]) -> String {
-    others.iter().fold(format!("c.{slab}"), |key, at| format!("{key}.{at}"))
 }
 
 /// Copies what an array of one shape has from `start` on to the front of one of another shape.
@@ -201,18 +227,5 @@ mod tests {
         let mut chunk = [99; 8];
         gather(&slab, &[3, 5], &[0, 2], &mut chunk, &[4, 2], 1);
         assert_eq!(chunk, [2, 3, 7, 8, 12, 13, 99, 99]);
-    }
-
-    #[test]
-    fn keys_count_in_c_order() {
-        let mut at = [0, 0];
-        let keys: Vec<String> = (0..4)
-            .map(|_| {
-                let key = key(7, &at);
-                advance(&mut at, &[2, 2]);
-                key
-            })
-            .collect();
-        assert_eq!(keys, ["c.7.0.0", "c.7.0.1", "c.7.1.0", "c.7.1.1"]);
     }
 }

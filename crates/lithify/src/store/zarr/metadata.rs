@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::encode::planned;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::ArrayPlan;
-use crate::plan::chunks::Chunks;
 use crate::plan::codec::Compressor;
+use crate::plan::{ArrayPlan, ZarrArray};
 use crate::value::DType;
 
+/// The data type of texts of any length.
+pub(super) const TEXT: &str = "string";
 /// The name of the document of a group or an array.
 const NAME: &str = "zarr.json";
 
@@ -23,11 +24,7 @@ pub(super) fn documents(arrays: &[ArrayPlan]) -> Result<Vec<(PathBuf, Vec<u8>)>>
     for array in arrays {
         nodes.insert(array.name.clone(), document(array)?);
     }
-    let above = |array: &ArrayPlan| {
-        let ends = array.name.match_indices('/').map(|(end, _)| array.name[..end].to_owned());
-        std::iter::once(String::new()).chain(ends).collect::<Vec<_>>()
-    };
-    let groups: BTreeSet<String> = arrays.iter().flat_map(above).collect();
+    let groups = groups(arrays);
     nodes
         .extend(groups.iter().filter(|group| !group.is_empty()).map(|group| (group.clone(), group_of(None))));
     let mut documents = Vec::new();
@@ -42,13 +39,25 @@ pub(super) fn documents(arrays: &[ArrayPlan]) -> Result<Vec<(PathBuf, Vec<u8>)>>
     documents.extend(nodes.into_iter().filter(|node| !groups.contains(&node.0)));
     documents
         .into_iter()
-        .map(|(name, document)| {
-            let mut text = serde_json::to_vec_pretty(&document)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("`{name}/{NAME}`: {e}")))?;
-            text.push(b'\n');
-            Ok((Path::new(&name).join(NAME), text))
-        })
+        .map(|(name, document)| Ok((Path::new(&name).join(NAME), text(&document)?)))
         .collect()
+}
+
+/// The names of all groups: the root, whose name is empty, and those in the names of arrays.
+pub(super) fn groups(arrays: &[ArrayPlan]) -> BTreeSet<String> {
+    let above = |array: &ArrayPlan| {
+        let ends = array.name.match_indices('/').map(|(end, _)| array.name[..end].to_owned());
+        std::iter::once(String::new()).chain(ends).collect::<Vec<_>>()
+    };
+    arrays.iter().flat_map(above).collect()
+}
+
+/// A document as it is written.
+pub(super) fn text(document: &Value) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(document)
+        .map_err(|e| Error::new(ErrorKind::Io, format!("the metadata cannot be written: {e}")))?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// A group, with the documents of what is below it.
@@ -67,11 +76,11 @@ fn document(array: &ArrayPlan) -> Result<Value> {
         "zarr_format": 3,
         "node_type": "array",
         "shape": array.shape,
-        "data_type": data_type(array.dtype),
+        "data_type": if zarr.text { json!(TEXT) } else { data_type(array.dtype) },
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": zarr.chunks.file_shape()}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
-        "fill_value": fill_value(array.dtype, &zarr.fill),
-        "codecs": codecs(array, &zarr.chunks),
+        "fill_value": if zarr.text { json!("") } else { fill_value(array.dtype, &zarr.fill) },
+        "codecs": codecs(array, zarr),
         "dimension_names": zarr.dimensions,
         "attributes": zarr.attributes,
     }))
@@ -88,10 +97,11 @@ fn data_type(dtype: DType) -> Value {
 }
 
 /// The codecs of a file's bytes.
-pub(super) fn codecs(array: &ArrayPlan, chunks: &Chunks) -> Value {
+pub(super) fn codecs(array: &ArrayPlan, zarr: &ZarrArray) -> Value {
+    let chunks = &zarr.chunks;
     let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
     let crc32c = json!({"name": "crc32c"});
-    let mut codecs = vec![bytes.clone()];
+    let mut codecs = vec![if zarr.text { json!({"name": "vlen-utf8"}) } else { bytes.clone() }];
     match chunks.codec.compressor {
         Compressor::None => {}
         Compressor::Zstd { level } => {

@@ -1,4 +1,4 @@
-//! Zarr v3 stores: groups and arrays of chunks, each encoded and written once, whole.
+//! Zarr stores, of version 3 unless the layout says 2: groups and arrays of chunks, each encoded and written once, whole.
 //!
 //! ```text
 //! OUT.zarr/
@@ -20,10 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::files::{FileRecord, write_whole};
 use super::{Output, Region, Store, Stored, changed};
 use crate::error::Result;
-use crate::plan::ArrayPlan;
+use crate::plan::{ArrayPlan, Layout};
 
 mod encode;
 mod metadata;
+mod metadata_v2;
 mod region;
 
 use encode::Encoder;
@@ -70,13 +71,17 @@ impl ZarrStore {
     ///
     /// # Errors
     /// An array is not planned for Zarr, or the files of its metadata cannot be made.
-    pub fn create(directory: &Path, arrays: &[ArrayPlan]) -> Result<Self> {
+    pub fn create(directory: &Path, layout: Layout, arrays: &[ArrayPlan]) -> Result<Self> {
         let mut files = Vec::new();
-        for (path, document) in metadata::documents(arrays)? {
+        let documents = match layout {
+            Layout::Zarr2 => metadata_v2::documents(arrays)?,
+            _ => metadata::documents(arrays)?,
+        };
+        for (path, document) in documents {
             files.push(write_whole(directory, path, &document)?);
         }
         let target = |array: &ArrayPlan| {
-            let encoder = Encoder::new(array)?;
+            let encoder = Encoder::new(array, layout)?;
             let slab_bytes = encoder.slab_rows().saturating_mul(array.row_bytes());
             Ok(Target { name: array.name.clone(), bytes: array.bytes(), slab_bytes, encoder })
         };
