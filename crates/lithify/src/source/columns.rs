@@ -136,6 +136,11 @@ impl Source for Tables {
         &self.parts
     }
 
+    fn part_now(&self, part: usize) -> Result<Part> {
+        let path = &self.parts[part].path;
+        if path.is_dir() { Part::of_all_in(path) } else { Part::of(path) }
+    }
+
     fn seekable(&self, part: usize) -> bool {
         self.by_part[part].seekable
     }

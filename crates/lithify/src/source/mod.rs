@@ -46,6 +46,22 @@ impl Part {
         Self { path, ..self.clone() }
     }
 
+    /// Looks at a directory: all files in it count, and the last of their changes.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub(crate) fn of_all_in(directory: &Path) -> Result<Self> {
+        let mut all = Self::of(directory)?;
+        all.bytes = 0;
+        for entry in std::fs::read_dir(directory).map_err(|e| Error::io("list", directory, e))? {
+            let path = entry.map_err(|e| Error::io("list", directory, e))?.path();
+            let one = if path.is_dir() { Self::of_all_in(&path)? } else { Self::of(&path)? };
+            all.bytes += one.bytes;
+            all.modified_ns = all.modified_ns.max(one.modified_ns);
+        }
+        Ok(all)
+    }
+
     /// Looks at the file.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ impl Format for Zarr {
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let tables = parts.iter().map(|part| table(&part.path)).collect::<Result<_>>()?;
+        let parts = parts.iter().map(|part| Part::of_all_in(&part.path)).collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
 }
