@@ -4,6 +4,7 @@
 use lithify_tests::memory::Watch;
 
 mod data;
+mod formats;
 mod images;
 mod tfds;
 

@@ -442,7 +442,7 @@ def test_what_is_not_as_it_says_is_refused(split_up, out, tmp_path):
     info = json.loads((copy / "dataset_info.json").read_text())
     shard = sorted(copy.glob("*train*"))[1]
     shard.write_bytes(shard.read_bytes() + shard.read_bytes())
-    assert "says that it has" in convert(copy, out, code=FAILED).stderr
+    assert "says that there are" in convert(copy, out, code=FAILED).stderr
     shard.unlink()
     assert shard.name in convert(copy, out, code=FAILED).stderr
     (copy / "dataset_info.json").write_text(json.dumps(info | {"fileFormat": "array_record"}))

@@ -151,6 +151,24 @@ pub fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A member of a tar file, with its header.
+#[must_use]
+pub fn tar_member(name: &str, kind: u8, data: &[u8]) -> Vec<u8> {
+    let mut block = vec![0; 512];
+    block[..name.len()].copy_from_slice(name.as_bytes());
+    block[100..124].copy_from_slice(&b"0000644\0".repeat(3));
+    block[124..136].copy_from_slice(format!("{:011o}\0", data.len()).as_bytes());
+    block[136..148].copy_from_slice(b"00000000000\0");
+    block[148..156].copy_from_slice(b"        ");
+    block[156] = kind;
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    block.extend_from_slice(data);
+    block.resize(block.len().next_multiple_of(512), 0);
+    block
+}
+
 /// A directory that goes when it is dropped.
 pub struct Scratch(TempDir);
 

@@ -12,6 +12,7 @@ use lithify::plan::plan;
 use lithify::plan::request::Request;
 use lithify::plan::{Io, Layout, Target};
 use lithify::scan::OnError;
+use lithify::source::FORMATS;
 use lithify_tests::command::{binary, ran, run, run_after, run_in};
 use lithify_tests::{
     Conversion, Scratch, example, files_below, floats, gzip, integers, machine, numbered, read_npy, record,
@@ -274,6 +275,8 @@ fn what_belongs_to_others_is_not_replaced() {
 
 #[test]
 fn refusals_say_what_to_do() {
+    let formats: Vec<_> =
+        FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
     let scratch = Scratch::new();
     dataset(&scratch);
     let shown = |line: &str| run(&scratch, line).err;
@@ -309,7 +312,7 @@ fn refusals_say_what_to_do() {
              hint: or give such elements no value: `ragged`, or `ragged present`\n"
                 .to_owned(),
         ),
-        ("scan 'train-*' --from arrow", "error: `arrow` is not a format\n\nhint: use `tfds` (directories of TensorFlow Datasets) or `tfrecord` (TFRecords of tf.train.Example or tf.train.SequenceExample) or `tfrecord-raw` (TFRecords of anything, each record a byte string) or `image-folder` (folders of image files, a class each or flat) or `zarr` (rows of the arrays in Zarr stores, which are equally long) or `npy` (rows of .npy files, one file after another) or `npy-files` (folders of .npy files, each an element) or `npz` (rows of the arrays in .npz files, which are equally long)\n".to_owned()),
+        ("scan 'train-*' --from arrow", format!("error: `arrow` is not a format\n\nhint: use {}\n", formats.join(" or "))),
     ] {
         assert_shown(&shown(line), &wanted);
     }

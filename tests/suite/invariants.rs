@@ -28,6 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source::tfds", &["decode", "error", "image::Depth", "image::Dialect", "value"]),
     // An image file is told by its first bytes.
     ("source::image_folder", &["error", "image::Format", "image::is_head", "value"]),
+    // What it holds are serialized tensors.
+    ("source::saved", &["decode::tensor_proto", "error", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
     ("source::example", &["value"]),

@@ -15,7 +15,7 @@ use lithify::value::Element;
 use lithify_tests::images::chunk;
 use lithify_tests::{
     Conversion, Scratch, entry, example, field, floats, gzip, header, integers, machine, numbered, read_npy,
-    record, strings, zlib,
+    record, strings, tar_member, zlib,
 };
 
 /// A feature: its name, and all bytes of its values.
@@ -28,6 +28,8 @@ struct Sample {
     bytes: Vec<u8>,
     /// The files of a folder, where it is none itself.
     files: Vec<(&'static str, Vec<u8>)>,
+    /// The file of the folder that is its part, where that is not the folder.
+    part: &'static str,
     /// Where each element starts, and its features.
     elements: Vec<(u64, Vec<Feature>)>,
     /// Where the last element ends.
@@ -85,6 +87,7 @@ fn samples() -> Vec<Sample> {
                 what,
                 bytes,
                 files: Vec::new(),
+                part: "",
                 elements: elements.clone(),
                 end,
                 plain: what == "plain",
@@ -92,6 +95,8 @@ fn samples() -> Vec<Sample> {
         }
     }
     samples.extend([folder(), store(), dataset()]);
+    samples.extend(saved());
+    samples.extend(tars());
     samples.extend(arrays());
     samples
 }
@@ -147,6 +152,7 @@ fn arrays() -> Vec<Sample> {
         what,
         bytes,
         files: Vec::new(),
+        part: "",
         elements,
         end,
         plain: what != "deflated",
@@ -184,7 +190,16 @@ fn dataset() -> Sample {
         ("features.json", features.as_bytes().to_vec()),
         (SHARD, shard),
     ];
-    Sample { format: "tfds", what: "directory", bytes: Vec::new(), files, elements, end, plain: true }
+    Sample {
+        format: "tfds",
+        what: "directory",
+        bytes: Vec::new(),
+        files,
+        part: SHARD,
+        elements,
+        end,
+        plain: true,
+    }
 }
 
 /// A Zarr store of the same, whose last chunk is not stored, since it would hold the fill value alone.
@@ -212,7 +227,16 @@ fn store() -> Sample {
         (at as u64 * 9, vec![("a".to_owned(), vec![5 + u8::try_from(at).unwrap()]), b])
     };
     let elements = (0..3).map(one).collect();
-    Sample { format: "zarr", what: "store", bytes: Vec::new(), files, elements, end: 27, plain: true }
+    Sample {
+        format: "zarr",
+        what: "store",
+        bytes: Vec::new(),
+        files,
+        part: "",
+        elements,
+        end: 27,
+        plain: true,
+    }
 }
 
 /// A folder of image files, as they are taken: by class, then by name.
@@ -235,7 +259,153 @@ fn folder() -> Sample {
         elements.push((end, features));
         end += bytes.len() as u64 + 1;
     }
-    Sample { format: "image-folder", what: "folder", bytes: Vec::new(), files, elements, end, plain: true }
+    let (format, what, bytes, part) = ("image-folder", "folder", Vec::new(), "");
+    Sample { format, what, bytes, files, part, elements, end, plain: true }
+}
+
+/// A tensor as a saved dataset has it.
+fn tensor(dtype: u8, size: u8, content: &[u8]) -> Vec<u8> {
+    [&[8, dtype][..], &field(2, &field(2, &[8, size])), &field(4, content)].concat()
+}
+
+/// The spec of such a tensor, as an entry of a dict.
+fn spec(key: &[u8], dtype: u8, size: u8) -> Vec<u8> {
+    let spec = [&field(2, &field(2, &[8, size]))[..], &[0x18, dtype]].concat();
+    field(1, &[field(1, key), field(2, &field(33, &spec))].concat())
+}
+
+/// Saved datasets of five elements: of strings and numbers, compressed or not, and of numbers alone, which are all alike.
+fn saved() -> Vec<Sample> {
+    const PART: &str = "7/00000000.shard/00000000.snapshot";
+    let (mut mixed, mut numbers) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for at in 0..5_u8 {
+        let (text, x) = (vec![b'a' + at; usize::from(at) * 3], [at, 0, at + 1, 0, at + 2, 0]);
+        let strings = [&[at * 3, 1][..], &text, b"z"].concat();
+        let strings = ("t".to_owned(), [&text[..], b"z"].concat(), record(&tensor(7, 2, &strings)));
+        let integers = ("x".to_owned(), x.to_vec(), record(&tensor(5, 3, &x)));
+        let bytes = ("y".to_owned(), vec![at; 4], record(&tensor(4, 4, &[at; 4])));
+        for ((stream, elements), features) in
+            [(&mut mixed, [strings, integers.clone()]), (&mut numbers, [integers, bytes])]
+        {
+            let stream: &mut Vec<u8> = stream;
+            let named = features.iter().map(|feature| (feature.0.clone(), feature.1.clone()));
+            elements.push((stream.len() as u64, named.collect::<Vec<Feature>>()));
+            for feature in features {
+                stream.extend(feature.2);
+            }
+        }
+    }
+    let sample =
+        |what: &'static str, first: (&[u8], u8, u8), second: (&[u8], u8, u8), dataset: &(Vec<u8>, Vec<_>)| {
+            let (stream, elements) = dataset.clone();
+            let metadata =
+                [&field(2, b"7")[..], &[0x20, 2], &field(5, &[first.1, second.1]), &[0x30, 5, 0xc0, 0x3e, 1]];
+            // A map has no order.
+            let entries = [spec(second.0, second.1, second.2), spec(first.0, first.1, first.2)].concat();
+            let end = stream.len() as u64;
+            let bytes = if what == "gzip" { gzip(&stream) } else { stream };
+            let files = vec![
+                ("snapshot.metadata", metadata.concat()),
+                ("dataset_spec.pb", field(53, &entries)),
+                (PART, bytes.clone()),
+                // Of a run that is not the present one.
+                ("6/00000000.shard/00000000.snapshot", record(b"stale")),
+            ];
+            Sample {
+                format: "saved-dataset",
+                what,
+                bytes,
+                files,
+                part: PART,
+                elements,
+                end,
+                plain: what != "gzip",
+            }
+        };
+    vec![
+        sample("strings and numbers", (b"t", 7, 2), (b"x", 5, 3), &mixed),
+        sample("gzip", (b"t", 7, 2), (b"x", 5, 3), &mixed),
+        sample("numbers", (b"x", 5, 3), (b"y", 4, 4), &numbers),
+    ]
+}
+
+/// Tar files of samples, with members that belong to none.
+fn tars() -> Vec<Sample> {
+    let long = format!("{}/b", "d".repeat(150));
+    let members: [(&str, &str, u8, &[u8]); 11] = [
+        ("", "folder/", b'5', b""),
+        ("a", "a.cls", b'0', b" 7\n"),
+        ("a", "a.Bin", b'0', &[9; 700]),
+        ("", "README", b'0', b"no sample"),
+        ("a", "a.x.txt", 0, b""),
+        ("", "link", b'2', b""),
+        ("b", "b.cls", b'0', b"-1"),
+        (&long, "././@LongLink", b'L', &[]),
+        (&long, "cut.cls", b'0', b"256"),
+        ("c", "c.cls", b'7', b"3"),
+        ("", "__meta__/end.txt", b'0', &[1; 512]),
+    ];
+    let name = format!("{long}.cls\0");
+    let mut stream = Vec::new();
+    // Where each sample starts, and its features as they are and as they are read.
+    let mut elements: Vec<(u64, Vec<Feature>, Vec<Feature>)> = Vec::new();
+    let mut last = "";
+    for (key, member, kind, data) in members {
+        let data = if kind == b'L' { name.as_bytes() } else { data };
+        if !key.is_empty() && key != last {
+            let key_of = ("__key__".to_owned(), key.as_bytes().to_vec());
+            let start = if elements.is_empty() { 0 } else { stream.len() as u64 };
+            elements.push((start, vec![key_of.clone()], vec![key_of]));
+            last = key;
+        }
+        if let (false, true, Some((_, extension))) = (key.is_empty(), kind != b'L', member.split_once('.')) {
+            let (_, raw, read) = elements.last_mut().unwrap();
+            let extension = extension.to_lowercase();
+            let number = std::str::from_utf8(data).ok().and_then(|text| text.trim().parse::<i64>().ok());
+            let read_as =
+                if extension == "cls" { number.unwrap().to_le_bytes().to_vec() } else { data.to_vec() };
+            raw.push((extension.clone(), data.to_vec()));
+            read.push((extension, read_as));
+        }
+        stream.extend(tar_member(member, kind, data));
+    }
+    stream.extend([0; 1024]);
+    let end = stream.len() as u64;
+    let sample = |format, what, bytes: Vec<u8>| {
+        let plain = what == "plain";
+        let features = |(at, raw, read): &(u64, Vec<Feature>, Vec<Feature>)| {
+            (*at, if format == "webdataset" { read.clone() } else { raw.clone() })
+        };
+        let elements = elements.iter().map(features).collect();
+        Sample { format, what, bytes, files: Vec::new(), part: "", elements, end, plain }
+    };
+    let packed = gzip(&stream);
+    vec![
+        sample("webdataset", "gzip", packed.clone()),
+        sample("webdataset", "plain", stream.clone()),
+        sample("webdataset-raw", "gzip", packed),
+        sample("webdataset-raw", "plain", stream),
+    ]
+}
+
+#[test]
+fn a_tar_that_is_cut_is_told_with_its_sample() {
+    let tars = tars();
+    let sample = tars.iter().find(|sample| sample.plain).unwrap();
+    let scratch = Scratch::new();
+    let last = usize::try_from(sample.elements.last().unwrap().0).unwrap() + 1024;
+    for cut in (1..last).filter(|cut| !cut.is_multiple_of(512)) {
+        let path = scratch.file("sample", &sample.bytes[..cut]);
+        let source = Conversion::of([&path]).from(sample.format).open().unwrap();
+        let mut elements = source.read(0, 0..u64::MAX, Want::Whole).unwrap();
+        let (found, error) = rest_of(elements.as_mut());
+        let Some(error) = error else { panic!("cut at {cut}: no error after {} samples", found.len()) };
+        assert_eq!(found, sample.elements[..found.len()], "cut at {cut}");
+        let at = sample.elements[found.len()].0;
+        assert_eq!(error.place().byte, Some(at), "cut at {cut}: {error}");
+        assert!(cut as u64 > at && error.message().contains("cut"), "cut at {cut}: {error}");
+        assert!(matches!(elements.next(), Ok(None)), "cut at {cut}: an end comes after the error");
+    }
 }
 
 #[test]
@@ -311,15 +481,14 @@ fn parts_in_sequence_are_what_was_written() {
         assert_eq!(source.format(), sample.format, "{what}");
         assert_eq!(source.parts().len(), 1, "{what}");
         let below: usize = sample.files.iter().map(|file| file.1.len()).sum();
-        let (path, bytes) = match sample.format {
-            // A name stands between two files, so that empty ones have positions, too.
-            "image-folder" => (path.to_path_buf(), usize::try_from(sample.end).unwrap()),
-            "tfds" => (path.join(SHARD), usize::try_from(sample.end).unwrap()),
-            _ => (path.to_path_buf(), sample.bytes.len() + below),
+        let bytes = match sample.format {
+            "zarr" => below as u64,
+            _ if sample.bytes.is_empty() => sample.end,
+            _ => sample.bytes.len() as u64,
         };
         assert_eq!(
             (source.parts()[0].path.as_path(), source.parts()[0].bytes),
-            (path.as_path(), bytes as u64),
+            (&*path.join(sample.part), bytes),
             "{what}"
         );
         assert_eq!(source.seekable(0), sample.plain, "{what}");
@@ -413,7 +582,7 @@ fn the_next_element_is_found_from_any_byte() {
 #[test]
 fn a_cut_anywhere_is_told_with_its_byte() {
     each_sample(|sample, path, _, what| {
-        if !sample.files.is_empty() {
+        if !sample.files.is_empty() || sample.format.starts_with("webdataset") {
             return;
         }
         for cut in 1..sample.bytes.len() {

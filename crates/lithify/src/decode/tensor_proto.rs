@@ -5,7 +5,8 @@
 //! 5 float  6 double  7 int  8 string  9 complex64  10 int64  11 bool  12 complex128  13 half  16 uint32  17 uint64
 //! ```
 //! Numbers are in `tensor_content`, little-endian and in C order, or in the field of their type; there, too few values
-//! mean that the last one repeats, none that all are zero, and too many that the rest does not count.
+//! mean that the last one repeats, none that all are zero, and too many that the rest does not count. Strings in
+//! `tensor_content`, where a saved dataset has them, are the lengths of all as varints, then the bytes of all.
 
 use crate::source::wire::{self, Wire, each_varint};
 use crate::value::{DType, Kind, List, Shape};
@@ -26,6 +27,8 @@ pub struct TensorView<'a> {
 pub enum Values<'a> {
     /// Raw little-endian bytes, in C order.
     Content(&'a [u8]),
+    /// Byte strings: the lengths of all as varints, then the bytes of all.
+    Strings(&'a [u8]),
     /// In the repeated field of their type, of this number.
     Typed {
         /// The whole message.
@@ -37,7 +40,7 @@ pub enum Values<'a> {
 
 /// The dtypes of tensors (`tensorflow/core/framework/types.proto`) that arrays can have, and the field that holds
 /// their values.
-fn dtype_numbered(number: u64) -> Option<(DType, u32)> {
+pub(crate) fn dtype_numbered(number: u64) -> Option<(DType, u32)> {
     Some(match number {
         1 => (DType::Float32, 5),
         2 => (DType::Float64, 6),
@@ -58,7 +61,8 @@ fn dtype_numbered(number: u64) -> Option<(DType, u32)> {
     })
 }
 
-const DT_STRING: u64 = 7;
+/// The number of the dtype of strings.
+pub(crate) const DT_STRING: u64 = 7;
 
 /// Reads a tensor's frame.
 ///
@@ -85,13 +89,17 @@ pub fn parse(message: &[u8]) -> Result<TensorView<'_>, &'static str> {
     let shape = shape.unwrap_or_default();
     let count = shape.iter().try_fold(1_u64, |n, size| n.checked_mul(*size)).ok_or("its shape is absurd")?;
     if number == DT_STRING {
-        let values = List::of_field(Kind::Bytes, message, 8);
-        return match (content, values.count()) {
-            (None, Ok(there)) if there == count => {
-                Ok(TensorView { dtype: None, shape, values: Values::Typed { message, field: 8 } })
+        let values = match content {
+            Some(content) => {
+                split(content, count)?;
+                Values::Strings(content)
             }
-            _ => Err("it has another number of strings than its shape says"),
+            None if List::of_field(Kind::Bytes, message, 8).count() == Ok(count) => {
+                Values::Typed { message, field: 8 }
+            }
+            None => return Err("it has another number of strings than its shape says"),
         };
+        return Ok(TensorView { dtype: None, shape, values });
     }
     let (dtype, field) = dtype_numbered(number).ok_or("its dtype is none that an array can have")?;
     let values = match content.filter(|content| !content.is_empty()) {
@@ -106,7 +114,40 @@ pub fn parse(message: &[u8]) -> Result<TensorView<'_>, &'static str> {
     Ok(TensorView { dtype: Some(dtype), shape, values })
 }
 
-fn parse_shape(mut rest: &[u8]) -> Result<Shape, &'static str> {
+/// Splits so many byte strings: gives the varints that are their lengths, and the bytes of all.
+///
+/// # Errors
+/// They do not have as many bytes as the lengths say.
+pub(crate) fn split(content: &[u8], count: u64) -> Result<(&[u8], &[u8]), &'static str> {
+    let (mut rest, mut bytes) = (content, 0_u64);
+    for _ in 0..count {
+        let length = wire::varint(&mut rest).ok_or("its strings are cut")?;
+        bytes = bytes.checked_add(length).ok_or("its strings are cut")?;
+    }
+    if bytes != rest.len() as u64 {
+        return Err("its strings have another size than their lengths say");
+    }
+    Ok((&content[..content.len() - rest.len()], rest))
+}
+
+/// Adds byte strings, whose lengths come before all of them, to `out` as a list on the wire.
+///
+/// # Errors
+/// They do not have as many bytes as the lengths say.
+pub fn push_strings(content: &[u8], count: u64, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let (mut lengths, mut bytes) = split(content, count)?;
+    while !lengths.is_empty() {
+        let length = wire::varint(&mut lengths).and_then(|length| usize::try_from(length).ok());
+        let (string, rest) =
+            length.and_then(|length| bytes.split_at_checked(length)).ok_or("its strings are cut")?;
+        wire::push_string(out, string);
+        bytes = rest;
+    }
+    Ok(())
+}
+
+/// Reads a shape that is known.
+pub(crate) fn parse_shape(mut rest: &[u8]) -> Result<Shape, &'static str> {
     let mut shape = Shape::new();
     while !rest.is_empty() {
         let Some((2, Wire::Bytes)) = wire::tag(&mut rest) else {

@@ -196,6 +196,12 @@ fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<
         .map_err(|why| Error::input(format!("the byte string is no serialized tensor: {why}")))?;
     let data = match (tensor.values, tensor.dtype) {
         (Values::Content(bytes), _) => Data::Raw { bytes, big_endian: false },
+        (Values::Strings(content), _) => {
+            scratch.clear();
+            let count = tensor.shape.iter().product();
+            tensor_proto::push_strings(content, count, scratch).map_err(Error::input)?;
+            Data::List(List::of_field(Kind::Bytes, scratch, 1))
+        }
         (Values::Typed { message, field }, None) => Data::List(List::of_field(Kind::Bytes, message, field)),
         (Values::Typed { message, field }, Some(dtype)) => {
             let bytes =

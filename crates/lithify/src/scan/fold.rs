@@ -276,7 +276,8 @@ impl<'a> Fold<'a> {
     /// Folds in all other elements of a part whose elements are alike, without reading them. Says whether it did: where its
     /// first element is left out, or elements are to be, they are read.
     pub(super) fn repeat(&mut self, alike: Alike) -> bool {
-        if self.profile.elements != 1 || !self.scanner.excluded.is_empty() {
+        let left_out = !self.profile.skipped.is_empty() || !self.scanner.excluded.is_empty();
+        if self.profile.elements != 1 || left_out {
             return false;
         }
         let spacing = (self.scanner.spacing / alike.step).clamp(1, ENTRY_ELEMENTS);

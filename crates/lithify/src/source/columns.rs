@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::npy::header::Item;
-use super::{Alike, Elements, Part, Source, Want};
+use super::{Alike, Elements, Part, Source, Want, wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Element, Field, Form, Kind};
 
@@ -284,7 +284,12 @@ impl Elements for Reader<'_> {
 }
 
 /// Adds the strings of a row to the end of the buffer, as a list on the wire. What fills them up is left out.
-fn push_strings(buffer: &mut Vec<u8>, row: Range<usize>, item: Item, big_endian: bool) -> Result<()> {
+pub(super) fn push_strings(
+    buffer: &mut Vec<u8>,
+    row: Range<usize>,
+    item: Item,
+    big_endian: bool,
+) -> Result<()> {
     let width = item.size();
     if width == 0 {
         return Ok(());
@@ -305,13 +310,7 @@ fn push_strings(buffer: &mut Vec<u8>, row: Range<usize>, item: Item, big_endian:
             }
             _ => buffer[stored.clone()].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1),
         };
-        buffer.push(0x0a);
-        let mut rest = length;
-        while rest >= 0x80 {
-            buffer.push(rest.to_le_bytes()[0] | 0x80);
-            rest >>= 7;
-        }
-        buffer.push(rest.to_le_bytes()[0]);
+        wire::push_length(buffer, length);
         match item {
             Item::Text(_) => buffer.extend_from_slice(text.as_bytes()),
             _ => buffer.extend_from_within(stored.start..stored.start + length),

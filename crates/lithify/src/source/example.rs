@@ -7,9 +7,7 @@
 //! TensorFlow's own parser and a protobuf parser disagree about messages that no writer makes. What both accept is
 //! accepted here, packed and unpacked runs of one list are joined as protobuf joins them, and the rest is refused.
 
-use std::ops::Range;
-
-use super::wire::{self, Wire};
+use super::wire::{self, Wire, range_in};
 use crate::value::{Field, Kind};
 
 /// Finds the features of the Example in `record`, or those of the context, if it is a `SequenceExample`: says whether it
@@ -92,12 +90,6 @@ pub(super) fn parse_feature(mut rest: &[u8]) -> Result<(Option<Kind>, &[u8]), &'
         found = (Some(kind), body);
     }
     Ok(found)
-}
-
-/// Where `inner`, a slice of `outer`, stands in it.
-pub(super) fn range_in(outer: &[u8], inner: &[u8]) -> Range<usize> {
-    let start = inner.as_ptr() as usize - outer.as_ptr() as usize;
-    start..start + inner.len()
 }
 
 /// What is wrong with a feature's name, if anything. TensorFlow takes any bytes; protobuf wants UTF-8; and a name with

@@ -13,6 +13,7 @@ use std::thread;
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
+use super::snappy;
 use crate::error::{Error, Result};
 
 /// How a whole file is compressed.
@@ -24,6 +25,8 @@ pub enum Compression {
     Gzip,
     /// One zlib stream.
     Zlib,
+    /// Snappy, in blocks.
+    Snappy,
 }
 
 /// How much is asked of the operating system at a time: small enough to stay in a core's cache until it is parsed.
@@ -52,11 +55,11 @@ pub struct Input {
 
 impl Input {
     /// Opens the file at an offset of its decoded stream. Large reads stop at `until`, which spares work when the
-    /// caller does not mean to go much beyond.
+    /// caller does not mean to go much beyond. What can only be decompressed as a whole may have `most` bytes.
     ///
     /// # Errors
     /// The file cannot be opened, or is damaged before the offset.
-    pub fn open(path: &Path, compression: Compression, offset: u64, until: u64) -> Result<Self> {
+    pub fn open(path: &Path, compression: Compression, offset: u64, until: u64, most: u64) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         if compression == Compression::None {
             let stream = Stream::File(Positioned { file, offset, until });
@@ -66,6 +69,7 @@ impl Input {
         let file = BufReader::with_capacity(READ_BYTES, Counted { file, read: Arc::clone(&read) });
         let stream = match compression {
             Compression::Zlib => ReadAhead::new(OneZlib(ZlibDecoder::new(file))),
+            Compression::Snappy => ReadAhead::new(snappy::Blocks::new(file, most)),
             _ => ReadAhead::new(MultiGzDecoder::new(file)),
         }
         .map(Stream::Decoded)

@@ -16,14 +16,18 @@ use crate::value::Element;
 
 mod columns;
 pub mod example;
+mod framing;
 pub mod image_folder;
 pub mod input;
 pub mod npy;
 mod payload;
 pub mod probe;
+pub mod saved;
 mod sequence;
+pub mod snappy;
 pub mod tfds;
 pub mod tfrecord;
+pub mod webdataset;
 pub mod wire;
 pub mod zarr;
 
@@ -108,11 +112,6 @@ pub trait Source: Send + Sync {
         false
     }
 
-    /// How many elements it says that it has.
-    fn elements(&self) -> Option<u64> {
-        None
-    }
-
     /// The splits whose elements these are, of a dataset that has such: see [`Options::split`].
     fn split(&self) -> Option<&str> {
         None
@@ -121,6 +120,14 @@ pub trait Source: Send + Sync {
     /// Whether each element is a file of its own, so that its position in a part tells people nothing.
     fn elements_are_files(&self) -> bool {
         false
+    }
+
+    /// Compares the number of elements that were found with what the dataset says of itself.
+    ///
+    /// # Errors
+    /// It says another number.
+    fn check_count(&self, _elements: u64) -> Result<()> {
+        Ok(())
     }
 
     /// What is known of a part whose elements are alike in all but their values, so that one tells of all.
@@ -266,6 +273,7 @@ impl Default for Options {
 /// All formats, the most specific first.
 pub const FORMATS: &[&dyn Format] = &[
     &tfds::Tfds,
+    &saved::Saved,
     &tfrecord::ExampleFormat,
     &tfrecord::RawFormat,
     &image_folder::ImageFolder,
@@ -273,4 +281,6 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::Npy,
     &npy::NpyFiles,
     &npy::npz::Npz,
+    &webdataset::WebDataset,
+    &webdataset::RawWebDataset,
 ];

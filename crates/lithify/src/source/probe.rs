@@ -128,7 +128,7 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             None => error,
         });
     }
-    let source = format.unwrap_or(&TFRECORD).open(parts, options)?;
+    let source = format.unwrap_or(&super::tfrecord::ExampleFormat).open(parts, options)?;
     match (&options.split, source.split()) {
         (Some(split), None) => {
             Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
@@ -137,9 +137,6 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
         _ => Ok(source),
     }
 }
-
-/// What a dataset of empty files is.
-const TFRECORD: super::tfrecord::ExampleFormat = super::tfrecord::ExampleFormat;
 
 fn same_format(path: &Path, found: &dyn Format, before: Option<&dyn Format>) -> Result<()> {
     match before.filter(|before| before.name() != found.name()) {

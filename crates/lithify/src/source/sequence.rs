@@ -11,9 +11,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::example::{self, entry_of, parse_feature, range_in};
+use super::example::{self, entry_of, parse_feature};
 use super::payload::Parsed;
-use super::wire::{self, Wire};
+use super::wire::{self, Wire, range_in};
 use crate::error::{Error, Result};
 use crate::value::{DType, Field, Form, Kind};
 

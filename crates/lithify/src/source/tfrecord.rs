@@ -1,89 +1,17 @@
-//! TFRecord files: framing, checksums, and how to find a way back into a damaged one.
-//!
-//! ```text
-//! u64 length │ u32 checksum of these 8 bytes │ data │ u32 checksum of the data        all little-endian
-//! ```
-//! A checksum is the CRC-32C, rotated right by 15 bits, plus 0xa282ead8. There is no header and no index. The whole file
-//! may be compressed. (TensorFlow: `tensorflow/core/lib/io/record_writer.h`.)
+//! TFRecord files of `tf.train.Example`, or of records of any kind: the framing is that of [`framing`](super::framing).
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
-use crc_fast::{CrcAlgorithm, checksum};
-
-use super::input::{Compression, Input, READ_BYTES};
+use super::framing::{FOOTER, Frames, beginning, compression_of, find_record, positions_of};
+use super::input::Compression;
 use super::payload::{Parsed, Payload};
-use super::probe::{Evidence, HEAD_BYTES, head_of};
+use super::probe::{Evidence, head_of};
 use super::sequence::Lists;
 use super::{Elements, Format, Options, Part, Source, Verdict, Want};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::Element;
 
-/// Bytes before a record's data.
-const HEADER: usize = 12;
-/// The largest record that there can be, in bytes.
-const MOST_BYTES: u64 = 1 << 40;
-/// Bytes after a record's data.
-const FOOTER: usize = 4;
-
-/// The checksum that a TFRecord keeps of `data`.
-#[inline]
-#[must_use]
-pub fn masked_crc(data: &[u8]) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "a CRC-32 has 32 bits")]
-    let crc = checksum(CrcAlgorithm::Crc32Iscsi, data) as u32;
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-/// The length in a record's header, if its checksum is right: a proof of 32 bits that a record starts here.
-#[inline]
-fn length_in(header: &[u8; HEADER]) -> Option<u64> {
-    let (length, crc) = header.split_at(8);
-    let crc = u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]);
-    (masked_crc(length) == crc).then(|| claimed_length(length))
-}
-
-/// The length that a record would have whose header this is.
-#[inline]
-fn claimed_length(header: &[u8]) -> u64 {
-    header.first_chunk().map_or(u64::MAX, |length| u64::from_le_bytes(*length))
-}
-
-/// How the file is compressed, if it is a TFRecord file.
-fn compression_of(head: &[u8]) -> Option<Compression> {
-    let (compression, first) = beginning(head);
-    match first {
-        Some(first) => (first.is_empty()
-            || first.first_chunk().is_some_and(|header| length_in(header).is_some()))
-        .then_some(compression),
-        // The head may end before twelve bytes are decoded only if the file does: then the reading of it will tell.
-        None => (head.len() < HEAD_BYTES).then_some(compression),
-    }
-}
-
-/// How a file of this beginning must be compressed, if it is one of TFRecords, and the first record's header; `None`
-/// where it cannot be decompressed. The checksum comes first, because the length of a plain record may well look like
-/// the first bytes of gzip.
-fn beginning(head: &[u8]) -> (Compression, Option<Vec<u8>>) {
-    let plain = head[..head.len().min(HEADER)].to_vec();
-    if head.first_chunk().is_some_and(|header| length_in(header).is_some()) {
-        return (Compression::None, Some(plain));
-    }
-    let (compression, stream): (_, Box<dyn Read + '_>) = match head {
-        [0x1f, 0x8b, 8, ..] => (Compression::Gzip, Box::new(flate2::bufread::MultiGzDecoder::new(head))),
-        [a, b, ..]
-            if a & 15 == 8 && a >> 4 <= 7 && u16::from_be_bytes([*a, *b]) % 31 == 0 && b & 0x20 == 0 =>
-        {
-            (Compression::Zlib, Box::new(flate2::bufread::ZlibDecoder::new(head)))
-        }
-        _ => return (Compression::None, Some(plain)),
-    };
-    let mut header = Vec::new();
-    let decoded = stream.take(HEADER as u64).read_to_end(&mut header);
-    (compression, decoded.is_ok().then_some(header))
-}
+pub use super::framing::masked_crc;
 
 /// TFRecord files of `tf.train.Example`.
 pub struct ExampleFormat;
@@ -158,30 +86,11 @@ impl TfRecords {
     /// # Errors
     /// There are not so many, or a header is damaged.
     pub(super) fn keep(&mut self, part: usize, records: Range<u64>) -> Result<()> {
-        let path = &self.parts[part].path;
-        let bad = |message: String, at: u64| Error::input(message).in_file(path).at_byte(at);
         if self.compression[part] != Compression::None {
             let error = Error::input("it is compressed, so that a part of its records cannot be taken alone");
-            return Err(error.in_file(path).hint("take whole splits"));
+            return Err(error.in_file(&self.parts[part].path).hint("take whole splits"));
         }
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let (mut at, mut start) = (0, 0);
-        for number in 0..records.end {
-            if number == records.start {
-                start = at;
-            }
-            let mut header = [0; HEADER];
-            let there = read_full_at(&file, &mut header, at).map_err(|e| Error::io("read", path, e))?;
-            if there < HEADER {
-                let wanted = records.end;
-                return Err(bad(format!("it has {number} records, and {wanted} are wanted of it"), at));
-            }
-            let next =
-                length_in(&header).and_then(|length| length.checked_add((HEADER + FOOTER) as u64 + at));
-            at =
-                next.ok_or_else(|| bad("the record's length is damaged: its checksum is wrong".into(), at))?;
-        }
-        self.within[part] = start..at;
+        self.within[part] = positions_of(&self.parts[part], records)?;
         Ok(())
     }
 
@@ -198,6 +107,12 @@ impl TfRecords {
             }
         }
         lists
+    }
+
+    /// The positions of a range at which records of a part may start.
+    fn within(&self, part: usize, range: &Range<u64>) -> Range<u64> {
+        let within = &self.within[part];
+        range.start.max(within.start)..range.end.min(within.end)
     }
 }
 
@@ -218,285 +133,51 @@ impl Source for TfRecords {
     }
 
     fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
-        let within = &self.within[part];
-        let range = range.start.max(within.start)..range.end.min(within.end);
-        let input = Input::open(&self.parts[part].path, self.compression[part], range.start, range.end)?;
-        Ok(Box::new(Records {
-            source: self,
-            part,
-            input,
-            until: range.end,
-            parsed: Parsed::default(),
-            over: false,
-            record: 0,
-        }))
+        let (part, compression, range) =
+            (&self.parts[part], self.compression[part], self.within(part, &range));
+        let frames = Frames::open(part, compression, range, self.largest_record)?;
+        Ok(Box::new(Records { frames, source: self, parsed: Parsed::default() }))
     }
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
-        let path = &self.parts[part].path;
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let (size, within) = (self.parts[part].bytes, &self.within[part]);
-        let range = range.start.max(within.start)..range.end.min(within.end);
-        let mut window = vec![0; READ_BYTES];
-        let mut at = range.start;
-        while at < range.end {
-            let filled = read_full_at(&file, &mut window, at).map_err(|e| Error::io("read", path, e))?;
-            let starts = filled.saturating_sub(HEADER - 1);
-            for (start, header) in window[..filled].windows(HEADER).enumerate() {
-                let position = at + start as u64;
-                if position >= range.end {
-                    return Ok(None);
-                }
-                // Most bytes claim a length that the file has not, which is cheaper to see than a wrong checksum.
-                if claimed_length(header) > size.saturating_sub(position) {
-                    continue;
-                }
-                let Some(length) = header.first_chunk().and_then(length_in) else { continue };
-                let next = (HEADER + FOOTER) as u64 + position;
-                let Some(next) = next.checked_add(length).filter(|next| *next <= size) else { continue };
-                // Two headers in the right places are no accident; one may be part of a payload.
-                let mut after = [0; HEADER];
-                let there = read_full_at(&file, &mut after, next).map_err(|e| Error::io("read", path, e))?;
-                if next == size || there == HEADER && length_in(&after).is_some() {
-                    return Ok(Some(position));
-                }
-            }
-            if starts == 0 {
-                break;
-            }
-            at += starts as u64;
-        }
-        Ok(None)
+        find_record(&self.parts[part], self.within(part, &range))
     }
-}
-
-fn read_full_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut end = 0;
-    while end < buffer.len() {
-        match file.read_at(&mut buffer[end..], at + end as u64) {
-            Ok(0) => break,
-            Ok(n) => end += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(end)
 }
 
 struct Records<'s> {
+    frames: Frames<'s>,
     source: &'s TfRecords,
-    part: usize,
-    input: Input,
-    until: u64,
     parsed: Parsed,
-    /// Whether nothing more can be read.
-    over: bool,
-    /// Bytes of the record that was lent out last, which are still to be consumed.
-    record: usize,
-}
-
-impl Records<'_> {
-    fn damaged(&self, byte: u64, message: impl Into<String>) -> Error {
-        Error::input(message).in_file(&self.source.parts[self.part].path).at_byte(byte)
-    }
-
-    fn unreadable(&mut self, error: io::Error) -> Error {
-        self.over = true;
-        let path = &self.source.parts[self.part].path;
-        if self.source.seekable(self.part) {
-            return Error::io("read", path, error);
-        }
-        let what = if error.kind() == io::ErrorKind::UnexpectedEof {
-            "the compressed stream is cut".into()
-        } else {
-            error.to_string()
-        };
-        self.damaged(self.input.offset(), format!("it cannot be decompressed further: {what}"))
-            .hint("all that follows in this file is lost; the offset is one of the decompressed stream")
-            .loses_a_stretch()
-    }
-
-    /// The length of the next record, or `None` at the end.
-    fn header(&mut self) -> Result<Option<usize>> {
-        self.input.pass(std::mem::take(&mut self.record));
-        let at = self.input.offset();
-        if self.over || at >= self.until {
-            return Ok(None);
-        }
-        let header = match self.input.peek(HEADER) {
-            Ok(header) => header,
-            Err(e) => return Err(self.unreadable(e)),
-        };
-        let Some(first) = header.first_chunk() else {
-            let stray = header.len();
-            self.over = true;
-            return match stray {
-                0 => Ok(None),
-                _ => Err(self
-                    .damaged(
-                        at,
-                        format!("the file ends with {stray} stray bytes, which is no whole record header"),
-                    )
-                    .loses_a_stretch()),
-            };
-        };
-        let Some(length) = length_in(first) else {
-            self.find_next()?;
-            let start = if at == 0 { " (is this a TFRecord file?)" } else { "" };
-            let lost = match self.over {
-                true => format!("all that follows in this file is lost{start}"),
-                false => format!("bytes {at} to {} are passed over", self.input.offset()),
-            };
-            return Err(self
-                .damaged(at, format!("the record's length is damaged: its checksum is wrong; {lost}"))
-                .loses_a_stretch());
-        };
-        let path = &self.source.parts[self.part].path;
-        let left = self.source.parts[self.part].bytes.saturating_sub(at + (HEADER + FOOTER) as u64);
-        if self.source.seekable(self.part) && length > left {
-            self.over = true;
-            return Err(self
-                .damaged(
-                    at,
-                    format!("the record is cut: it is said to have {length} bytes, but {left} are left in the file"),
-                )
-                .loses_a_stretch());
-        }
-        // Not even a caller without a budget gets more than can be counted.
-        let most = self.source.largest_record.min(MOST_BYTES);
-        match usize::try_from(length) {
-            Ok(length) if length as u64 <= most => Ok(Some(length)),
-            _ => {
-                self.over = true;
-                let message = format!(
-                    "the record has {length} bytes, more than the {most} that the memory budget leaves for one"
-                );
-                Err(Error::new(ErrorKind::Resources, message)
-                    .in_file(path)
-                    .at_byte(at)
-                    .hint("give more memory with `--memory`, or use fewer threads with `--threads`"))
-            }
-        }
-    }
-
-    /// Moves to the next place where a record starts, after one whose length is damaged.
-    fn find_next(&mut self) -> Result<()> {
-        let part = &self.source.parts[self.part];
-        if !self.source.seekable(self.part) {
-            self.over = !self.find_in_stream().unwrap_or(false);
-            return Ok(());
-        }
-        match self.source.find_element(self.part, self.input.offset() + 1..part.bytes)? {
-            Some(position) => self.input = Input::open(&part.path, Compression::None, position, self.until)?,
-            None => self.over = true,
-        }
-        Ok(())
-    }
-
-    /// The same where only reading on leads there. Says whether there is one.
-    fn find_in_stream(&mut self) -> io::Result<bool> {
-        self.input.consume(1);
-        loop {
-            let window = self.input.peek(READ_BYTES)?;
-            let most = self.source.largest_record;
-            let found = window.windows(HEADER).position(|header| {
-                claimed_length(header) <= most
-                    && header.first_chunk().is_some_and(|header| length_in(header).is_some())
-            });
-            let Some(found) = found else {
-                let read = window.len();
-                if read < READ_BYTES {
-                    return Ok(false);
-                }
-                self.input.consume(read - (HEADER - 1));
-                continue;
-            };
-            self.input.consume(found);
-            // Two headers in the right places are no accident.
-            let length = usize::try_from(claimed_length(self.input.window())).unwrap_or(usize::MAX);
-            let whole = length.saturating_add(HEADER + FOOTER);
-            let there = self.input.peek(whole.saturating_add(HEADER))?;
-            let next = there.get(whole..).and_then(|after| after.first_chunk());
-            if there.len() == whole || next.is_some_and(|header| length_in(header).is_some()) {
-                return Ok(true);
-            }
-            self.input.consume(1);
-        }
-    }
 }
 
 impl Elements for Records<'_> {
     fn next(&mut self) -> Result<Option<Element<'_>>> {
-        let Some(length) = self.header()? else { return Ok(None) };
-        let at = self.input.offset();
-        let whole = HEADER + length + FOOTER;
-        match self.input.peek(whole).map(|bytes| check(bytes, length)) {
-            Err(e) => return Err(self.unreadable(e)),
-            Ok(Check::Cut(there)) => {
-                self.over = true;
-                return Err(self
-                    .damaged(at, format!("the record is cut: it has {there} of its {whole} bytes"))
-                    .loses_a_stretch());
-            }
-            Ok(Check::Damaged) => {
-                self.input.consume(whole);
-                return Err(self.damaged(at, "the record's data is damaged: its checksum is wrong"));
-            }
-            Ok(Check::Sound) => {}
+        let Some(at) = self.frames.begin() else { return Ok(None) };
+        let Some(data) = self.frames.record(0)? else { return Ok(None) };
+        self.frames.lend(data.end + FOOTER);
+        let Self { frames, source, parsed } = self;
+        let TfRecords { payload, largest_record, .. } = source;
+        let record = &frames.window()[data];
+        match payload.parse(record, *largest_record, parsed) {
+            Ok(()) => Ok(Some(payload.element(record, parsed, at))),
+            Err(error) => Err(error.in_file(frames.path()).at_byte(at)),
         }
-        let data = HEADER..HEADER + length;
-        let Self { source, input, parsed, .. } = self;
-        if let Err(error) = source.payload.parse(&input.window()[data.clone()], source.largest_record, parsed)
-        {
-            input.consume(whole);
-            return Err(error.in_file(&source.parts[self.part].path).at_byte(at));
-        }
-        self.record = whole;
-        Ok(Some(self.source.payload.element(&self.input.window()[data], &self.parsed, at)))
     }
 
     fn skip(&mut self) -> Result<bool> {
-        let Some(length) = self.header()? else { return Ok(false) };
-        let whole = HEADER + length + FOOTER;
-        // A file that is not compressed was found to be long enough.
-        if self.source.seekable(self.part) {
-            self.record = whole;
-            return Ok(true);
+        if self.frames.begin().is_none() {
+            return Ok(false);
         }
-        match self.input.peek(whole) {
-            Ok(bytes) if bytes.len() >= whole => {}
-            // What is wrong is said where the element is read.
-            _ => return Ok(self.next()?.is_some()),
-        }
-        self.record = whole;
+        let Some(size) = self.frames.size(0)? else { return Ok(false) };
+        self.frames.lend(size);
         Ok(true)
     }
 
     fn position(&self) -> u64 {
-        let next = self.input.offset() + self.record as u64;
-        // What is left of a file that cannot be read on is lost, and no other reading of it need try.
-        let lost = self.over && self.source.seekable(self.part);
-        if lost { next.max(self.source.parts[self.part].bytes) } else { next }
+        self.frames.position()
     }
 
     fn consumed(&self) -> u64 {
-        self.input.consumed()
-    }
-}
-
-enum Check {
-    Sound,
-    Cut(usize),
-    Damaged,
-}
-
-fn check(bytes: &[u8], length: usize) -> Check {
-    let Some((data, footer)) = bytes[HEADER.min(bytes.len())..].split_at_checked(length) else {
-        return Check::Cut(bytes.len());
-    };
-    match footer.first_chunk() {
-        None => Check::Cut(bytes.len()),
-        Some(crc) if u32::from_le_bytes(*crc) == masked_crc(data) => Check::Sound,
-        Some(_) => Check::Damaged,
+        self.frames.consumed()
     }
 }

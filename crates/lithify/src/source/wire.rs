@@ -3,6 +3,8 @@
 //! Every function takes a slice, moves its start past what it read, and gives `None` where the bytes end too early or
 //! are not legal. Groups, which nothing here ever wrote, are not legal.
 
+use std::ops::Range;
+
 /// How a field's value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -76,6 +78,28 @@ pub fn skip(rest: &mut &[u8], wire: Wire) -> Option<()> {
         Wire::Fixed64 => rest.split_at_checked(8).map(|(_, after)| *rest = after),
         Wire::Fixed32 => rest.split_at_checked(4).map(|(_, after)| *rest = after),
     }
+}
+
+/// Adds a byte string to a list, which is a message whose repeated field number 1 holds the values.
+pub(crate) fn push_string(list: &mut Vec<u8>, string: &[u8]) {
+    push_length(list, string.len());
+    list.extend_from_slice(string);
+}
+
+/// The same up to the bytes of the string, of which there will be so many.
+pub(crate) fn push_length(list: &mut Vec<u8>, mut length: usize) {
+    list.push(0x0a);
+    while length >= 0x80 {
+        list.push(length.to_le_bytes()[0] | 0x80);
+        length >>= 7;
+    }
+    list.push(length.to_le_bytes()[0]);
+}
+
+/// Where `inner`, a slice of `outer`, stands in it.
+pub(crate) fn range_in(outer: &[u8], inner: &[u8]) -> Range<usize> {
+    let start = inner.as_ptr() as usize - outer.as_ptr() as usize;
+    start..start + inner.len()
 }
 
 /// The number of varints in a run of them: the number of bytes that end one.

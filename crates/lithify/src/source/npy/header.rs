@@ -120,7 +120,7 @@ impl Header {
     ///
     /// # Errors
     /// Why.
-    pub(super) fn check(&self, bytes: u64) -> Result<(), String> {
+    pub(in crate::source) fn check(&self, bytes: u64) -> Result<(), String> {
         let wanted = self.data.saturating_add(self.bytes());
         if bytes < wanted {
             return Err(format!("it is cut: an array of its shape takes {wanted} bytes, and it has {bytes}"));

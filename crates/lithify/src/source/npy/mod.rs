@@ -127,7 +127,7 @@ impl Format for NpyFiles {
 /// What an output of several arrays has beside them.
 const OUTPUT: &str = "lithify.json";
 /// The feature's name where files do not give one.
-const ARRAY: &str = "array";
+pub(super) const ARRAY: &str = "array";
 
 fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| ARRAY.to_owned(), |stem| stem.to_string_lossy().into_owned())
@@ -206,39 +206,49 @@ impl Stored<'_> {
     fn read_fortran(&mut self, rows: Range<u64>, into: &mut [u8]) -> io::Result<()> {
         let header = &self.array.header;
         let (size, data) = (header.item.size(), self.array.start + header.data);
-        // The array's rows, or its only one.
-        let (rows, axes) =
-            if self.array.whole { (0..1, &header.shape[..]) } else { (rows, &header.shape[1..]) };
-        let all = if self.array.whole { 1 } else { header.shape[0] };
+        if self.array.whole {
+            self.line.resize(into.len(), 0);
+            self.file.read_exact_at(&mut self.line, data)?;
+            to_c_order(&self.line, &header.shape, size, into);
+            return Ok(());
+        }
+        let axes = &header.shape[1..];
         let count = usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX);
         let items = usize::try_from(axes.iter().product::<u64>()).unwrap_or(usize::MAX);
-        // How far apart in the file two items are that follow each other on an axis.
-        let strides: Vec<u64> = axes
-            .iter()
-            .scan(all, |stride, size| Some(std::mem::replace(stride, stride.saturating_mul(*size))))
-            .collect();
-        if self.array.whole {
-            self.line.resize(items * size, 0);
-            self.file.read_exact_at(&mut self.line, data)?;
-        } else {
-            self.line.resize(count * size, 0);
-        }
+        self.line.resize(count * size, 0);
+        let strides = strides(axes, header.shape[0]);
         let mut place = vec![0; axes.len()];
         for item in 0..items {
-            let offset = place.iter().zip(&strides).map(|(at, stride)| at * stride).sum::<u64>();
-            if self.array.whole {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX) * size;
-                into[item * size..][..size].copy_from_slice(&self.line[from..][..size]);
-            } else {
-                self.file.read_exact_at(&mut self.line, data + (offset + rows.start) * size as u64)?;
-                for (row, value) in self.line.chunks_exact(size).enumerate() {
-                    into[(row * items + item) * size..][..size].copy_from_slice(value);
-                }
+            let offset = offset(&place, &strides);
+            self.file.read_exact_at(&mut self.line, data + (offset + rows.start) * size as u64)?;
+            for (row, value) in self.line.chunks_exact(size).enumerate() {
+                into[(row * items + item) * size..][..size].copy_from_slice(value);
             }
             advance(&mut place, axes);
         }
         Ok(())
     }
+}
+
+/// Copies an array whose first axis varies fastest into one whose last one does.
+pub(super) fn to_c_order(stored: &[u8], shape: &[u64], size: usize, into: &mut [u8]) {
+    let strides = strides(shape, 1);
+    let mut place = vec![0; shape.len()];
+    for item in into.chunks_exact_mut(size.max(1)) {
+        let from = usize::try_from(offset(&place, &strides)).unwrap_or(usize::MAX) * size;
+        item.copy_from_slice(&stored[from..][..size]);
+        advance(&mut place, shape);
+    }
+}
+
+/// How far apart two items are that follow each other on an axis, where the first one varies fastest, and on that by so many.
+fn strides(axes: &[u64], first: u64) -> Vec<u64> {
+    let step = |stride: &mut u64, size: &u64| Some(std::mem::replace(stride, stride.saturating_mul(*size)));
+    axes.iter().scan(first, step).collect()
+}
+
+fn offset(place: &[u64], strides: &[u64]) -> u64 {
+    place.iter().zip(strides).map(|(at, stride)| at * stride).sum()
 }
 
 impl Rows for Stored<'_> {

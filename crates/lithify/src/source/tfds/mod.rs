@@ -77,7 +77,7 @@ impl Format for Tfds {
                 records.keep(number, range)?;
             }
         }
-        Ok(Box::new(Dataset { records, views, classes, promised, elements, split }))
+        Ok(Box::new(Dataset { records, views, classes, promised, elements, split, directory }))
     }
 }
 
@@ -131,6 +131,7 @@ struct Dataset {
     promised: BTreeSet<String>,
     elements: u64,
     split: String,
+    directory: PathBuf,
 }
 
 impl Source for Dataset {
@@ -154,8 +155,12 @@ impl Source for Dataset {
         self.promised.contains(feature)
     }
 
-    fn elements(&self) -> Option<u64> {
-        Some(self.elements)
+    fn check_count(&self, elements: u64) -> Result<()> {
+        if elements == self.elements {
+            return Ok(());
+        }
+        let message = format!("it says that there are {} elements, and {elements} were found", self.elements);
+        Err(Error::input(message).in_file(&self.directory.join(info::FILE)))
     }
 
     fn split(&self) -> Option<&str> {

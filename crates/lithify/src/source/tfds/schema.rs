@@ -11,9 +11,8 @@ use super::features::{Declared, Encoding, Features};
 use super::info::read_json;
 use crate::decode::View;
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::example::range_in;
 use crate::source::payload::Parsed;
-use crate::source::wire::each_varint;
+use crate::source::wire::{each_varint, range_in};
 use crate::value::{DType, Form, Kind};
 
 /// The features that a dataset declares.

@@ -1,0 +1,147 @@
+//! Saved datasets and tar files with any one byte changed: they are read to their end, or what is wrong is told.
+
+use std::path::Path;
+
+use lithify::error::ErrorKind;
+use lithify::source::{Options, Want};
+use lithify_tests::{Scratch, field, gzip, record, tar_member};
+
+/// Memory for an element: what is claimed beyond must not be taken.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads a dataset to its end, over damage; gives how many elements are sound.
+fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
+    let source =
+        lithify::open(&[path.to_path_buf()], from, &Options { largest_record: LARGEST, split: None }).ok()?;
+    let mut found = 0;
+    for part in 0..source.parts().len() {
+        let mut elements = source.read(part, 0..u64::MAX, Want::Whole).ok()?;
+        let mut position = 0;
+        loop {
+            match elements.next() {
+                Ok(Some(element)) => {
+                    for place in 0..element.len() {
+                        let _ = element.list(place).map(|list| list.count());
+                    }
+                    found += 1;
+                }
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Input => {
+                    assert!(error.place().file.is_some() && error.place().byte.is_some(), "{error}");
+                }
+                Err(_) => return None,
+            }
+            assert!(elements.position() >= position, "reading goes forward");
+            position = elements.position();
+        }
+        for at in [1, 512, 700] {
+            let bytes = source.parts()[part].bytes;
+            if source.seekable(part) && at < bytes {
+                let _ = source.find_element(part, at..bytes);
+            }
+        }
+    }
+    Some(found)
+}
+
+/// Calls `then` with each of the bytes changed, in three ways.
+fn changed(bytes: &[u8], mut then: impl FnMut(&[u8])) {
+    let mut changed = bytes.to_vec();
+    for at in 0..bytes.len() {
+        for bits in [1, 0x80, 0xff] {
+            changed[at] ^= bits;
+            then(&changed);
+            changed[at] = bytes[at];
+        }
+    }
+}
+
+#[test]
+fn a_tar_of_which_a_byte_is_changed() {
+    let array = b"\x93NUMPY\x01\0\x39\0{'descr': '<i2', 'fortran_order': True, 'shape': (2, 2)}\n\x01\0\x02\0\x03\0\x04\0";
+    let tar = [
+        tar_member("././@LongLink", b'L', b"a/long/name.cls\0"),
+        tar_member("cut", b'0', b"5"),
+        tar_member("pax", b'x', b"17 path=b/c.json\n"),
+        tar_member("cut", b'0', b"[[1, 2], [3, 4]]"),
+        tar_member("b/c.npy", b'0', array),
+        tar_member("b/c.txt.gz", b'0', &gzip(b"text")),
+        vec![0; 1024],
+    ]
+    .concat();
+    let scratch = Scratch::new();
+    changed(&tar, |bytes| {
+        let path = scratch.file("a.tar", bytes);
+        for from in ["webdataset", "webdataset-raw"] {
+            assert!(read_all(&path, Some(from)).is_none_or(|found| found <= 3));
+        }
+    });
+}
+
+/// A tensor of these strings' bytes, as saved datasets have it.
+fn tensor(dtype: u8, shape: &[u8], content: &[u8]) -> Vec<u8> {
+    let dims: Vec<u8> = shape.iter().flat_map(|size| field(2, &[8, *size])).collect();
+    [&[8, dtype][..], &field(2, &dims), &field(4, content)].concat()
+}
+
+/// A variant of these tensors.
+fn variant(name: &str, tensors: &[Vec<u8>]) -> Vec<u8> {
+    let tensors: Vec<u8> = tensors.iter().flat_map(|tensor| field(3, tensor)).collect();
+    let body = [&field(1, name.as_bytes())[..], &tensors].concat();
+    [&[u8::try_from(body.len()).unwrap()][..], &body].concat()
+}
+
+/// A spec of a type of its own, as an entry of a dict: of ragged tensors, or of sparse ones.
+fn spec(key: &[u8], class: u8) -> Vec<u8> {
+    let rank = field(1, &[0x60, 2]);
+    let state = field(52, &[&field(1, &field(31, b""))[..], &field(1, &[0x80, 2, 9]), &rank].concat());
+    let spec = field(34, &[&[8, class][..], &field(2, &state)].concat());
+    field(1, &[field(1, key), field(2, &spec)].concat())
+}
+
+#[test]
+fn a_saved_dataset_of_which_a_byte_is_changed() {
+    let numbers = |values: &[u8]| {
+        [&[8, 9][..], &field(2, &field(2, &[8, u8::try_from(values.len()).unwrap()])), &field(10, values)]
+            .concat()
+    };
+    let ragged =
+        tensor(21, &[], &variant("RaggedTensorVariant", &[numbers(&[0, 2, 3]), numbers(&[7, 8, 9])]));
+    let indices =
+        [&[8, 9][..], &field(2, &[field(2, &[8, 2]), field(2, &[8, 1])].concat()), &field(10, &[0, 2])]
+            .concat();
+    let bodies =
+        [indices, numbers(&[5, 6]), numbers(&[3])].map(|tensor| variant("tensorflow::Tensor", &[tensor]));
+    let lengths: Vec<u8> = bodies.iter().map(|body| body[0]).collect();
+    let sparse = tensor(21, &[3], &[lengths, bodies.map(|body| body[1..].to_vec()).concat()].concat());
+    let strings = field(1, &[&field(1, b"t")[..], &field(2, &field(33, &[0x18, 7]))].concat());
+    let text = tensor(7, &[2], b"\x01\x02abc");
+    let entries = [spec(b"r", 3), spec(b"s", 1), strings].concat();
+    let whole = field(53, &entries);
+    let metadata =
+        [&field(2, b"7")[..], &[0x20, 2], &field(5, &[21, 21, 7]), &[0x30, 2, 0xc0, 0x3e, 1]].concat();
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.at("d/7/00000000.shard")).unwrap();
+    let write = |whole: &[u8], metadata: &[u8], records: &[&[u8]]| {
+        let stream: Vec<u8> = records.iter().flat_map(|data| record(data)).collect();
+        let _ = scratch.file("d/dataset_spec.pb", whole);
+        let _ = scratch.file("d/snapshot.metadata", metadata);
+        let _ = scratch.file("d/7/00000000.shard/00000000.snapshot", &stream);
+        read_all(&scratch.at("d"), None)
+    };
+    let records = [&ragged[..], &sparse, &text, &ragged, &sparse, &text];
+    assert_eq!(write(&whole, &metadata, &records), Some(2));
+    for place in 0..3 {
+        changed(records[place], |bytes| {
+            let mut records = records;
+            records[place] = bytes;
+            assert!(write(&whole, &metadata, &records).is_some_and(|found| found >= 1));
+        });
+    }
+    changed(&whole, |bytes| {
+        let _ = write(bytes, &metadata, &records);
+    });
+    changed(&metadata, |bytes| {
+        let _ = write(&whole, bytes, &records);
+    });
+}
