@@ -420,6 +420,57 @@ fn damage_inside_a_compressed_file_has_the_offset_of_the_decoded_stream() {
     }
 }
 
+/// Feature lists beside a context.
+#[test]
+fn feature_lists_that_are_damaged_are_told() {
+    let of = |what: &str, lists: &[u8], why: &str| {
+        let message = format!("the record is no tf.train.SequenceExample: {why}{RAW_HINT}");
+        let data = [example(&[("x", integers(&[2]))]), field(2, lists)].concat();
+        Case::skippable(what, with_third(&record(&data)), "element 2, byte 60", &message, &[0, 1, 3])
+    };
+    let list = |name: &[u8], steps: &[Vec<u8>]| {
+        field(1, &entry(name, &steps.iter().flat_map(|step| field(1, step)).collect::<Vec<_>>()))
+    };
+    let (one, two) = (integers(&[1]), integers(&[1, 2]));
+    let whole = list(b"s", &[one.clone(), one.clone()]);
+    check(&[
+        of("something else", &field(3, b""), "the feature lists hold something else"),
+        of("a list cut", &whole[..9], "a feature list is cut"),
+        of("no value", &field(1, &field(1, b"s")), "a feature lacks its name or its value"),
+        of("a name", &list(b"\n", &[]), "a feature's name holds control characters: `\\n`"),
+        of("no steps", &field(1, &entry(b"s", b"abc")), "the feature list `s`: it holds something else"),
+        of("a step cut", &field(1, &entry(b"s", &[0x0a, 9, 0])), "the feature list `s`: a step is cut"),
+        of(
+            "two kinds",
+            &list(b"s", &[one.clone(), floats(&[1.0])]),
+            "the feature list `s`: its steps are of different kinds",
+        ),
+        of(
+            "packed",
+            &list(b"s", &[field(3, &field(1, &[0x80]))]),
+            "the feature list `s`: an int64 list is cut",
+        ),
+        of(
+            "the same name",
+            &list(b"x", std::slice::from_ref(&one)),
+            "its context and its feature lists both have `x`",
+        ),
+    ]);
+    // What the first records show goes for all.
+    let with =
+        |steps: &[Vec<u8>]| record(&[example(&[("x", one.clone())]), field(2, &list(b"s", steps))].concat());
+    let uneven = [one.clone(), two.clone()];
+    let bytes = [with(&vec![one.clone(); 3]).repeat(300), with(&uneven)].concat();
+    let at = bytes.len() - with(&uneven).len();
+    let scratch = Scratch::new();
+    let error = Conversion::of([scratch.file("bad", &bytes)]).scan().unwrap_err();
+    let message = "the steps of `s` have 1 to 2 values here, but 1 in other elements";
+    assert_eq!(
+        error.to_string().replace(&format!("{}/", scratch.path().display()), ""),
+        format!("`bad`, element 300, byte {at}: the record is no tf.train.SequenceExample: {message}")
+    );
+}
+
 #[test]
 fn a_record_that_is_no_example_is_told() {
     let of = |what: &str, data: &[u8], why: &str| {
@@ -432,11 +483,6 @@ fn a_record_that_is_no_example_is_told() {
         of("text", b"hello", "a tag is cut or unknown"),
         of("bytes that are cut", b"*hello", "an unknown field is cut"),
         of("zeros", &[0; 5], "a tag is cut or unknown"),
-        of(
-            "a SequenceExample",
-            &[example(&[("x", one.clone())]), field(2, &[])].concat(),
-            "it is a tf.train.SequenceExample, which cannot be read yet",
-        ),
         of("features cut", &example(&[("x", one.clone())])[..9], "the features are cut"),
         of("a group", &[0x0b, 0x0c], "a tag is cut or unknown"),
         of("an unknown field in the features", &field(1, &field(2, b"")), "the features hold something else"),

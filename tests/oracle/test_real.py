@@ -138,7 +138,7 @@ def test_a_directory_of_a_tensorflow_dataset_is_its_records(converted, tmp_path)
     """The JSON files beside the records are no data."""
     case = "tfds-wine-raw"
     (path,) = files(case)
-    convert(path.parent, tmp_path / "out")
+    convert(path.parent, tmp_path / "out", options=["--from", "tfrecord"])
     for name in expected(case)["features"]:
         assert_npy(tmp_path / "out" / f"{name}.npy", load(converted / case / f"{name}.npy"))
 

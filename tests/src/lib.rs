@@ -22,7 +22,7 @@ use lithify::plan::request::Request;
 use lithify::plan::{Layout, Plan, Target};
 use lithify::scan::profile::Profile;
 use lithify::scan::{OnError, ScanOptions};
-use lithify::source::Source;
+use lithify::source::{Options, Source};
 use lithify::write::WriteOptions;
 use lithify::write::manifest::Manifest;
 use ndarray::ArrayD;
@@ -33,6 +33,7 @@ pub mod command;
 pub mod images;
 pub mod memory;
 pub mod model;
+pub mod tfds;
 pub mod values;
 
 /// CRC-32C, a bit at a time turned into a table: slow and plain.
@@ -244,6 +245,8 @@ pub struct Conversion {
     pub from: Option<&'static str>,
     /// What is wanted of which features, in the notation.
     pub features: Vec<String>,
+    /// Which splits, of a dataset that has such.
+    pub split: Option<String>,
     /// What is done about bad elements.
     pub on_error: OnError,
     /// Threads.
@@ -262,6 +265,7 @@ impl Conversion {
             inputs: inputs.into_iter().map(Into::into).collect(),
             from: None,
             features: Vec::new(),
+            split: None,
             on_error: OnError::Fail,
             threads: 2,
             memory: 1 << 30,
@@ -287,6 +291,13 @@ impl Conversion {
     #[must_use]
     pub fn feature(mut self, spec: impl Into<String>) -> Self {
         self.features.push(spec.into());
+        self
+    }
+
+    /// … of these splits.
+    #[must_use]
+    pub fn split(mut self, split: &str) -> Self {
+        self.split = Some(split.to_owned());
         self
     }
 
@@ -330,7 +341,8 @@ impl Conversion {
     /// # Errors
     /// As the library.
     pub fn open(&self) -> Result<Box<dyn Source>> {
-        lithify::open(&self.inputs, self.from, &self.machine().source_options())
+        let options = Options { split: self.split.clone(), ..self.machine().source_options() };
+        lithify::open(&self.inputs, self.from, &options)
     }
 
     /// Opens and scans.

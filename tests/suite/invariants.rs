@@ -22,7 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Pixels know nothing of datasets.
     ("image", &[]),
     ("decode", &["error", "image", "source::wire", "value"]),
-    ("source", &["error", "value"]),
+    // A source may say how a feature is seen.
+    ("source", &["decode::View", "error", "value"]),
+    // Those that declare their features say how images are decoded.
+    ("source::tfds", &["decode", "error", "image::Depth", "image::Dialect", "value"]),
     // An image file is told by its first bytes.
     ("source::image_folder", &["error", "image::Format", "image::is_head", "value"]),
     // What it holds are serialized tensors.
@@ -58,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan::image", &["decode", "error", "image", "value"]),
     ("plan::scalar", &["error", "value"]),
     ("plan::fit", &["decode", "error", "image", "scan::profile", "value"]),
+    ("plan::seen", &["decode", "error", "scan::profile", "value"]),
     ("plan::advice", &["decode", "machine::show_size", "scan::profile", "value"]),
     // A store knows no format, no dataset and no scan.
     (

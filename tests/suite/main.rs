@@ -7,4 +7,5 @@ mod invariants;
 mod properties;
 mod publish;
 mod sources;
+mod tfds;
 mod zarr;

@@ -94,7 +94,7 @@ fn samples() -> Vec<Sample> {
             });
         }
     }
-    samples.extend([folder(), store()]);
+    samples.extend([folder(), store(), dataset()]);
     samples.extend(saved());
     samples.extend(tars());
     samples.extend(arrays());
@@ -165,6 +165,41 @@ fn arrays() -> Vec<Sample> {
         sample("npz", "stored", zip(&members, false), (0..3).map(both).collect(), 33),
         sample("npz", "deflated", zip(&members, true), (0..3).map(both).collect(), 33),
     ]
+}
+
+/// The file of the elements of a dataset with a schema.
+const SHARD: &str = "s-train.tfrecord-00000-of-00001";
+
+/// A directory of TensorFlow Datasets.
+fn dataset() -> Sample {
+    let info = r#"{"name": "s", "splits": [{"name": "train", "shardLengths": ["5"]}]}"#;
+    let features = r#"{"pythonClassName": "FeaturesDict", "featuresDict": {"features": {
+        "x": {"pythonClassName": "Tensor", "tensor": {"shape": {}, "dtype": "uint8", "encoding": "none"}},
+        "z": {"pythonClassName": "Tensor", "tensor": {"shape": {"dimensions": ["-1"]}, "dtype": "uint8", "encoding": "zlib"}}}}}"#;
+    let payloads: Vec<_> = (0..5_u8)
+        .map(|at| {
+            let bytes = vec![at; usize::from(at) * 7];
+            let record = example(&[("z", strings(&[&zlib(&bytes)])), ("x", integers(&[at.into()]))]);
+            (record, vec![("z".to_owned(), bytes), ("x".to_owned(), vec![at])])
+        })
+        .collect();
+    let (shard, elements) = framed(&payloads);
+    let end = shard.len() as u64;
+    let files = vec![
+        ("dataset_info.json", info.as_bytes().to_vec()),
+        ("features.json", features.as_bytes().to_vec()),
+        (SHARD, shard),
+    ];
+    Sample {
+        format: "tfds",
+        what: "directory",
+        bytes: Vec::new(),
+        files,
+        part: SHARD,
+        elements,
+        end,
+        plain: true,
+    }
 }
 
 /// A Zarr store of the same, whose last chunk is not stored, since it would hold the fill value alone.

@@ -126,10 +126,14 @@ pub struct Dataset {
     /// Files, directories or globs. Files of a directory or glob are taken in the order of their names.
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind, or
+    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind, `tfds`, or
     /// `image-folder`.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
+    /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without
+    /// it, all splits one after another.
+    #[arg(long, value_name = "SPLIT")]
+    pub split: Option<String>,
     /// What to do about elements that are damaged or do not fit: fail, or skip and list them.
     #[arg(long, value_enum, default_value_t = ErrorPolicy::Fail)]
     pub on_error: ErrorPolicy,

@@ -13,7 +13,7 @@ use lithify::plan::request::Request;
 use lithify::plan::{Plan, Target, advice};
 use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
-use lithify::source::Source;
+use lithify::source::{Options, Source};
 use lithify::write::manifest::Manifest;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{WriteOptions, check_target};
@@ -71,8 +71,8 @@ pub fn run(command: Command) -> Result<Outcome> {
                     .hint("make it anew with `lithify plan`")
             })?;
             let context = Context::new(&run, &plan.output)?;
-            let source =
-                reopen(&plan.format, plan.parts.iter().map(|part| part.path.as_path()), &context.machine)?;
+            let parts = plan.parts.iter().map(|part| part.path.as_path());
+            let source = reopen(&plan.format, parts, plan.split.as_deref(), &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
             let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
@@ -110,7 +110,8 @@ impl Context {
     }
 
     fn open(&self, dataset: &Dataset) -> Result<Box<dyn Source>> {
-        open(&dataset.inputs, dataset.from.as_deref(), &self.machine.source_options())
+        let options = Options { split: dataset.split.clone(), ..self.machine.source_options() };
+        open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
     fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
@@ -178,6 +179,7 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
         let source = reopen(
             &manifest.format,
             manifest.parts.iter().map(|part| part.path.as_path()),
+            manifest.split.as_deref(),
             &context.machine,
         )?;
         let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
 use crate::source::probe::open;
-use crate::source::{Source, name_file};
+use crate::source::{Options, Source, name_file};
 use crate::write::manifest::Manifest;
 use crate::write::{Report, WriteOptions, write};
 
@@ -109,10 +109,12 @@ fn say_skip(error: Error, on_error: OnError) -> Error {
 pub fn reopen<'p>(
     format: &str,
     parts: impl IntoIterator<Item = &'p Path>,
+    split: Option<&str>,
     machine: &Machine,
 ) -> Result<Box<dyn Source>> {
     let paths: Vec<_> = parts.into_iter().map(Path::to_path_buf).collect();
-    open(&paths, Some(format), &machine.source_options())
+    let options = Options { split: split.map(str::to_owned), ..machine.source_options() };
+    open(&paths, Some(format), &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }
 

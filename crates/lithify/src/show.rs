@@ -112,7 +112,11 @@ pub fn content_name(content: Content) -> &'static str {
 
 /// The shapes of a feature, where arrays of it hold what its byte strings are decoded to.
 fn decoded(feature: &FeatureProfile) -> Option<&Shapes> {
-    feature.shapes().filter(|_| feature.is_tensors() || feature.is_images() || feature.viewed)
+    let natural = feature.kind().and_then(Kind::dtype);
+    let declared = |shapes: &Shapes| feature.shaped && natural.is_some() && shapes.dtype != natural;
+    let is_other =
+        |shapes: &&Shapes| feature.is_tensors() || feature.is_images() || feature.viewed || declared(shapes);
+    feature.shapes().filter(is_other)
 }
 
 /// The share of a padded array that would be padding.
@@ -153,9 +157,11 @@ fn looks_like(feature: &FeatureProfile) -> String {
     }
     // What has several axes is an array; one axis is a list as any other.
     if let (true, Some(shapes)) = (feature.contents.is_empty(), feature.shapes_by(&View::default()))
-        && shapes.largest.len() > 1
+        && (shapes.largest.len() > 1 || shapes.dtype != feature.kind().and_then(Kind::dtype))
     {
-        return range(shapes);
+        let dtype = shapes.dtype.filter(|dtype| Some(*dtype) != feature.kind().and_then(Kind::dtype));
+        let shape = if shapes.largest.is_empty() { String::new() } else { range(shapes) };
+        return [dtype.map_or(String::new(), |dtype| dtype.to_string()), shape].join(" ").trim().to_owned();
     }
     let mut contents = feature.contents.clone();
     contents.sort_by_key(|content| std::cmp::Reverse(content.1));
@@ -195,10 +201,11 @@ fn images(profile: &Profile) -> String {
 pub fn profile(profile: &Profile, machine: &Machine) -> String {
     let stored: u64 = profile.parts.iter().map(|part| part.bytes).sum();
     let mut text = format!(
-        "{} in {} ({})\n",
+        "{} in {} ({}){}\n",
         plural(profile.elements, "element"),
         plural(profile.parts.len() as u64, part_name(&profile.format)),
-        show_size(stored)
+        show_size(stored),
+        split_of(profile.split.as_deref())
     );
     if profile.elements > 0 {
         text.push('\n');
@@ -222,6 +229,11 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     }
     text.push_str(&skipped(&profile.skipped));
     text
+}
+
+/// Which splits a dataset's elements are of, if it has such.
+fn split_of(split: Option<&str>) -> String {
+    split.map_or(String::new(), |split| format!(", split {}", split.escape_debug()))
 }
 
 /// What a part of a dataset of this format is.
@@ -328,7 +340,9 @@ fn role_name(role: Role) -> &'static str {
 /// What pass 2 will do.
 #[must_use]
 pub fn plan(plan: &Plan, machine: &Machine) -> String {
-    let mut text = format!("{} to `{}`\n\n", plural(plan.elements, "element"), plan.output.display());
+    let split = plan.split.as_ref().map_or(String::new(), |split| format!(" of {}", split.escape_debug()));
+    let elements = plural(plan.elements, "element");
+    let mut text = format!("{elements}{split} to `{}`\n\n", plan.output.display());
     let mut rows = vec![["array", "dtype", "shape", "bytes", "chunks", "how"].map(str::to_owned).to_vec()];
     for array in &plan.arrays {
         let feature = &plan.features[array.feature];
@@ -382,9 +396,10 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
 #[must_use]
 pub fn manifest(manifest: &Manifest) -> String {
     let mut text = format!(
-        "{} from {}, by {}\n\n",
+        "{} from {}{}, by {}\n\n",
         plural(manifest.elements, "element"),
         plural(manifest.parts.len() as u64, part_name(&manifest.format)),
+        split_of(manifest.split.as_deref()),
         manifest.written_by
     );
     let head = ["array", "dtype", "shape", "bytes", "chunks", "feature", "how"];

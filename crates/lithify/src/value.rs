@@ -101,6 +101,13 @@ impl Field {
         let form = Form::String { unread: 0 };
         Self { name, kind: Some(Kind::Bytes), body, form, shape: None }
     }
+
+    /// Its list, in these bytes of its element; `None` where it holds nothing.
+    #[must_use]
+    pub(crate) fn list_in<'a>(&self, bytes: &'a [u8]) -> Option<List<'a>> {
+        let body = &bytes[self.body.clone()];
+        self.kind.map(|kind| List { kind, body, lies: Lies::In(self.form), shape: None })
+    }
 }
 
 /// How a list lies in its bytes.
@@ -108,6 +115,10 @@ impl Field {
 pub enum Form {
     /// As a protobuf message, whose repeated field number 1 holds the values.
     Message,
+    /// The same, of numbers that are of this dtype, though messages have no such numbers.
+    As(DType),
+    /// As a protobuf message, whose repeated field number 1 holds features. Their lists follow one another.
+    Steps,
     /// As the one byte string that it consists of; of which so many more bytes, at its end, were not read: see
     /// [`Want::Heads`](crate::source::Want::Heads).
     String {
@@ -197,7 +208,7 @@ impl<'a> Element<'a> {
     pub fn stored_bytes(&self) -> u64 {
         let unread = self.fields.iter().map(|field| match field.form {
             Form::String { unread } => unread,
-            Form::Message | Form::Items { .. } => 0,
+            Form::Message | Form::As(_) | Form::Steps | Form::Items { .. } => 0,
         });
         unread.sum::<u64>() + self.stored.unwrap_or(self.bytes.len() as u64)
     }
@@ -224,9 +235,8 @@ impl<'a> Element<'a> {
     #[must_use]
     pub fn list(&self, at: usize) -> Option<List<'a>> {
         let field = &self.fields[at];
-        let body = &self.bytes[field.body.clone()];
         let shape = field.shape.clone().map(|shape| &self.sizes[shape]);
-        field.kind.map(|kind| List { kind, body, lies: Lies::In(field.form), shape })
+        field.list_in(self.bytes).map(|list| List { shape, ..list })
     }
 }
 
@@ -343,6 +353,12 @@ impl<'a> List<'a> {
         Self { kind, body, lies: Lies::InField(field), shape: None }
     }
 
+    /// What its values are; `None` for byte strings.
+    #[must_use]
+    pub fn dtype(&self) -> Option<DType> {
+        if let Lies::In(Form::As(dtype)) = self.lies { Some(dtype) } else { self.kind.dtype() }
+    }
+
     /// Its shape, where that is more than how many values there are.
     #[must_use]
     pub fn shape(&self) -> Option<&'a [u64]> {
@@ -370,11 +386,14 @@ impl<'a> List<'a> {
     #[must_use]
     pub fn runs(&self) -> Runs<'a> {
         let (field, whole) = match self.lies {
-            Lies::In(Form::Message) => (1, false),
+            Lies::In(Form::Message | Form::As(_)) => (1, false),
+            Lies::In(Form::Steps) => {
+                return Runs { kind: self.kind, field: 1, rest: &[], whole: false, steps: self.body };
+            }
             Lies::InField(field) => (field, false),
             Lies::In(Form::String { .. } | Form::Items { .. }) => (0, true),
         };
-        Runs { kind: self.kind, field, rest: self.body, whole }
+        Runs { kind: self.kind, field, rest: self.body, whole, steps: &[] }
     }
 
     /// The number of values.
@@ -413,6 +432,8 @@ pub struct Runs<'a> {
     rest: &'a [u8],
     /// The body is no message, and is still to be given.
     whole: bool,
+    /// Steps that are still to come.
+    steps: &'a [u8],
 }
 
 impl<'a> Iterator for Runs<'a> {
@@ -423,18 +444,39 @@ impl<'a> Iterator for Runs<'a> {
         if std::mem::take(&mut self.whole) {
             return Some(Ok(std::mem::take(&mut self.rest)));
         }
-        while !self.rest.is_empty() {
-            match self.step() {
-                Ok(Some(run)) => return Some(Ok(run)),
-                Ok(None) => {}
-                Err(bad) => {
-                    self.rest = &[];
-                    return Some(Err(bad));
+        loop {
+            while !self.rest.is_empty() {
+                match self.step() {
+                    Ok(Some(run)) => return Some(Ok(run)),
+                    Ok(None) => {}
+                    Err(bad) => {
+                        (self.rest, self.steps) = (&[], &[]);
+                        return Some(Err(bad));
+                    }
                 }
             }
+            if self.steps.is_empty() {
+                return None;
+            }
+            let Some(list) = next_step(&mut self.steps) else {
+                self.steps = &[];
+                return Some(Err(BadList("a step is damaged")));
+            };
+            self.rest = list;
         }
-        None
     }
+}
+
+/// Reads a step of a list of features, whose kind is known: its list.
+fn next_step<'a>(steps: &mut &'a [u8]) -> Option<&'a [u8]> {
+    use crate::source::wire::{self, Wire};
+    let (1, Wire::Bytes) = wire::tag(steps)? else { return None };
+    let mut feature = wire::bytes(steps)?;
+    if feature.is_empty() {
+        return Some(feature);
+    }
+    let (1..=3, Wire::Bytes) = wire::tag(&mut feature)? else { return None };
+    wire::bytes(&mut feature)
 }
 
 impl<'a> Runs<'a> {

@@ -9,7 +9,7 @@ use crate::image::geometry::{Geometry, Placement};
 use crate::image::{
     self, DecodeOptions, Depth, Dialect, Fault, Header, ImageError, Samples, output_shape, scratch_bytes,
 };
-use crate::value::{DType, Shape};
+use crate::value::{DType, List, Shape};
 
 /// How images are decoded, beyond whose samples they give.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,11 +24,21 @@ pub struct Pixels {
     pub all_frames: bool,
     /// The part of both sides that is kept, from the middle: `tf.image.central_crop`.
     pub central_crop: Option<f64>,
+    /// Whether the four samples of a pixel are the bytes of one float32.
+    #[serde(default)]
+    pub floats: bool,
 }
 
 impl Default for Pixels {
     fn default() -> Self {
-        Self { channels: None, ratio: 1, upright: false, all_frames: false, central_crop: None }
+        Self {
+            channels: None,
+            ratio: 1,
+            upright: false,
+            all_frames: false,
+            central_crop: None,
+            floats: false,
+        }
     }
 }
 
@@ -39,6 +49,16 @@ pub struct ImageFacts {
     pub size: [u64; 2],
     /// The most that decoding takes, in bytes, samples and all.
     pub scratch: u64,
+    /// How many encoded images there are.
+    pub count: u64,
+}
+
+/// Memory that decoding uses again.
+pub(super) struct Buffers<'a> {
+    /// What is cut out of an image.
+    pub cut: &'a mut Vec<u8>,
+    /// What decoders need.
+    pub image: &'a mut image::Scratch,
 }
 
 fn refused(error: &ImageError) -> Error {
@@ -51,13 +71,70 @@ fn refused(error: &ImageError) -> Error {
 }
 
 impl Pixels {
+    /// These, or where nothing is said what is declared.
+    pub(super) fn or(&self, declared: &Self) -> Self {
+        let channels = self.channels.or(declared.channels);
+        Self { channels, floats: declared.floats && channels == declared.channels, ..self.clone() }
+    }
+
+    /// Sees a list of encoded images, all of one size. Their axes come after those of the list, which are `outer`. Together
+    /// they may take `most` bytes.
+    pub(super) fn list<'a>(
+        &self,
+        list: List<'_>,
+        outer: &[u64],
+        how: (Dialect, Depth),
+        look: Look,
+        scratch: &'a mut Scratch,
+        most: u64,
+    ) -> Result<Numbers<'a>> {
+        let Scratch { bytes, frames, image } = scratch;
+        frames.clear();
+        let mut first: Option<(Option<DType>, Shape, ImageFacts)> = None;
+        let (mut count, mut total, mut heaviest) = (0_u64, 0_u64, 0);
+        for payload in list.runs() {
+            let payload =
+                payload.map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
+            let buffers = Buffers { cut: bytes, image };
+            let one = self.numbers(payload, how, look, buffers, most.saturating_sub(total))?;
+            let Some(facts) = one.image else { continue };
+            let (_, shape, _) = &*first.get_or_insert_with(|| (one.dtype, one.shape.clone(), facts));
+            if *shape != one.shape {
+                let (here, there) = (show(&one.shape), show(shape));
+                return Err(Error::input(format!(
+                    "its images are of different sizes: the first is {there}, and that of number {count} is {here}"
+                )));
+            }
+            let item = one.dtype.map_or(1, DType::size) as u64;
+            total =
+                one.shape.iter().fold(item, |bytes, size| bytes.saturating_mul(*size)).saturating_add(total);
+            count += 1;
+            heaviest = facts.scratch.max(heaviest);
+            if let (Look::Values, Data::Raw { bytes, .. }) = (look, one.data) {
+                frames.extend_from_slice(bytes);
+            }
+        }
+        let mut shape: Shape = outer.into();
+        let (dtype, image) = if let Some((dtype, each, facts)) = first {
+            shape.extend(each);
+            (dtype, ImageFacts { scratch: total.saturating_add(heaviest), count, ..facts })
+        } else {
+            // Of no images, the size is none.
+            shape.extend([0, 0, u64::from(self.channels.unwrap_or(0))]);
+            let dtype = if how.1 == Depth::U16 { DType::Uint16 } else { DType::Uint8 };
+            let facts = ImageFacts { size: [0; 2], scratch: 0, count: 0 };
+            (Some(if self.floats { DType::Float32 } else { dtype }), facts)
+        };
+        Ok(Numbers { dtype, shape, data: Data::native(frames), image: Some(image) })
+    }
+
     /// Sees an encoded image. Decoding may take `most` bytes.
     pub(super) fn numbers<'a>(
         &self,
         payload: &[u8],
         (dialect, depth): (Dialect, Depth),
         look: Look,
-        scratch: &'a mut Scratch,
+        buffers: Buffers<'a>,
         most: u64,
     ) -> Result<Numbers<'a>> {
         let options = DecodeOptions {
@@ -76,23 +153,27 @@ impl Pixels {
         let image = ImageFacts {
             size: [stored.height.into(), stored.width.into()],
             scratch: scratch_bytes(&header, &options).map_err(|e| refused(&e))?,
+            count: 1,
         };
         let size = (decoded.height as usize, decoded.width as usize);
         let crop = self.central_crop.map(|part| Geometry::CentralCrop(part).place(size)).transpose();
         let crop = crop.map_err(|e| Error::input(e.to_string()))?;
         let (height, width) = crop.map_or(size, |crop| crop.kept);
         let mut shape: Shape = decoded.frames.map(u64::from).into_iter().collect();
-        shape.extend([height as u64, width as u64, decoded.channels.into()]);
-        let dtype = Some(match depth {
+        let samples = match depth {
             Depth::U8 => DType::Uint8,
             Depth::U16 => DType::Uint16,
-        });
+        };
+        let floats = self.floats && usize::from(decoded.channels) * samples.size() == DType::Float32.size();
+        shape.extend([height as u64, width as u64, if floats { 1 } else { decoded.channels.into() }]);
+        let dtype = Some(if floats { DType::Float32 } else { samples });
+        let pixel = usize::from(decoded.channels) * samples.size();
         let numbers =
             |bytes: &'a [u8]| Numbers { dtype, shape, data: Data::native(bytes), image: Some(image) };
         if look == Look::Outline {
             return Ok(numbers(&[]));
         }
-        let Scratch { bytes, image: buffers } = scratch;
+        let Buffers { cut: bytes, image: buffers } = buffers;
         let samples = image::decode_as(payload, &header, &options, buffers).map_err(|e| refused(&e))?.samples;
         let samples: &[u8] = match samples {
             Samples::U8(samples) => samples,
@@ -101,12 +182,15 @@ impl Pixels {
         Ok(numbers(match crop {
             None => samples,
             Some(crop) => {
-                let pixel = usize::from(decoded.channels) * dtype.map_or(1, DType::size);
                 cut(samples, size, &crop, pixel, bytes);
                 bytes
             }
         }))
     }
+}
+
+fn show(shape: &[u64]) -> String {
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")
 }
 
 /// Copies the part of each frame that is kept.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
-use super::pixels::{ImageFacts, Pixels};
+use super::pixels::{Buffers, ImageFacts, Pixels};
 use super::tensor_proto::{self, Values};
 use super::{Decode, sizes};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +45,8 @@ pub enum Look {
 #[derive(Default)]
 pub struct Scratch {
     pub(super) bytes: Vec<u8>,
+    /// The images of a list.
+    pub(super) frames: Vec<u8>,
     pub(super) image: crate::image::Scratch,
 }
 
@@ -94,6 +96,14 @@ impl View {
         matches!(self.decode, None | Some(Decode::None)) && self.reshape.is_none()
     }
 
+    /// This one, or where it says nothing what is declared.
+    #[must_use]
+    pub fn or(&self, declared: Option<&Self>) -> Self {
+        let Some(declared) = declared.filter(|_| self.decode.is_none()) else { return self.clone() };
+        let reshape = self.reshape.as_ref().or(declared.reshape.as_ref()).cloned();
+        Self { decode: declared.decode, reshape, pixels: self.pixels.or(&declared.pixels) }
+    }
+
     /// The features whose values give the shape.
     pub fn shape_features(&self) -> impl Iterator<Item = &str> {
         self.reshape.iter().flatten().filter_map(|dim| match dim {
@@ -126,10 +136,16 @@ impl View {
                     Some((bytes, big_endian)) => Data::Raw { bytes, big_endian },
                     None => Data::List(list),
                 };
-                Numbers { dtype: list.kind.dtype(), shape, data, image: None }
+                Numbers { dtype: list.dtype(), shape, data, image: None }
             }
             Some(Decode::Image { dialect, depth }) => {
-                self.pixels.numbers(payload(list)?, (dialect, depth), look, scratch, most)?
+                let how = (dialect, depth);
+                if let Some(outer @ [_, ..]) = list.shape() {
+                    self.pixels.list(list, outer, how, look, scratch, most)?
+                } else {
+                    let buffers = Buffers { cut: &mut scratch.bytes, image: &mut scratch.image };
+                    self.pixels.numbers(payload(list)?, how, look, buffers, most)?
+                }
             }
             Some(Decode::Raw { dtype, big_endian }) => raw(payload(list)?, dtype, big_endian)?,
             Some(Decode::Tensor) => tensor(payload(list)?, &mut scratch.bytes, most)?,
@@ -242,6 +258,12 @@ fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<
 }
 
 impl<'a> Numbers<'a> {
+    /// Items of the first axis, where there are several.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        if let [rows, _, ..] = self.shape[..] { rows } else { 0 }
+    }
+
     /// Bytes of the values, where they are byte strings.
     #[must_use]
     pub fn string_bytes(&self) -> u64 {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::codec::Compressor;
+use super::image::Frames;
 use super::{FeaturePlan, Fit, Layout, ZarrArray};
 use crate::image::geometry::Geometry;
 use crate::scan::index::Counted;
@@ -174,12 +175,13 @@ pub(super) fn add_arrays(
                 add(".mask", DType::Bool, rows_of(shape), Role::Mask, Rows::Elements);
             }
         }
-        Fit::Ragged { rank } => {
-            let values = counter(Counted::Seen);
-            let total = total_of(profile, feature, plan, Counted::Seen);
-            add(".values", plan.dtype, vec![total], Role::Values, Rows::Counted(values));
+        Fit::Ragged { rank, row } => {
+            let what = if row.is_empty() { Counted::Seen } else { Counted::Rows };
+            let rows = counter(what);
+            let total = total_of(profile, feature, plan, what);
+            add(".values", plan.dtype, [&[total], &row[..]].concat(), Role::Values, Rows::Counted(rows));
             add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
-            if *rank > 1 {
+            if *rank > 1 && row.is_empty() {
                 add(".shapes", DType::Int64, vec![elements, *rank as u64], Role::Shapes, Rows::Elements);
             }
         }
@@ -231,13 +233,23 @@ pub(super) fn add_arrays(
             }
         }
     }
-    if let Fit::Resize { shape, geometry, .. } = &plan.fit {
+    if let Fit::Resize { shape, frames: Frames::Ragged, .. } = &plan.fit {
+        let rows = counter(Counted::Rows);
+        let total = total_of(profile, feature, plan, Counted::Rows);
+        add(".values", plan.dtype, [&[total], &shape[1..]].concat(), Role::Values, Rows::Counted(rows));
+        add(".offsets", DType::Int64, vec![elements + 1], Role::Offsets, Rows::ElementsAndEnd);
+        if plan.lengths {
+            add(".sizes", DType::Int64, vec![elements, 2], Role::Sizes, Rows::Elements);
+        }
+    } else if let Fit::Resize { shape, geometry, frames, .. } = &plan.fit {
         add("", plan.dtype, rows_of(shape), Role::Data, Rows::Elements);
         if plan.lengths {
             add(".sizes", DType::Int64, vec![elements, 2], Role::Sizes, Rows::Elements);
         }
         if plan.lengths && matches!(geometry, Geometry::KeepAspect(_)) {
             add(".lengths", DType::Int64, vec![elements, shape.len() as u64], Role::Lengths, Rows::Elements);
+        } else if plan.lengths && *frames == Frames::Padded {
+            add(".lengths", DType::Int64, vec![elements], Role::Lengths, Rows::Elements);
         }
     }
     if plan.present {
@@ -277,6 +289,10 @@ fn total_of(profile: &Profile, feature: &FeatureProfile, plan: &FeaturePlan, wha
         Counted::Bytes => feature.strings.total,
         Counted::Seen => shapes.map_or(0, |shapes| shapes.values.total),
         Counted::SeenBytes => shapes.map_or(0, |shapes| shapes.strings.total),
+        Counted::Rows => {
+            let each = shapes.and_then(|shapes| shapes.largest.first().copied());
+            each.unwrap_or_default().saturating_mul(feature.present)
+        }
         Counted::Bucket(_) => 0,
     }
 }

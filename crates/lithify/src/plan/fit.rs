@@ -5,15 +5,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::casts;
-use super::image::{self, Finish};
+use super::image::{self, Finish, Frames};
 use super::notation::show_name;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest};
 use super::scalar::item_bytes;
+use super::seen::{Seen, Terms, at, see};
 use crate::decode::{Decode, View};
 use crate::error::{Error, Result};
 use crate::image::geometry::Geometry;
 use crate::image::resize::Method;
-use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Witness};
+use crate::scan::profile::{FeatureProfile, Profile, Sizes, Witness};
 use crate::value::{DType, Kind};
 
 /// Byte strings up to this width become fixed-width items by themselves, longer ones a ragged array.
@@ -41,6 +42,10 @@ pub enum Fit {
     Ragged {
         /// The number of axes.
         rank: usize,
+        /// The sizes of the axes after the first, where they are the same in all elements: then what follows one another are
+        /// items of the first axis, and not single values.
+        #[serde(default)]
+        row: Vec<u64>,
     },
     /// Its bytes follow those of the element before.
     RaggedBytes {
@@ -69,7 +74,24 @@ pub enum Fit {
         method: Method,
         /// Whether shrinking smooths.
         antialias: bool,
+        /// What is done about elements that have not all as many.
+        #[serde(default)]
+        frames: Frames,
     },
+}
+
+impl Fit {
+    /// Whether it makes several arrays, none of which is *the* array.
+    #[must_use]
+    pub fn several(&self) -> bool {
+        matches!(
+            self,
+            Self::Ragged { .. }
+                | Self::RaggedBytes { .. }
+                | Self::Bucket { .. }
+                | Self::Resize { frames: Frames::Ragged, .. }
+        )
+    }
 }
 
 impl fmt::Display for Fit {
@@ -91,8 +113,8 @@ impl fmt::Display for Fit {
                 let caps = caps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
                 write!(f, "in buckets of {caps}{}", end(left, truncate))
             }
-            Self::Resize { geometry, method, antialias, .. } => {
-                f.write_str(&image::describe(geometry, *method, *antialias))
+            Self::Resize { geometry, method, antialias, frames, .. } => {
+                f.write_str(&image::describe(geometry, *method, *antialias, *frames))
             }
         }
     }
@@ -144,23 +166,6 @@ impl FeaturePlan {
     }
 }
 
-/// A feature as its view shows it.
-struct Seen<'a> {
-    view: View,
-    /// `None` for byte strings.
-    dtype: Option<DType>,
-    smallest: Vec<u64>,
-    largest: Vec<u64>,
-    /// Two elements whose shapes differ, if there are any.
-    differ: Option<(String, Witness, String, Witness)>,
-    values: &'a Sizes,
-    strings: &'a Sizes,
-    /// Whether a string ends in NUL, which fixed-width items do not keep.
-    ends_in_nul: bool,
-    /// Whether one value is no axis of its own.
-    scalar: bool,
-}
-
 /// How a default is asked for, for a feature of this dtype; `None` for byte strings.
 pub(crate) fn default_hint(dtype: Option<DType>) -> &'static str {
     if dtype.is_some() { "default=0" } else { "default=\"\"" }
@@ -179,107 +184,6 @@ pub(super) fn by(shape: &[u64]) -> String {
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
-fn see<'a>(
-    profile: &Profile,
-    feature: &'a FeatureProfile,
-    request: &FeatureRequest,
-    kind: Kind,
-    terms: &Terms,
-) -> Result<Seen<'a>> {
-    let mut view = feature.view(&request.view);
-    let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
-    let one_size = matches!(&feature.seen_as[..], [only] if only.differs.is_none());
-    let keeps_images = !terms.decodes_images() && images && !one_size && request.view.decode.is_none();
-    if images && request.takes_bytes() || keeps_images {
-        // Encoded, images are small and lose nothing; one array can be made of them only where they are of one size.
-        view.decode = None;
-    }
-    let skip = terms.skip;
-    if let Some(shapes) = feature.shapes_by(&view) {
-        if let Some(other) = feature.seen_as.iter().find(|other| *other != shapes) {
-            let show = |shapes: &Shapes| {
-                let dtype = shapes.dtype.map_or("string".into(), |dtype| dtype.to_string());
-                format!("{dtype} {}", show_shape(&shapes.first.0))
-            };
-            // Tensors that only look alike stay the bytes they are, unless they are asked for.
-            let as_numbers = matches!(
-                request.fit,
-                Some(FitRequest::Pad(_) | FitRequest::Bucket(_) | FitRequest::Resize(_))
-            );
-            if request.view == View::default() && !as_numbers && !images {
-                view.decode = None;
-            } else if !skip {
-                let (what, one, hint) = match images && other.images.is_some() {
-                    true => {
-                        ("the image", "number of channels", "convert them with `channels=3` or `channels=1`")
-                    }
-                    false => ("it", "dtype and one number of axes", "keep the bytes with `decode=none`"),
-                };
-                let (here, there, element) = (show(other), show(shapes), shapes.first.1.element);
-                let message = format!(
-                    "{what} is {here} here, but {there} in element {element}: one array needs one {one}"
-                );
-                return Err(at(profile, other.first.1, Error::input(message)).hint(hint));
-            }
-        }
-        if let Some(shapes) = feature.shapes_by(&view) {
-            let differ = shapes.differs.as_ref().map(|(shape, witness)| {
-                (show_shape(&shapes.first.0), shapes.first.1, show_shape(shape), *witness)
-            });
-            return Ok(Seen {
-                view,
-                dtype: shapes.dtype,
-                smallest: shapes.smallest.clone(),
-                largest: shapes.largest.clone(),
-                differ,
-                values: &shapes.values,
-                strings: &shapes.strings,
-                ends_in_nul: shapes.ends_in_nul,
-                scalar: false,
-            });
-        }
-    }
-    let lengths = &feature.lengths;
-    let differ = match (lengths.smallest, lengths.largest) {
-        (Some(small), Some(large)) if small.0 != large.0 => {
-            Some((format!("{} values", small.0), small.1, format!("{} values", large.0), large.1))
-        }
-        _ => None,
-    };
-    Ok(Seen {
-        view,
-        dtype: kind.dtype(),
-        smallest: vec![lengths.min()],
-        largest: vec![lengths.max()],
-        differ,
-        values: lengths,
-        strings: &feature.strings,
-        ends_in_nul: feature.ends_in_nul,
-        scalar: lengths.max() == 1 && lengths.min() == 1,
-    })
-}
-
-fn at(profile: &Profile, witness: Witness, error: Error) -> Error {
-    error.at_place(&profile.place(witness))
-}
-
-/// On what terms features are planned.
-pub(super) struct Terms {
-    /// They were asked for by name.
-    pub chosen: bool,
-    /// Only one array may come of it.
-    pub single: bool,
-    /// Elements that do not fit are left out.
-    pub skip: bool,
-}
-
-impl Terms {
-    /// Whether byte strings that are images become pixels, whatever their sizes are.
-    fn decodes_images(&self) -> bool {
-        self.chosen || self.single
-    }
-}
-
 /// Decides what becomes of a feature.
 pub(super) fn plan_feature(
     profile: &Profile,
@@ -293,7 +197,8 @@ pub(super) fn plan_feature(
     let finish = &request.image.finish;
     let resized = match request.fit {
         Some(FitRequest::Resize(geometry)) => {
-            Some(image::fit(geometry, &request.image, seen.dtype, &seen.smallest, &seen.largest)?)
+            let asked = (&request.image, request.truncate);
+            Some(image::fit(geometry, asked, seen.dtype, &seen.smallest, &seen.largest)?)
         }
         _ => None,
     };
@@ -311,7 +216,8 @@ pub(super) fn plan_feature(
 
     let fit = match asked {
         Some(FitRequest::Resize(_)) => {
-            if let (Some(witness), None, false) = (missing, &request.default, skip) {
+            let needed = !skip && request.image.frames.is_none();
+            if let (Some(witness), None, true) = (missing, &request.default, needed) {
                 return Err(missing_here(profile, feature, witness, seen.dtype));
             }
             resized.ok_or_else(|| Error::request("there is nothing to resize"))?
@@ -350,7 +256,7 @@ pub(super) fn plan_feature(
             ragged(&seen, item)
         }
     };
-    if single && matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. }) {
+    if single && fit.several() {
         let directory = "give a directory as the output: ragged arrays and buckets are several files";
         return Err(match asked {
             Some(_) => {
@@ -375,7 +281,9 @@ pub(super) fn plan_feature(
     }
     let default = match (&request.default, &fit) {
         (None, _) => None,
-        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. } | Fit::Resize { shape, .. }) => {
+        (Some(values), Fit::Exact { shape } | Fit::Pad { shape, .. } | Fit::Resize { shape, .. })
+            if !fit.several() =>
+        {
             Some(default_row(values, shape, dtype)?)
         }
         (Some(_), _) => {
@@ -391,6 +299,7 @@ pub(super) fn plan_feature(
     }
     // `truncate` also cuts byte strings to the width that is asked for.
     let cuts = request.truncate
+        && !matches!(fit, Fit::Resize { frames: Frames::Padded, .. })
         && !matches!((request.dtype, dtype), (Some(DTypeRequest::Exactly(_)), DType::Bytes(_)));
     for (key, given) in [("truncate", cuts), ("side", request.left), ("value", request.value.is_some())] {
         if given && !padded && !(resized && key == "value") {
@@ -479,7 +388,10 @@ fn width(strings: &Sizes, request: &FeatureRequest) -> u32 {
 
 fn ragged(seen: &Seen<'_>, item: Option<DType>) -> Fit {
     match item {
-        Some(_) => Fit::Ragged { rank: seen.largest.len() },
+        Some(_) => Fit::Ragged {
+            rank: seen.largest.len(),
+            row: if seen.even { seen.largest.iter().skip(1).copied().collect() } else { Vec::new() },
+        },
         None => Fit::RaggedBytes {
             nested: seen.values.min() != 1 || seen.values.max() != 1,
             rank: seen.largest.len(),

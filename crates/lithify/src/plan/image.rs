@@ -25,6 +25,44 @@ pub struct ImageRequest {
     pub antialias: bool,
     /// What is done with the samples.
     pub finish: Finish,
+    /// What is done about elements that have not all as many images, once these are of one size.
+    pub frames: Option<FramesRequest>,
+}
+
+/// What is done about elements that have not all as many images, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FramesRequest {
+    /// Padded to so many, or to the most of all elements.
+    Pad(Option<u64>),
+    /// Those of an element follow those of the one before.
+    Ragged,
+}
+
+impl FramesRequest {
+    /// What a fit says of frames; `None` if it says nothing of them.
+    pub(super) fn of(fit: &FitRequest) -> Option<Self> {
+        match fit {
+            FitRequest::Pad(sizes) => match sizes[..] {
+                [frames] => Some(Self::Pad(frames)),
+                _ => None,
+            },
+            FitRequest::Ragged => Some(Self::Ragged),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of the images of an element that has a list of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Frames {
+    /// All elements have as many.
+    #[default]
+    Same,
+    /// They are padded to as many as a row has.
+    Padded,
+    /// Each has a row, and those of an element follow those of the one before.
+    Ragged,
 }
 
 /// What is done with the samples of images at the end: `(sample · scale − mean) / std`, each step in float32.
@@ -198,6 +236,13 @@ pub(super) fn keys(
     if let Some(part) = pixels.central_crop {
         pair("central-crop", part.to_string());
     }
+    match image.frames {
+        Some(FramesRequest::Pad(frames)) => {
+            pair("pad", frames.map_or_else(|| "max".into(), |frames| frames.to_string()));
+        }
+        Some(FramesRequest::Ragged) => pair("ragged", "yes".into()),
+        None => {}
+    }
     match fit {
         Some(FitRequest::Resize(Geometry::Exact(size))) => pair("resize", show_size(*size)),
         Some(FitRequest::Resize(Geometry::ResizeWithPad(size))) => pair("resize-with-pad", show_size(*size)),
@@ -273,7 +318,7 @@ pub(super) fn check(image: &ImageRequest, view: &View, fit: Option<&FitRequest>)
 /// or (frames, height, width, channels).
 pub(super) fn fit(
     geometry: Geometry,
-    image: &ImageRequest,
+    (image, truncate): (&ImageRequest, bool),
     dtype: Option<DType>,
     smallest: &[u64],
     largest: &[u64],
@@ -311,13 +356,39 @@ pub(super) fn fit(
     };
     let first = usize::from(largest.len() == 4);
     let mut shape = largest.to_vec();
+    let frames = match image.frames {
+        None => Frames::Same,
+        Some(_) if first == 0 => {
+            return wrong("each element has one image, so that there are no frames to be padded".into());
+        }
+        Some(FramesRequest::Pad(frames)) => {
+            shape[0] = frames.unwrap_or(largest[0]);
+            if shape[0] < largest[0] && !truncate {
+                return Err(Error::request(format!(
+                    "an element has {} frames, and `pad` makes room for {}",
+                    largest[0], shape[0]
+                ))
+                .hint("use `pad=max`, or cut what is longer with `truncate`"));
+            }
+            Frames::Padded
+        }
+        Some(FramesRequest::Ragged) => {
+            shape[0] = 1;
+            Frames::Ragged
+        }
+    };
     for axis in (0..largest.len()).filter(|axis| !(first..first + 2).contains(axis)) {
-        if smallest[axis] != largest[axis] {
+        if smallest[axis] != largest[axis] && !(axis < first && frames != Frames::Same) {
             let what = if axis < first { "frames" } else { "channels" };
-            return wrong(format!(
+            let error = Error::request(format!(
                 "elements have {} to {} {what}, and only sizes are made equal",
                 smallest[axis], largest[axis]
             ));
+            return Err(match axis < first {
+                true => error
+                    .hint("fill them up with `pad=max` beside the size, or keep them one after another with `ragged`"),
+                false => error,
+            });
         }
     }
     shape[first] = height as u64;
@@ -333,11 +404,22 @@ pub(super) fn fit(
         geometry,
         method: image.method.unwrap_or(Method::Bilinear),
         antialias: image.antialias,
+        frames,
     })
 }
 
 /// What a resize does, in a few words.
-pub(super) fn describe(geometry: &Geometry, method: Method, antialias: bool) -> String {
+pub(super) fn describe(geometry: &Geometry, method: Method, antialias: bool, frames: Frames) -> String {
+    let frames = match frames {
+        Frames::Same => "",
+        Frames::Padded => ", frames padded",
+        Frames::Ragged => ", frames ragged",
+    };
+    let size = describe_size(geometry, method, antialias);
+    format!("{size}{frames}")
+}
+
+fn describe_size(geometry: &Geometry, method: Method, antialias: bool) -> String {
     let how = format!("{method}{}", if antialias { ", antialias" } else { "" });
     match geometry {
         Geometry::Exact(size) => format!("resized to {}, {how}", show_size(*size)),

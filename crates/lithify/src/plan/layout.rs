@@ -64,9 +64,8 @@ impl Layout {
     /// The name of an array that holds what a `suffix` such as `.offsets` says of a feature. Where a fit makes several arrays
     /// and none of them is *the* array, those of a Zarr store stand in a group that has the feature's name.
     pub(super) fn name_of(self, feature: &str, suffix: &str, fit: &Fit) -> String {
-        let several = matches!(fit, Fit::Ragged { .. } | Fit::RaggedBytes { .. } | Fit::Bucket { .. });
         match (self.is_zarr(), suffix.strip_prefix('.')) {
-            (true, Some(part)) if several => format!("{feature}/{part}"),
+            (true, Some(part)) if fit.several() => format!("{feature}/{part}"),
             _ => format!("{feature}{suffix}"),
         }
     }

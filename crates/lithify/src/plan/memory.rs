@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ArrayPlan, FeaturePlan, Fit, Io, Plan, Rows, ZarrArray};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::machine::{Machine, show_size};
-use crate::scan::profile::{Images, Profile};
+use crate::scan::profile::{FeatureProfile, Images, Profile};
 use crate::source::input::COMPRESSED_INPUT_BYTES;
 use crate::value::DType;
 
@@ -251,6 +251,11 @@ fn window(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile, block_rows: 
 fn longest(array: &ArrayPlan, plan: &FeaturePlan, profile: &Profile) -> u64 {
     if !matches!(array.rows, Rows::Counted(_) | Rows::CountedAndEnd(_)) {
         return 0;
+    }
+    if let Fit::Resize { .. } = plan.fit {
+        let shapes = profile.feature(&plan.feature).and_then(FeatureProfile::shapes);
+        let frames = shapes.and_then(|shapes| shapes.largest.first().copied()).unwrap_or(1);
+        return frames.saturating_mul(array.row_bytes()).min(array.bytes());
     }
     let values = profile.feature(&plan.feature).map_or(1, |feature| {
         let seen = feature.shapes().map_or(feature.lengths.max(), |shapes| shapes.values.max());

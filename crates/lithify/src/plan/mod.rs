@@ -27,6 +27,7 @@ pub mod memory;
 pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
+mod seen;
 mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
@@ -57,6 +58,9 @@ pub struct Plan {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
+    /// Of which splits of the dataset they hold the elements, if it has such.
+    #[serde(default)]
+    pub split: Option<String>,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements.
@@ -283,7 +287,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
         .hint("or give a directory as the output"));
     }
-    let terms = fit::Terms { chosen, single, skip: target.on_error == OnError::Skip };
+    let terms = seen::Terms { chosen, single, skip: target.on_error == OnError::Skip };
     for wanted in wanted {
         let feature = named(profile, wanted)?;
         let mut planned =
@@ -315,6 +319,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         layout,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
+        split: profile.split.clone(),
         classes: profile.classes.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,

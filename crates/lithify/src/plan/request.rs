@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{self, ChunkRequest};
-use super::image::{self, ImageRequest};
+use super::image::{self, FramesRequest, ImageRequest};
 use super::notation::split_list;
 use crate::decode::{Decode, Dim, View};
 use crate::error::{Error, Result};
@@ -269,11 +269,20 @@ impl FeatureRequest {
     }
 
     pub(super) fn set_fit(&mut self, fit: FitRequest) -> Result<()> {
-        match self.fit.replace(fit) {
-            None => Ok(()),
-            Some(_) => Err(Error::request("a feature has one fit, and this is a second one")
+        // Images that are resized may still differ in how many there are.
+        let frames = |fit: &FitRequest| FramesRequest::of(fit).filter(|_| self.image.frames.is_none());
+        match (self.fit.take(), fit) {
+            (None, fit) => self.fit = Some(fit),
+            (Some(FitRequest::Resize(size)), fit) | (Some(fit), FitRequest::Resize(size))
+                if frames(&fit).is_some() =>
+            {
+                self.image.frames = frames(&fit);
+                self.fit = Some(FitRequest::Resize(size));
+            }
+            _ => return Err(Error::request("a feature has one fit, and this is a second one")
                 .hint("keep one of `pad`, `ragged`, `bucket`, `resize`, `resize-with-pad`, `resize-with-crop-or-pad` and `shorter-side`")),
         }
+        Ok(())
     }
 }
 

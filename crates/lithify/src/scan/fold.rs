@@ -25,10 +25,14 @@ pub(super) struct Fold<'a> {
     scratch: Scratch,
     /// How many values each slot has in the present element.
     counts: Vec<u64>,
+    /// Of elements that are alike, and only passed over: what each adds to the counters, and how many more bytes it takes where
+    /// it is stored than it is counted for.
+    alike: Option<(Vec<u64>, u64)>,
 }
 
 /// What is counted of each feature that is watched.
-const COUNTED: [Counted; 4] = [Counted::Values, Counted::Bytes, Counted::Seen, Counted::SeenBytes];
+const COUNTED: [Counted; 5] =
+    [Counted::Values, Counted::Bytes, Counted::Seen, Counted::SeenBytes, Counted::Rows];
 
 /// What a slot's feature is watched for.
 struct Asked {
@@ -41,7 +45,7 @@ struct Asked {
     as_tensors: View,
     caps: Vec<u64>,
     /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
-    counters: [Option<usize>; 4],
+    counters: [Option<usize>; COUNTED.len()],
     buckets: Vec<Option<usize>>,
 }
 
@@ -57,7 +61,40 @@ impl<'a> Fold<'a> {
             next_entry: (0, 0),
             scratch: Scratch::default(),
             counts: Vec::new(),
+            alike: None,
         }
+    }
+
+    /// Folds in the next element, which is known to be like the first but for its values, without reading it; says whether
+    /// there was one.
+    pub(super) fn pass(&mut self, elements: &mut dyn Elements) -> Result<bool> {
+        let position = elements.position();
+        let first = self.first.map_or(position, |first| first.position);
+        let profile = &self.profile;
+        let known = || {
+            let more = (position - first).saturating_sub(profile.stored_bytes);
+            (profile.index.sums().to_vec(), more)
+        };
+        let (each, more) = self.alike.take().unwrap_or_else(known);
+        let there = elements.skip();
+        if let Ok(true) = there {
+            self.enter(Witness { part: self.part, element: self.profile.elements, position });
+            self.profile.index.count_all(&each);
+            self.profile.elements += 1;
+            let stored = (elements.position() - position).saturating_sub(more);
+            self.profile.stored_bytes += stored;
+            self.profile.largest_record = self.profile.largest_record.max(stored);
+        }
+        self.alike = Some((each, more));
+        there
+    }
+
+    /// What was learnt.
+    pub(super) fn finish(mut self) -> Profile {
+        if self.alike.is_some() {
+            self.profile.repeat_features(self.profile.elements);
+        }
+        self.profile
     }
 
     /// Folds in the next element; says whether there was one.
@@ -97,8 +134,10 @@ impl<'a> Fold<'a> {
                 )
                 .hint("names seem to hold data: `--from tfrecord-raw` keeps records as they are"));
             }
-            asked.push(Asked::of(name, scanner.options.request));
-            profile.features.push(FeatureProfile::new(name, *first));
+            let declared = scanner.source.view(name);
+            asked.push(Asked::of(name, scanner.options.request, declared));
+            let new = FeatureProfile::new(name, *first);
+            profile.features.push(FeatureProfile { declared: declared.cloned(), ..new });
             Ok(true)
         });
         if let Err(error) = found {
@@ -127,7 +166,7 @@ impl<'a> Fold<'a> {
                 }
             }
         }
-        self.enter(witness, element);
+        self.enter(witness);
         self.first.get_or_insert(witness);
         for slot in 0..self.asked.len() {
             match self.slots.list(slot, element) {
@@ -174,15 +213,12 @@ impl<'a> Fold<'a> {
     }
 
     /// Enters the element in the index, if it is time.
-    fn enter(&mut self, witness: Witness, element: &Element<'_>) {
-        let (position, number) = self.next_entry;
-        if self.profile.elements == 0 || element.position() >= position || witness.element >= number {
-            self.profile.index.push(Entry {
-                element: witness.element,
-                part: self.part,
-                position: element.position(),
-            });
-            self.next_entry = (element.position() + self.scanner.spacing, witness.element + ENTRY_ELEMENTS);
+    fn enter(&mut self, witness: Witness) {
+        let Witness { part, element, position } = witness;
+        let (next_position, next_element) = self.next_entry;
+        if self.profile.elements == 0 || position >= next_position || element >= next_element {
+            self.profile.index.push(Entry { element, part, position });
+            self.next_entry = (position + self.scanner.spacing, element + ENTRY_ELEMENTS);
         }
     }
 
@@ -214,13 +250,14 @@ impl<'a> Fold<'a> {
         };
         let seen = numbers.as_ref().map_or(count, |numbers| numbers.shape.iter().product());
         let seen_bytes = numbers.as_ref().map_or(0, Numbers::string_bytes);
+        let rows = numbers.as_ref().map_or(0, Numbers::rows);
         let feature = &mut self.profile.features[slot];
         feature.viewed = asked.names_a_view();
         let bytes = feature.observe(list, count, numbers.as_ref(), witness);
         let index = &mut self.profile.index;
         let viewed = if numbers.is_some() { seen } else { 0 };
         for (at, more) in
-            [count, bytes, viewed, seen_bytes].into_iter().enumerate().filter(|counted| counted.1 > 0)
+            [count, bytes, viewed, seen_bytes, rows].into_iter().enumerate().filter(|counted| counted.1 > 0)
         {
             let counter = &mut self.asked[slot].counters[at];
             let counter = *counter.get_or_insert_with(|| index.add_counter(&feature.name, COUNTED[at]));
@@ -293,7 +330,11 @@ impl Asked {
         if list.kind != Kind::Bytes {
             return as_shaped;
         }
-        match list.single().map(Content::of) {
+        // Of a list that is known to be one of many, the first tells of all.
+        let many = list.shape().is_some_and(|shape| !shape.is_empty());
+        let one = if many { list.runs().next().and_then(Result::ok) } else { list.single() };
+        match one.map(Content::of) {
+            Some(Content::Tensor) if many => as_shaped,
             Some(Content::Tensor) => Some((&self.as_tensors, false)),
             Some(content) if content.is_image() => Some((&self.as_images, self.images)),
             _ if self.images => Some((&self.as_images, true)),
@@ -301,21 +342,21 @@ impl Asked {
         }
     }
 
-    fn of(name: &str, request: &Request) -> Self {
+    fn of(name: &str, request: &Request, declared: Option<&View>) -> Self {
         let watched = request.looks_at(name);
         let wanted = request.wanted(name);
         let caps = match wanted.and_then(|wanted| wanted.fit.as_ref()) {
             Some(FitRequest::Bucket(caps)) => caps.clone(),
             _ => Vec::new(),
         };
-        let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default();
+        let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default().or(declared);
         Self {
             watched,
             as_tensors: View { decode: Some(Decode::Tensor), ..view.clone() },
             as_images: View { decode: Some(Decode::IMAGE), ..view.clone() },
             images: wanted.is_some_and(FeatureRequest::asks_for_images),
             view,
-            counters: [None; 4],
+            counters: [None; COUNTED.len()],
             buckets: vec![None; caps.len()],
             caps,
         }

@@ -40,6 +40,8 @@ pub enum Counted {
     Seen,
     /// Bytes of byte strings as the view sees them.
     SeenBytes,
+    /// Items of the first of several axes, as the view sees them.
+    Rows,
     /// Elements whose length falls in the bucket of this number.
     Bucket(usize),
 }
@@ -127,6 +129,16 @@ impl Index {
     #[inline]
     pub(super) fn count(&mut self, counter: usize, more: u64) {
         self.sums[counter] += more;
+    }
+
+    /// What each counter has counted.
+    pub(super) fn sums(&self) -> &[u64] {
+        &self.sums
+    }
+
+    /// Counts an element that adds so much to each counter.
+    pub(super) fn count_all(&mut self, each: &[u64]) {
+        self.sums.iter_mut().zip(each).for_each(|(sum, each)| *sum += each);
     }
 
     /// Makes of the index of one element that of `elements` of the kind, with an entry every `spacing` of them, whose

@@ -114,6 +114,7 @@ pub(super) fn finished(
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.classes = source.classes();
+    whole.split = source.split().map(str::to_owned);
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
     if options.on_error == OnError::Fail {
@@ -147,9 +148,12 @@ pub(super) fn finished(
             }
             Counted::Bytes => feature.strings.count > 0,
             Counted::SeenBytes => feature.shapes().is_some_and(|shapes| shapes.strings.count > 0),
-            Counted::Seen => feature.shapes().is_some_and(|shapes| {
-                let varies = shapes.values.min() != shapes.values.max() || feature.other_shapes().is_some();
-                feature.present < whole.elements || varies
+            Counted::Seen | Counted::Rows => feature.shapes().is_some_and(|shapes| {
+                let varies = match counter.what {
+                    Counted::Rows => shapes.smallest.first() != shapes.largest.first(),
+                    _ => shapes.values.min() != shapes.values.max(),
+                };
+                varies || feature.other_shapes().is_some() || shapes.values.count < whole.elements
             }),
         })
     });

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
-use crate::plan::request::Request;
+use crate::plan::request::{FeatureRequest, Request};
 use crate::progress::Progress;
 use crate::source::{Source, Want, name_file};
 
 mod fold;
+mod images;
 pub mod index;
 mod merge;
 pub mod profile;
@@ -84,7 +85,9 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
         options.excluded.iter().map(|skipped| ((skipped.part, skipped.position), skipped)).collect();
     let spacing = (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1);
     let want = if options.request.takes_bytes() { Want::Whole } else { Want::Heads };
-    let scanner = Scanner { source, options, want, excluded, spacing, stop: AtomicBool::new(false) };
+    let promised = options.excluded.is_empty() && promises(source, options.request);
+    let scanner =
+        Scanner { source, options, want, promised, excluded, spacing, stop: AtomicBool::new(false) };
     let merger = Mutex::new(Merger::new(&scanner));
     let advanced = Condvar::new();
     let next = AtomicUsize::new(0);
@@ -120,6 +123,14 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
         return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
     }
     finished(source, options, merger.whole).map_err(|e| name_file(source, e))
+}
+
+/// Whether the source promises all that is to be known of what is wanted, but for where elements are.
+fn promises(source: &dyn Source, request: &Request) -> bool {
+    let named = |feature: &FeatureRequest| {
+        source.promised(&feature.name) && feature.view.shape_features().all(|name| source.promised(name))
+    };
+    !request.features.is_empty() && request.features.iter().all(named)
 }
 
 /// A run of a part's bytes, scanned by one thread.
@@ -160,6 +171,8 @@ struct Scanner<'a> {
     source: &'a dyn Source,
     options: &'a ScanOptions<'a>,
     want: Want,
+    /// Whether one element tells of all.
+    promised: bool,
     /// By part and position.
     excluded: HashMap<(usize, u64), &'a Skipped>,
     /// Bytes between two entries of the index.
@@ -202,7 +215,9 @@ impl Scanner<'_> {
                     break;
                 }
             }
-            match fold.step(elements.as_mut()) {
+            let passes = self.promised && fold.profile.elements > 0;
+            let folded = if passes { fold.pass(elements.as_mut()) } else { fold.step(elements.as_mut()) };
+            match folded {
                 Ok(true) if alike.is_some_and(|alike| fold.repeat(alike)) => break,
                 Ok(true) => {}
                 Ok(false) => break,
@@ -217,7 +232,7 @@ impl Scanner<'_> {
         }
         let end = alike.map_or_else(|| elements.position(), |alike| alike.elements * alike.step);
         self.options.progress.advance(elements.consumed().saturating_sub(told));
-        Ok(Piece { covers: Some(start..end), profile: fold.profile, error })
+        Ok(Piece { covers: Some(start..end), profile: fold.finish(), error })
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::images::Images;
 use super::index::Index;
-use crate::decode::{Content, Decode, ImageFacts, Numbers, View};
+use crate::decode::{Content, Decode, Numbers, View};
 use crate::error::{Error, Lost, Place};
 use crate::source::Part;
 use crate::value::{DType, Kind, List};
@@ -18,6 +19,9 @@ pub struct Profile {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
+    /// Of which splits of the dataset they hold the elements, if it has such.
+    #[serde(default)]
+    pub split: Option<String>,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements, without those that were skipped.
@@ -75,7 +79,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    fn after(mut self, elements: u64) -> Self {
+    pub(super) fn after(mut self, elements: u64) -> Self {
         self.element += elements;
         self
     }
@@ -120,7 +124,7 @@ pub fn bin_end(bin: usize) -> u64 {
 
 impl Sizes {
     #[inline]
-    fn observe(&mut self, size: u64, witness: Witness) {
+    pub(super) fn observe(&mut self, size: u64, witness: Witness) {
         self.count += 1;
         self.total = self.total.saturating_add(size);
         if self.smallest.is_none_or(|smallest| size < smallest.0) {
@@ -143,7 +147,7 @@ impl Sizes {
         self.histogram.iter_mut().for_each(|count| *count *= times);
     }
 
-    fn merge(&mut self, later: &Self, before: u64) {
+    pub(super) fn merge(&mut self, later: &Self, before: u64) {
         self.count += later.count;
         self.total = self.total.saturating_add(later.total);
         let shifted =
@@ -191,7 +195,7 @@ impl Sizes {
     }
 }
 
-fn earliest(
+pub(super) fn earliest(
     old: Option<(u64, Witness)>,
     new: Option<(u64, Witness)>,
     better: impl Fn(u64, u64) -> bool,
@@ -200,43 +204,6 @@ fn earliest(
         (Some(old), Some(new)) if better(new.0, old.0) => Some(new),
         (Some(old), _) => Some(old),
         (None, new) => new,
-    }
-}
-
-/// What is known of images beside their shapes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Images {
-    /// Their heights.
-    pub heights: Sizes,
-    /// Their widths.
-    pub widths: Sizes,
-    /// A hundred times their widths by their heights.
-    pub aspects: Sizes,
-    /// The most that decoding one takes, in bytes, and the first that takes it.
-    pub heaviest: Option<(u64, Witness)>,
-}
-
-impl Images {
-    /// The most that decoding one takes, in bytes.
-    #[must_use]
-    pub fn most_memory(&self) -> u64 {
-        self.heaviest.map_or(0, |heaviest| heaviest.0)
-    }
-
-    fn observe(&mut self, facts: &ImageFacts, witness: Witness) {
-        let [height, width] = facts.size;
-        self.heights.observe(height, witness);
-        self.widths.observe(width, witness);
-        self.aspects.observe((width * 100 + height / 2) / height.max(1), witness);
-        self.heaviest = earliest(self.heaviest, Some((facts.scratch, witness)), |new, old| new > old);
-    }
-
-    fn merge(&mut self, later: &Self, before: u64) {
-        self.heights.merge(&later.heights, before);
-        self.widths.merge(&later.widths, before);
-        self.aspects.merge(&later.aspects, before);
-        let theirs = later.heaviest.map(|(bytes, witness)| (bytes, witness.after(before)));
-        self.heaviest = earliest(self.heaviest, theirs, |new, old| new > old);
     }
 }
 
@@ -346,7 +313,7 @@ impl Shapes {
 }
 
 /// What is known of a feature.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureProfile {
     /// Its name.
     pub name: String,
@@ -372,6 +339,9 @@ pub struct FeatureProfile {
     pub seen_as: Vec<Shapes>,
     /// Whether the request names a view, so that `shapes` is of that and not of tensors that were found.
     pub viewed: bool,
+    /// How it is seen by what the dataset says of it.
+    #[serde(default)]
+    pub declared: Option<View>,
 }
 
 impl FeatureProfile {
@@ -398,8 +368,9 @@ impl FeatureProfile {
             return self.shapes();
         }
         // As it is stored, and not as the image or the tensor that it may be, too.
-        let dtype = self.kind()?.dtype();
-        self.seen_as.iter().find(|shapes| self.shaped && shapes.images.is_none() && shapes.dtype == dtype)
+        let strings = self.kind()?.dtype().is_none();
+        let as_stored = |shapes: &&Shapes| shapes.images.is_none() && shapes.dtype.is_none() == strings;
+        self.seen_as.iter().find(as_stored).filter(|_| self.shaped)
     }
 
     /// What else it is seen as: of another dtype or number of axes, which no array can hold beside the first.
@@ -421,9 +392,12 @@ impl FeatureProfile {
     /// Whether each of its byte strings is an encoded image whose header can be read.
     #[must_use]
     pub fn is_images(&self) -> bool {
-        let images: u64 =
-            self.seen_as.iter().filter_map(|shapes| Some(shapes.images.as_ref()?.heights.count)).sum();
-        !self.viewed && images > 0 && images == self.strings.count && images == self.present
+        let images = self.seen_as.iter().filter_map(|shapes| shapes.images.as_ref());
+        let (count, elements) =
+            images.fold((0, 0), |sum, images| (sum.0 + images.count, sum.1 + images.heights.count));
+        // A list of images may be empty.
+        let all = self.shaped || elements == self.present;
+        !self.viewed && count > 0 && count == self.strings.count && all
     }
 
     /// What is known of its images, whatever their channels.
@@ -446,7 +420,7 @@ impl FeatureProfile {
     /// The view that a request for it means, given what was found.
     #[must_use]
     pub fn view(&self, requested: &View) -> View {
-        let mut view = requested.clone();
+        let mut view = requested.or(self.declared.as_ref());
         if view.decode.is_none() && self.is_tensors() {
             view.decode = Some(Decode::Tensor);
         }
@@ -485,7 +459,9 @@ impl FeatureProfile {
                 }
             }
         }
-        if let Some(numbers) = numbers {
+        // An empty list of byte strings, or of what they encode, tells nothing of the other axes.
+        let empty = count == 0 && list.kind == Kind::Bytes;
+        if let Some(numbers) = numbers.filter(|_| !empty) {
             let takes =
                 |shapes: &Shapes| shapes.takes(numbers.dtype, &numbers.shape, numbers.image.is_some());
             let at = self.seen_as.iter().position(takes).unwrap_or_else(|| {
@@ -515,6 +491,7 @@ impl FeatureProfile {
         self.ends_in_nul |= later.ends_in_nul;
         self.shaped |= later.shaped;
         self.viewed |= later.viewed;
+        self.declared = self.declared.take().or(later.declared);
         for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
             let takes =
                 |mine: &&mut Shapes| mine.takes(theirs.dtype, &theirs.largest, theirs.images.is_some());
@@ -534,12 +511,17 @@ impl Profile {
     pub(super) fn repeat(&mut self, elements: u64, spacing: u64, step: u64) {
         self.elements *= elements;
         self.stored_bytes = self.stored_bytes.saturating_mul(elements);
+        self.repeat_features(elements);
+        self.index.repeat(elements, spacing, step);
+    }
+
+    /// Makes of what is known of the features of one element what is known of those of so many.
+    pub(super) fn repeat_features(&mut self, elements: u64) {
         for feature in &mut self.features {
             feature.present *= elements;
             feature.lengths.repeat(elements);
             feature.seen_as.iter_mut().for_each(|shapes| shapes.values.repeat(elements));
         }
-        self.index.repeat(elements, spacing, step);
     }
 
     /// What is known of the feature of this name.

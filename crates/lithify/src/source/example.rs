@@ -10,24 +10,28 @@
 use super::wire::{self, Wire, range_in};
 use crate::value::{Field, Kind};
 
-/// Finds the features of the Example in `record`.
+/// Finds the features of the Example in `record`, or those of the context, if it is a `SequenceExample`: says whether it
+/// has feature lists, too.
 ///
 /// # Errors
 /// Says what makes the record no Example.
-pub fn parse(record: &[u8], fields: &mut Vec<Field>) -> Result<(), &'static str> {
+pub fn parse(record: &[u8], fields: &mut Vec<Field>) -> Result<bool, &'static str> {
     fields.clear();
-    let mut rest = record;
+    let (mut rest, mut has_lists) = (record, false);
     while !rest.is_empty() {
         match wire::tag(&mut rest).ok_or("a tag is cut or unknown")? {
             (1, Wire::Bytes) => {
                 let features = wire::bytes(&mut rest).ok_or("the features are cut")?;
                 parse_features(record, features, fields)?;
             }
-            (2, Wire::Bytes) => return Err("it is a tf.train.SequenceExample, which cannot be read yet"),
+            (2, Wire::Bytes) => {
+                wire::bytes(&mut rest).ok_or("the feature lists are cut")?;
+                has_lists = true;
+            }
             (_, wire_type) => wire::skip(&mut rest, wire_type).ok_or("an unknown field is cut")?,
         }
     }
-    Ok(())
+    Ok(has_lists)
 }
 
 fn parse_features(record: &[u8], mut rest: &[u8], fields: &mut Vec<Field>) -> Result<(), &'static str> {
@@ -41,7 +45,14 @@ fn parse_features(record: &[u8], mut rest: &[u8], fields: &mut Vec<Field>) -> Re
     Ok(())
 }
 
-fn parse_entry(record: &[u8], mut rest: &[u8]) -> Result<Field, &'static str> {
+fn parse_entry(record: &[u8], rest: &[u8]) -> Result<Field, &'static str> {
+    let (name, feature) = entry_of(rest)?;
+    let (kind, body) = parse_feature(feature)?;
+    Ok(Field::list(range_in(record, name), kind, range_in(record, body)))
+}
+
+/// The name and the value of a map's entry.
+pub(super) fn entry_of(mut rest: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     let (mut name, mut feature) = (None, None);
     while !rest.is_empty() {
         let slot = match wire::tag(&mut rest) {
@@ -54,14 +65,11 @@ fn parse_entry(record: &[u8], mut rest: &[u8]) -> Result<Field, &'static str> {
             return Err("a feature has two names or two values");
         }
     }
-    let (Some(name), Some(feature)) = (name, feature) else {
-        return Err("a feature lacks its name or its value");
-    };
-    let (kind, body) = parse_feature(feature)?;
-    Ok(Field::list(range_in(record, name), kind, range_in(record, body)))
+    name.zip(feature).ok_or("a feature lacks its name or its value")
 }
 
-fn parse_feature(mut rest: &[u8]) -> Result<(Option<Kind>, &[u8]), &'static str> {
+/// The kind of a feature, and its list.
+pub(super) fn parse_feature(mut rest: &[u8]) -> Result<(Option<Kind>, &[u8]), &'static str> {
     let mut found = (None, &rest[..0]);
     while !rest.is_empty() {
         let kind = match wire::tag(&mut rest).ok_or("a feature's kind is cut")? {

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use crc_fast::{CrcAlgorithm, checksum};
 
@@ -127,6 +128,33 @@ pub(super) fn find_record(part: &Part, range: Range<u64>) -> Result<Option<u64>>
     Ok(None)
 }
 
+/// Where the records start and end that have these numbers in a file that is not compressed. Headers are read, one after
+/// another.
+///
+/// # Errors
+/// There are not so many, or a header is damaged.
+pub(super) fn positions_of(part: &Part, records: Range<u64>) -> Result<Range<u64>> {
+    let bad = |message: String, at: u64| Err(Error::input(message).in_file(&part.path).at_byte(at));
+    let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
+    let (mut at, mut start) = (0, 0);
+    for number in 0..records.end {
+        if number == records.start {
+            start = at;
+        }
+        let mut header = [0; HEADER];
+        let there = read_full_at(&file, &mut header, at).map_err(|e| Error::io("read", &part.path, e))?;
+        if there < HEADER {
+            return bad(format!("it has {number} records, and {} are wanted of it", records.end), at);
+        }
+        let next = length_in(&header).and_then(|length| length.checked_add((HEADER + FOOTER) as u64 + at));
+        let Some(next) = next else {
+            return bad("the record's length is damaged: its checksum is wrong".into(), at);
+        };
+        at = next;
+    }
+    Ok(start..at)
+}
+
 /// Fills the buffer from an offset of the file, as far as that goes.
 pub(super) fn read_full_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut end = 0;
@@ -172,7 +200,7 @@ impl<'s> Frames<'s> {
 
     /// Gives back what was lent; where the next record starts, unless the end is reached.
     pub(super) fn begin(&mut self) -> Option<u64> {
-        self.input.consume(std::mem::take(&mut self.lent));
+        self.input.pass(std::mem::take(&mut self.lent));
         let at = self.input.offset();
         (!self.over && at < self.until).then_some(at)
     }
@@ -208,6 +236,10 @@ impl<'s> Frames<'s> {
     pub(super) fn size(&mut self, ahead: usize) -> Result<Option<usize>> {
         let Some(length) = self.header(ahead)? else { return Ok(None) };
         let whole = HEADER + length + FOOTER;
+        // A file that is not compressed was found to be long enough; what is passed over need not be read.
+        if self.plain && ahead == 0 {
+            return Ok(Some(whole));
+        }
         match self.input.peek(ahead + whole) {
             Ok(bytes) if bytes.len() >= ahead + whole => Ok(Some(whole)),
             // What is wrong is said where it is read.
@@ -228,6 +260,11 @@ impl<'s> Frames<'s> {
     /// What the input shows, from the present record on.
     pub(super) fn window(&self) -> &[u8] {
         self.input.window()
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &'s Path {
+        &self.part.path
     }
 
     /// Whether nothing more can be read.

@@ -43,7 +43,7 @@ pub const COMPRESSED_INPUT_BYTES: u64 = INPUT_BYTES + (BUFFERS_AHEAD as u64 + 4)
 
 /// A stream of bytes with a window on what comes next.
 pub struct Input {
-    stream: Box<dyn Read + Send>,
+    stream: Stream,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -62,17 +62,17 @@ impl Input {
     pub fn open(path: &Path, compression: Compression, offset: u64, until: u64, most: u64) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         if compression == Compression::None {
-            let stream = Box::new(Positioned { file, offset, until });
+            let stream = Stream::File(Positioned { file, offset, until });
             return Ok(Self { stream, buffer: Vec::new(), start: 0, end: 0, offset, compressed: None });
         }
         let read = Arc::new(AtomicU64::new(0));
         let file = BufReader::with_capacity(READ_BYTES, Counted { file, read: Arc::clone(&read) });
-        let stream: Box<ReadAhead> = match compression {
+        let stream = match compression {
             Compression::Zlib => ReadAhead::new(OneZlib(ZlibDecoder::new(file))),
             Compression::Snappy => ReadAhead::new(snappy::Blocks::new(file, most)),
             _ => ReadAhead::new(MultiGzDecoder::new(file)),
         }
-        .map(Box::new)
+        .map(Stream::Decoded)
         .map_err(|e| {
             Error::io("start a thread to decompress", path, e).hint("use fewer threads with `--threads`")
         })?;
@@ -145,11 +145,40 @@ impl Input {
         Ok(())
     }
 
+    /// Passes over bytes, whether a peek has shown them or not. Those of a file are not read, and need not be there; those of
+    /// a decoded stream must have been shown.
+    #[inline]
+    pub fn pass(&mut self, bytes: usize) {
+        match &mut self.stream {
+            Stream::File(file) if bytes > self.end - self.start => {
+                file.offset += (bytes - (self.end - self.start)) as u64;
+                (self.start, self.end) = (0, 0);
+                self.offset += bytes as u64;
+            }
+            _ => self.consume(bytes),
+        }
+    }
+
     /// Passes over bytes that a peek has shown.
     #[inline]
     pub fn consume(&mut self, bytes: usize) {
         self.start += bytes;
         self.offset += bytes as u64;
+    }
+}
+
+/// Where bytes come from.
+enum Stream {
+    File(Positioned),
+    Decoded(ReadAhead),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buffer),
+            Self::Decoded(decoded) => decoded.read(buffer),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::value::Element;
 
@@ -19,9 +20,12 @@ mod framing;
 pub mod image_folder;
 pub mod input;
 pub mod npy;
+mod payload;
 pub mod probe;
 pub mod saved;
+mod sequence;
 pub mod snappy;
+pub mod tfds;
 pub mod tfrecord;
 pub mod webdataset;
 pub mod wire;
@@ -96,6 +100,21 @@ pub trait Source: Send + Sync {
     /// The names of what numbers stand for, in the order of the numbers, by feature.
     fn classes(&self) -> BTreeMap<String, Vec<String>> {
         BTreeMap::new()
+    }
+
+    /// How a feature is seen by what the dataset says of it, where nothing else is asked.
+    fn view(&self, _feature: &str) -> Option<&View> {
+        None
+    }
+
+    /// Whether all elements have this feature, and are alike in it but for its values: then what one has tells of all.
+    fn promised(&self, _feature: &str) -> bool {
+        false
+    }
+
+    /// The splits whose elements these are, of a dataset that has such: see [`Options::split`].
+    fn split(&self) -> Option<&str> {
+        None
     }
 
     /// Whether each element is a file of its own, so that its position in a part tells people nothing.
@@ -236,20 +255,24 @@ pub trait Format: Sync {
 }
 
 /// What a source must know of its caller.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The largest record that will be held in memory, in bytes.
     pub largest_record: u64,
+    /// Of a dataset that has splits, which of them, or which parts of them: `train`, `train[:10%]`, `train+test`. Without
+    /// it, all.
+    pub split: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40 }
+        Self { largest_record: 1 << 40, split: None }
     }
 }
 
 /// All formats, the most specific first.
 pub const FORMATS: &[&dyn Format] = &[
+    &tfds::Tfds,
     &saved::Saved,
     &tfrecord::ExampleFormat,
     &tfrecord::RawFormat,

@@ -100,9 +100,9 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             let seen = Evidence { path: &path, head: &head, bytes: part.bytes };
             let found = FORMATS.iter().find(|format| format.probe(&seen) == Verdict::Yes).copied();
             match (found, format) {
+                (None, _) if listed && is_sidecar(&path) => continue,
                 // An empty file is an empty part of whatever the others are.
                 _ if part.bytes == 0 || forced.is_some() => {}
-                (None, _) if listed && is_sidecar(&path) => continue,
                 (None, _) if may_be_damaged(&head) => strange = strange.or_else(|| Some(unknown(&seen))),
                 (None, _) => return Err(unknown(&seen)),
                 (Some(found), _) => {
@@ -128,7 +128,14 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             None => error,
         });
     }
-    format.unwrap_or(&super::tfrecord::ExampleFormat).open(parts, options)
+    let source = format.unwrap_or(&super::tfrecord::ExampleFormat).open(parts, options)?;
+    match (&options.split, source.split()) {
+        (Some(split), None) => {
+            Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
+                .hint("splits are those of directories that TensorFlow Datasets has written"))
+        }
+        _ => Ok(source),
+    }
 }
 
 fn same_format(path: &Path, found: &dyn Format, before: Option<&dyn Format>) -> Result<()> {

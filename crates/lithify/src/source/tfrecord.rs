@@ -2,24 +2,16 @@
 
 use std::ops::Range;
 
-use super::framing::{FOOTER, Frames, beginning, compression_of, find_record};
+use super::framing::{FOOTER, Frames, beginning, compression_of, find_record, positions_of};
 use super::input::Compression;
+use super::payload::{Parsed, Payload};
 use super::probe::{Evidence, head_of};
-use super::{Elements, Format, Options, Part, Source, Verdict, Want, example};
-use crate::error::Result;
-use crate::value::{Element, Field};
+use super::sequence::Lists;
+use super::{Elements, Format, Options, Part, Source, Verdict, Want};
+use crate::error::{Error, Result};
+use crate::value::Element;
 
 pub use super::framing::masked_crc;
-
-/// The name of the only feature of records that are taken as they are.
-const RECORD: &[u8] = b"record";
-
-/// What the records are taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payload {
-    Example,
-    Raw,
-}
 
 /// TFRecord files of `tf.train.Example`.
 pub struct ExampleFormat;
@@ -30,7 +22,7 @@ impl Format for ExampleFormat {
     }
 
     fn about(&self) -> &'static str {
-        "TFRecords of tf.train.Example"
+        "TFRecords of tf.train.Example or tf.train.SequenceExample"
     }
 
     fn probe(&self, seen: &Evidence<'_>) -> Verdict {
@@ -38,7 +30,9 @@ impl Format for ExampleFormat {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        TfRecords::open(parts, Payload::Example, *options)
+        let records = TfRecords::open(parts, Payload::Raw, options)?;
+        let lists = records.learn_lists();
+        Ok(Box::new(TfRecords { payload: Payload::Example(lists), ..records }))
     }
 }
 
@@ -59,32 +53,73 @@ impl Format for RawFormat {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        TfRecords::open(parts, Payload::Raw, *options)
+        Ok(Box::new(TfRecords::open(parts, Payload::Raw, options)?))
     }
 }
 
-struct TfRecords {
+/// Records that are looked at to tell what feature lists are, and their bytes, at most.
+const LEARNT_FROM: (usize, u64) = (256, 4 << 20);
+
+/// TFRecord files, or runs of the records of such.
+pub(super) struct TfRecords {
     parts: Vec<Part>,
     compression: Vec<Compression>,
+    /// The positions between which each part's records start.
+    within: Vec<Range<u64>>,
     payload: Payload,
     largest_record: u64,
 }
 
 impl TfRecords {
-    fn open(parts: Vec<Part>, payload: Payload, options: Options) -> Result<Box<dyn Source>> {
+    pub(super) fn open(parts: Vec<Part>, payload: Payload, options: &Options) -> Result<Self> {
         let mut compression = Vec::with_capacity(parts.len());
         for part in &parts {
             // Where the first record is damaged, reading it will say so.
             compression.push(beginning(&head_of(&part.path)?).0);
         }
-        Ok(Box::new(Self { parts, compression, payload, largest_record: options.largest_record }))
+        let within = vec![0..u64::MAX; parts.len()];
+        Ok(Self { parts, compression, within, payload, largest_record: options.largest_record })
+    }
+
+    /// Keeps of a part the records from one number up to another. Their headers are read, one after another.
+    ///
+    /// # Errors
+    /// There are not so many, or a header is damaged.
+    pub(super) fn keep(&mut self, part: usize, records: Range<u64>) -> Result<()> {
+        if self.compression[part] != Compression::None {
+            let error = Error::input("it is compressed, so that a part of its records cannot be taken alone");
+            return Err(error.in_file(&self.parts[part].path).hint("take whole splits"));
+        }
+        self.within[part] = positions_of(&self.parts[part], records)?;
+        Ok(())
+    }
+
+    /// What the feature lists of the first records are, where these are such as have some.
+    fn learn_lists(&self) -> Lists {
+        let mut lists = Lists::default();
+        let part = self.parts.iter().position(|part| part.bytes > 0);
+        let elements = part.and_then(|part| self.read(part, 0..LEARNT_FROM.1, Want::Whole).ok());
+        let Some(mut elements) = elements else { return lists };
+        for _ in 0..LEARNT_FROM.0 {
+            let Ok(Some(element)) = elements.next() else { break };
+            if let Some(record) = element.list(0).and_then(|list| list.single()) {
+                lists.learn(record);
+            }
+        }
+        lists
+    }
+
+    /// The positions of a range at which records of a part may start.
+    fn within(&self, part: usize, range: &Range<u64>) -> Range<u64> {
+        let within = &self.within[part];
+        range.start.max(within.start)..range.end.min(within.end)
     }
 }
 
 impl Source for TfRecords {
     fn format(&self) -> &'static str {
         match self.payload {
-            Payload::Example => ExampleFormat.name(),
+            Payload::Example(_) | Payload::Declared(_) => ExampleFormat.name(),
             Payload::Raw => RawFormat.name(),
         }
     }
@@ -98,19 +133,21 @@ impl Source for TfRecords {
     }
 
     fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
-        let frames = Frames::open(&self.parts[part], self.compression[part], range, self.largest_record)?;
-        Ok(Box::new(Records { frames, payload: self.payload, fields: Vec::new() }))
+        let (part, compression, range) =
+            (&self.parts[part], self.compression[part], self.within(part, &range));
+        let frames = Frames::open(part, compression, range, self.largest_record)?;
+        Ok(Box::new(Records { frames, source: self, parsed: Parsed::default() }))
     }
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
-        find_record(&self.parts[part], range)
+        find_record(&self.parts[part], self.within(part, &range))
     }
 }
 
 struct Records<'s> {
     frames: Frames<'s>,
-    payload: Payload,
-    fields: Vec<Field>,
+    source: &'s TfRecords,
+    parsed: Parsed,
 }
 
 impl Elements for Records<'_> {
@@ -118,20 +155,13 @@ impl Elements for Records<'_> {
         let Some(at) = self.frames.begin() else { return Ok(None) };
         let Some(data) = self.frames.record(0)? else { return Ok(None) };
         self.frames.lend(data.end + FOOTER);
-        if self.payload == Payload::Raw {
-            self.fields.clear();
-            self.fields.push(Field::string(0..RECORD.len(), 0..data.len()));
-        } else if let Err(why) = example::parse(&self.frames.window()[data.clone()], &mut self.fields) {
-            return Err(self
-                .frames
-                .damaged(at, format!("the record is no tf.train.Example: {why}"))
-                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+        let Self { frames, source, parsed } = self;
+        let TfRecords { payload, largest_record, .. } = source;
+        let record = &frames.window()[data];
+        match payload.parse(record, *largest_record, parsed) {
+            Ok(()) => Ok(Some(payload.element(record, parsed, at))),
+            Err(error) => Err(error.in_file(frames.path()).at_byte(at)),
         }
-        let record = &self.frames.window()[data];
-        Ok(Some(match self.payload {
-            Payload::Example => Element::new(record, &self.fields, at),
-            Payload::Raw => Element::named(record, RECORD, &self.fields, at),
-        }))
     }
 
     fn skip(&mut self) -> Result<bool> {

@@ -33,7 +33,20 @@ impl Cast {
         let left = match (data, self.to) {
             (Data::List(list), DType::Bytes(width)) => self.strings(list, width as usize, skip, out)?,
             (Data::List(list), to) if list.kind == Kind::Int64 => {
-                with_item!(to, T => self.varints::<T>(list, skip, out)?, else => 0)
+                let saturate = self.saturate;
+                match self.from {
+                    // There are no such integers on the wire: their bits are those of another.
+                    Some(DType::Uint64) => with_item!(to, T => {
+                        let cast = |value: u64| T::from_number(Number::Int(value.into()), saturate);
+                        self.varints(list, skip, out, cast)?
+                    }, else => 0),
+                    Some(DType::Bool) => with_item!(to, T => {
+                        self.varints(list, skip, out, |value| T::from_i64((value != 0).into(), saturate))?
+                    }, else => 0),
+                    _ => with_item!(to, T => {
+                        self.varints(list, skip, out, |value| T::from_i64(value.cast_signed(), saturate))?
+                    }, else => 0),
+                }
             }
             (Data::List(list), to) => {
                 let mut skip = skip * 4;
@@ -77,22 +90,25 @@ impl Cast {
     }
 
     /// Gives how much of `out` is left.
-    fn varints<T: Item>(&self, list: List<'_>, mut skip: usize, out: &mut [u8]) -> Result<usize> {
+    fn varints<T: Item>(
+        &self,
+        list: List<'_>,
+        mut skip: usize,
+        out: &mut [u8],
+        cast: impl Fn(u64) -> Option<T>,
+    ) -> Result<usize> {
         let mut items = out.chunks_exact_mut(T::SIZE);
         let mut unfit = None;
-        let mut take = |value: u64| {
-            let value = value.cast_signed();
-            match (items.next(), T::from_i64(value, self.saturate)) {
-                (Some(item), Some(cast)) => {
-                    cast.write(item);
-                    true
-                }
-                (Some(_), None) => {
-                    unfit = Some(value);
-                    false
-                }
-                (None, _) => false,
+        let mut take = |value: u64| match (items.next(), cast(value)) {
+            (Some(item), Some(cast)) => {
+                cast.write(item);
+                true
             }
+            (Some(_), None) => {
+                unfit = Some(value);
+                false
+            }
+            (None, _) => false,
         };
         let mut bad = false;
         for run in list.runs() {
@@ -116,7 +132,11 @@ impl Cast {
             return Err(Error::input("the feature is damaged: an integer is cut or too long"));
         }
         if let Some(value) = unfit {
-            return Err(self.unfit(&Unfit(Number::Int(i128::from(value)))));
+            let value = match self.from {
+                Some(DType::Uint64) => i128::from(value),
+                _ => i128::from(value.cast_signed()),
+            };
+            return Err(self.unfit(&Unfit(Number::Int(value))));
         }
         Ok(items.len() * T::SIZE)
     }

@@ -4,7 +4,9 @@ use super::cast::Cast;
 use super::pixels;
 use crate::decode::{self, Look, Numbers};
 use crate::error::{Error, Result};
+use crate::image::geometry::Geometry;
 use crate::plan::fit::{default_hint, show_shape};
+use crate::plan::image::Frames;
 use crate::plan::{FeaturePlan, Fit, Plan, Role};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
@@ -190,6 +192,7 @@ impl<'p> Filler<'p> {
             totals[*counter] += match what {
                 Counted::Values | Counted::Seen => seen,
                 Counted::Bytes | Counted::SeenBytes => numbers.string_bytes(),
+                Counted::Rows => numbers.rows(),
                 Counted::Bucket(bucket) => match &self.plan.fit {
                     Fit::Bucket { caps, .. } => u64::from(bucket_of(caps, seen) == Some(*bucket)),
                     _ => 0,
@@ -223,15 +226,15 @@ impl<'p> Filler<'p> {
             numbers => numbers,
         };
         match &self.plan.fit {
-            &Fit::Resize { ref shape, geometry, method, antialias } => {
-                let wanted = pixels::Wanted { geometry, method, antialias, plan: self.plan, shape };
+            &Fit::Resize { ref shape, geometry, method, antialias, frames } => {
+                let wanted = pixels::Wanted { geometry, method, antialias, frames, plan: self.plan, shape };
                 self.resize(&wanted, numbers.as_ref(), block, pixels)
             }
             Fit::Exact { shape } => self.exact(shape, element.count(), numbers.as_ref(), block),
             Fit::Pad { shape, left, truncate } => {
                 self.pad(shape, *left, *truncate, numbers.as_ref(), block, items)
             }
-            Fit::Ragged { rank } => self.ragged(*rank, numbers.as_ref(), block),
+            Fit::Ragged { rank, row } => self.ragged(*rank, row, numbers.as_ref(), block),
             Fit::RaggedBytes { rank, .. } => self.ragged_bytes(*rank, numbers.as_ref(), block),
             Fit::Bucket { caps, left, truncate } => match &numbers {
                 Some(numbers) => self.bucket(caps, *left, *truncate, number, numbers, block),
@@ -283,23 +286,53 @@ impl<'p> Filler<'p> {
         block: &mut Block<'_>,
         scratch: &mut pixels::Scratch,
     ) -> Result<()> {
-        let Some(array) = self.array(Role::Data) else { return Ok(()) };
-        let out = block.next(array, self.row)?;
+        // Of no frames, there is nothing to resize.
+        let numbers = numbers.filter(|numbers| wanted.frames == Frames::Same || numbers.rows() > 0);
+        let frames = numbers.map_or(0, Numbers::rows);
+        let (array, bytes) = match (wanted.frames, self.array(Role::Data), self.array(Role::Values)) {
+            (Frames::Ragged, _, Some(array)) => {
+                self.offset(block)?;
+                let frames = usize::try_from(frames).unwrap_or(usize::MAX);
+                (array, self.row.saturating_mul(frames))
+            }
+            (_, Some(array), _) => (array, self.row),
+            _ => return Ok(()),
+        };
+        let out = block.next(array, bytes)?;
+        let nothing = || pixels::Placed { size: [0; 2], lengths: vec![0; wanted.shape.len()] };
         let placed = match (numbers, &self.plan.default) {
             (Some(numbers), _) => wanted.resize(numbers, out, scratch)?,
             (None, Some(default)) => {
                 fill(out, default);
-                pixels::Placed { size: [0; 2], lengths: vec![0; wanted.shape.len()] }
+                nothing()
+            }
+            (None, None) if wanted.frames != Frames::Same => {
+                fill(out, &self.plan.fill);
+                nothing()
             }
             (None, None) => return Err(self.missing()),
         };
+        if let (Some(numbers), Frames::Ragged) = (numbers, wanted.frames) {
+            self.add(numbers, &mut block.totals);
+        }
         if let Some(array) = self.array(Role::Sizes) {
             placed.size.iter().try_for_each(|side| block.put_i64(array, *side))?;
         }
         if let Some(array) = self.array(Role::Lengths) {
-            placed.lengths.iter().try_for_each(|length| block.put_i64(array, *length))?;
+            let whole = matches!(wanted.geometry, Geometry::KeepAspect(_));
+            let kept = if whole { &placed.lengths[..] } else { &placed.lengths[..1] };
+            kept.iter().try_for_each(|length| block.put_i64(array, *length))?;
         }
         Ok(())
+    }
+
+    /// Writes where the values of an element start.
+    fn offset(&self, block: &mut Block<'_>) -> Result<()> {
+        let counter = self.counters.first().map(|counter| counter.1).unwrap_or_default();
+        match self.array(Role::Offsets) {
+            Some(array) => block.put_i64(array, block.totals[counter]),
+            None => Ok(()),
+        }
     }
 
     fn missing(&self) -> Error {
@@ -387,12 +420,22 @@ impl<'p> Filler<'p> {
         Ok(())
     }
 
-    fn ragged(&self, rank: usize, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
-        let counter = self.counters.first().map(|counter| counter.1).unwrap_or_default();
-        if let Some(array) = self.array(Role::Offsets) {
-            block.put_i64(array, block.totals[counter])?;
-        }
+    fn ragged(
+        &self,
+        rank: usize,
+        row: &[u64],
+        numbers: Option<&Numbers<'_>>,
+        block: &mut Block<'_>,
+    ) -> Result<()> {
+        self.offset(block)?;
         self.shape(rank, numbers, block)?;
+        let odd = |numbers: &&Numbers<'_>| {
+            !row.is_empty() && numbers.rows() > 0 && numbers.shape.get(1..) != Some(row)
+        };
+        if let Some(numbers) = numbers.filter(odd) {
+            let (here, rows) = (show_shape(&numbers.shape), show_shape(row));
+            return Err(Error::input(format!("its shape is {here}, but the array's rows are {rows}")));
+        }
         if let (Some(numbers), Some(array)) = (numbers, self.array(Role::Values)) {
             let count = usize::try_from(numbers.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
             let out = block.next(array, count.saturating_mul(self.item))?;

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub format: String,
     /// The files that were read.
     pub parts: Vec<Part>,
+    /// Of which splits of the dataset they hold the elements, if it has such.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub split: Option<String>,
     /// The names of what numbers stand for, in the order of the numbers, by feature.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub classes: BTreeMap<String, Vec<String>>,
@@ -118,6 +121,7 @@ impl Manifest {
             written_by: format!("lithify {}", env!("CARGO_PKG_VERSION")),
             format: plan.format.clone(),
             parts: plan.parts.clone(),
+            split: plan.split.clone(),
             classes: plan.classes.clone(),
             elements: plan.elements,
             request: plan.request.clone(),

@@ -8,7 +8,7 @@ use crate::image::resize::{Method, Resize, Spec};
 use crate::image::{Refused, Size};
 use crate::plan::FeaturePlan;
 use crate::plan::fit::show_shape;
-use crate::plan::image::Finish;
+use crate::plan::image::{Finish, Frames};
 use crate::value::{DType, fill};
 
 /// Memory of resizing that is used again for each image.
@@ -49,6 +49,7 @@ pub(super) struct Wanted<'p> {
     pub geometry: Geometry,
     pub method: Method,
     pub antialias: bool,
+    pub frames: Frames,
     pub plan: &'p FeaturePlan,
     /// The shape of a row.
     pub shape: &'p [u64],
@@ -81,9 +82,25 @@ impl Wanted<'_> {
             (shape[first], shape[first + 1]) = (height as u64, width as u64);
             finish.arranged(&shape)
         };
-        if with_size(room) != self.shape {
+        let mut row = with_size(room);
+        // How many bytes a frame has.
+        let frame = row.iter().skip(usize::from(row.len() > 3)).product::<u64>();
+        let frame = usize::try_from(frame).unwrap_or(usize::MAX).saturating_mul(self.plan.dtype.size());
+        if self.frames != Frames::Same && row.len() == self.shape.len() {
+            row[0] = self.shape[0];
+        }
+        if row != self.shape {
             return Err(misfit());
         }
+        let kept = frames.min(out.len() / frame.max(1));
+        if self.frames == Frames::Padded {
+            if kept < frames && !self.plan.cut_strings {
+                let message = format!("it has {frames} frames, and there is room for {kept}");
+                return Err(Error::input(message).hint("cut such elements with `truncate`"));
+            }
+            fill(&mut out[kept * frame..], &self.plan.fill);
+        }
+        let out = &mut out[..kept * frame];
         let spec = placement.spec(&self.geometry, (height, width), self.method, self.antialias);
         if placement.kept != room {
             fill(out, &self.plan.fill);
@@ -91,7 +108,11 @@ impl Wanted<'_> {
         let image = Image { frames, size: (height, width), channels, placement, room };
         self.frames(numbers, &image, spec, out, scratch)?;
         let size = numbers.image.map_or([height as u64, width as u64], |facts| facts.size);
-        Ok(Placed { size, lengths: with_size(placement.kept) })
+        let mut lengths = with_size(placement.kept);
+        if self.frames == Frames::Padded {
+            lengths[0] = kept as u64;
+        }
+        Ok(Placed { size, lengths })
     }
 
     /// The height and width of a row: that of the output, but for images that keep their proportions within it.

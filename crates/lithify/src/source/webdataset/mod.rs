@@ -46,7 +46,7 @@ impl Format for WebDataset {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let mut source = Tars::open(parts, false, *options)?;
+        let mut source = Tars::open(parts, false, options)?;
         source.look_at_json()?;
         Ok(Box::new(source))
     }
@@ -69,7 +69,7 @@ impl Format for RawWebDataset {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        Ok(Box::new(Tars::open(parts, true, *options)?))
+        Ok(Box::new(Tars::open(parts, true, options)?))
     }
 }
 
@@ -99,7 +99,7 @@ struct Tars {
 }
 
 impl Tars {
-    fn open(parts: Vec<Part>, raw: bool, options: Options) -> Result<Self> {
+    fn open(parts: Vec<Part>, raw: bool, options: &Options) -> Result<Self> {
         let mut compression = Vec::with_capacity(parts.len());
         for part in &parts {
             let head = head_of(&part.path)?;

@@ -1,0 +1,181 @@
+//! Directories that TensorFlow Datasets has written: `dataset_info.json` says in which files the elements of each split are,
+//! `features.json` what they hold, and `*.labels.txt` what the numbers of classes stand for.
+//!
+//! Elements come in the order of the files; TFDS itself mixes files while it reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::payload::Payload;
+use super::probe::{Evidence, shown_in};
+use super::tfrecord::TfRecords;
+use super::{Elements, Format, Options, Part, Source, Verdict, Want};
+use crate::decode::View;
+use crate::error::{Error, Result, printable};
+
+mod features;
+mod info;
+pub(super) mod schema;
+mod split;
+
+use schema::Schema;
+
+/// The name of the file that declares features.
+const FEATURES: &str = "features.json";
+/// How many directories lie between a dataset's and that of a version: one for a configuration.
+const DEPTH: usize = 2;
+/// Entries of a directory that are looked at to tell whether a dataset is in it.
+const LOOKS: usize = 64;
+
+/// Directories of TensorFlow Datasets.
+pub struct Tfds;
+
+impl Format for Tfds {
+    fn name(&self) -> &'static str {
+        "tfds"
+    }
+
+    fn about(&self) -> &'static str {
+        "directories of TensorFlow Datasets"
+    }
+
+    fn probe(&self, _: &Evidence<'_>) -> Verdict {
+        Verdict::No
+    }
+
+    fn takes(&self, directory: &Path) -> bool {
+        !versions_in(directory, DEPTH).is_empty()
+    }
+
+    fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
+        let directory = one_directory(&parts)?;
+        let splits = info::splits_of(&directory)?;
+        let split = options.split.clone().unwrap_or_else(|| split::all(&splits));
+        let slices = split::slices_of(&split, &splits)?;
+        let mut wanted = Vec::new();
+        for (number, slice) in &slices {
+            let mut start = 0_u64;
+            for (path, elements) in &splits[*number].shards {
+                let end = start.saturating_add(*elements);
+                let (first, last) = (slice.start.max(start), slice.end.min(end));
+                if first < last {
+                    wanted.push((path, first - start..last - start, *elements));
+                }
+                start = end;
+            }
+        }
+        let parts = wanted.iter().map(|(path, ..)| Part::of(path).map_err(|e| missing(e, &directory)));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let schema = Schema::read(&directory, FEATURES)?;
+        let mut elements = 0_u64;
+        let (views, classes, promised) = (schema.views.clone(), schema.classes.clone(), schema.promised());
+        let mut records = TfRecords::open(parts, Payload::Declared(schema), options)?;
+        for (number, (_, range, all)) in wanted.into_iter().enumerate() {
+            elements = elements.saturating_add(range.end - range.start);
+            if range != (0..all) {
+                records.keep(number, range)?;
+            }
+        }
+        Ok(Box::new(Dataset { records, views, classes, promised, elements, split, directory }))
+    }
+}
+
+fn missing(error: Error, directory: &Path) -> Error {
+    error.hint(format!("`{}` names it in `{}`", info::FILE, printable(directory)))
+}
+
+/// The directory of a version: the one that is given, the only one in it, or the one that the given files are in.
+fn one_directory(parts: &[Part]) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for part in parts {
+        let path = &part.path;
+        let directories = match path.is_dir() {
+            true => versions_in(path, DEPTH),
+            false => vec![path.parent().map(Path::to_path_buf).unwrap_or_default()],
+        };
+        if directories.is_empty() {
+            let message = format!("there is no `{}` with a `{FEATURES}` in it", info::FILE);
+            return Err(Error::input(message).in_file(path));
+        }
+        found.extend(directories);
+    }
+    found.dedup();
+    if let [one] = &found[..] {
+        return Ok(one.clone());
+    }
+    let names: Vec<_> = found.iter().map(|path| format!("`{}`", printable(path))).collect();
+    Err(Error::request("there are several datasets, or versions of one")
+        .hint(format!("name one of {}", names.join(", "))))
+}
+
+/// The directories of versions that a directory is or holds. Only directories that hold nothing else are looked into.
+fn versions_in(directory: &Path, depth: usize) -> Vec<PathBuf> {
+    if [FEATURES, info::FILE].iter().all(|name| directory.join(name).is_file()) {
+        return vec![directory.to_path_buf()];
+    }
+    let mut inside: Vec<_> = shown_in(directory).take(LOOKS).collect();
+    if depth == 0 || !inside.iter().all(|path| path.is_dir()) {
+        return Vec::new();
+    }
+    inside.sort();
+    inside.iter().flat_map(|path| versions_in(path, depth - 1)).collect()
+}
+
+/// The chosen elements of a dataset.
+struct Dataset {
+    records: TfRecords,
+    views: BTreeMap<String, View>,
+    classes: BTreeMap<String, Vec<String>>,
+    /// The features in which elements are alike but for their values.
+    promised: BTreeSet<String>,
+    elements: u64,
+    split: String,
+    directory: PathBuf,
+}
+
+impl Source for Dataset {
+    fn format(&self) -> &'static str {
+        Tfds.name()
+    }
+
+    fn parts(&self) -> &[Part] {
+        self.records.parts()
+    }
+
+    fn classes(&self) -> BTreeMap<String, Vec<String>> {
+        self.classes.clone()
+    }
+
+    fn view(&self, feature: &str) -> Option<&View> {
+        self.views.get(feature)
+    }
+
+    fn promised(&self, feature: &str) -> bool {
+        self.promised.contains(feature)
+    }
+
+    fn check_count(&self, elements: u64) -> Result<()> {
+        if elements == self.elements {
+            return Ok(());
+        }
+        let message = format!("it says that there are {} elements, and {elements} were found", self.elements);
+        Err(Error::input(message).in_file(&self.directory.join(info::FILE)))
+    }
+
+    fn split(&self) -> Option<&str> {
+        Some(&self.split)
+    }
+
+    fn seekable(&self, part: usize) -> bool {
+        self.records.seekable(part)
+    }
+
+    fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>> {
+        self.records.read(part, range, want)
+    }
+
+    fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
+        self.records.find_element(part, range)
+    }
+}
