@@ -149,7 +149,7 @@ fn what_is_promised_is_not_read_twice() {
         profiles.each_ref().map(|profile| (profile.elements, profile.stored_bytes, profile.largest_record));
     assert_eq!(facts[0], facts[1]);
     assert_eq!(profiles[0].features.iter().find(|feature| feature.name == "id"), profiles[1].feature("id"));
-    // What is damaged is found in pass 2, and left out where that is allowed.
+    // What is damaged is found in pass 2; or in pass 1, where it is to be left out.
     let shard = directory.join("made-train.tfrecord-00000-of-00002");
     let mut bytes = std::fs::read(&shard).unwrap();
     let at = bytes.len() / 2;

@@ -85,7 +85,8 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
         options.excluded.iter().map(|skipped| ((skipped.part, skipped.position), skipped)).collect();
     let spacing = (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1);
     let want = if options.request.takes_bytes() { Want::Whole } else { Want::Heads };
-    let promised = options.excluded.is_empty() && promises(source, options.request);
+    // Where what is damaged is to be left out, it must be found before rows are counted.
+    let promised = options.on_error == OnError::Fail && promises(source, options.request);
     let scanner =
         Scanner { source, options, want, promised, excluded, spacing, stop: AtomicBool::new(false) };
     let merger = Mutex::new(Merger::new(&scanner));
