@@ -28,7 +28,6 @@ pub fn parse(record: &[u8], fields: &mut Vec<Field>) -> Result<bool, &'static st
                 wire::bytes(&mut rest).ok_or("the feature lists are cut")?;
                 has_lists = true;
             }
-            (1, _) => return Err("the features are no message"),
             (_, wire_type) => wire::skip(&mut rest, wire_type).ok_or("an unknown field is cut")?,
         }
     }
