@@ -243,7 +243,7 @@ class TensorStoreShards:
         for start in range(0, len(array), SHARD):
             if len(writing) == 2:
                 writing.pop(0).result()
-            writing.append(store[start : start + SHARD].write(array[start : start + SHARD]))
+            writing.append(store[start : min(start + SHARD, len(array))].write(array[start : start + SHARD]))
         for last in writing:
             last.result()
 

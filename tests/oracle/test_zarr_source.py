@@ -182,7 +182,7 @@ def test_damage_is_told(tmp_path):
     claims[-20:-12] = (2**62).to_bytes(8, "little")
     chunk.write_bytes(claims)
     run("convert", path, "-o", tmp_path / "y.npy", "--overwrite", code=FAILED)
-    for document in ["", "{", "[]", "{}", '{"node_type": "array"}', '{"node_type": "array", "data_type": "float32", "shape": [-1]}']:
+    for document in ["", "{", "[]", "7", "{}", '{"node_type": "array"}', '{"node_type": "array", "data_type": "float32", "shape": [-1]}']:
         (path / "zarr.json").write_text(document)
         assert "zarr" in run("scan", path, code=FAILED).stderr
     (path / "zarr.json").write_text(json.dumps({"node_type": "group", "zarr_format": 3}))
@@ -208,3 +208,64 @@ def test_real_stores_are_read(tmp_path):
             assert_npy(tmp_path / "out.npy", array[:])
             read += 1
     assert read >= 8
+
+
+def test_stores_of_one_array_follow_one_another(tmp_path):
+    arrays = [numbers("f4", (rows, 3)) for rows in (4, 0, 7)]
+    for number, array in enumerate(arrays):
+        zarr.create_array(tmp_path / f"part-{number}.zarr", data=array, chunks=(2, 3))
+    parts = [tmp_path / f"part-{number}.zarr" for number in range(3)]
+    run("convert", *parts, "-o", tmp_path / "all.npy", "-q")
+    assert_npy(tmp_path / "all.npy", np.concatenate(arrays))
+
+
+def test_texts_of_one_width_are_turned(tmp_path):
+    texts = np.array(["a", "éß", "日本語"], "U3")
+    wanted = np.array([text.encode() for text in texts])
+    for endian in ("big", "little"):
+        zarr.create_array(tmp_path / "x.zarr", data=texts, serializer=BytesCodec(endian=endian), overwrite=True)
+        run("convert", tmp_path / "x.zarr", "-o", tmp_path / "y.npy", "-q", "--overwrite")
+        assert_npy(tmp_path / "y.npy", wanted)
+    for version in (2, 3):
+        stored = zarr.create_array(
+            tmp_path / f"filled{version}", shape=(8,), chunks=(4,), dtype="U4", fill_value="AA", zarr_format=version
+        )
+        stored[:4] = "x"
+        assert "filled with" in run("scan", tmp_path / f"filled{version}", code=FAILED).stderr
+
+
+def test_what_is_claimed_is_not_believed(tmp_path):
+    array = {"zarr_format": 2, "shape": [10], "chunks": [10], "dtype": "<f4", "fill_value": 0, "order": "C", "filters": None}
+    frame = bytes([0x28, 0xB5, 0x2F, 0xFD, 0xE0]) + (2**50).to_bytes(8, "little") + bytes([1, 0, 0, 0])
+    cases = [
+        ({"compressor": {"id": "zstd", "level": 1}}, frame, "claims"),
+        ({"chunks": [2**40], "compressor": None}, b"", "memory"),
+        ({"chunks": [2**62], "compressor": None}, b"", "larger than any file"),
+        ({"shape": [2**63], "compressor": None}, b"", "larger than any file"),
+        ({"dtype": "|S0", "compressor": None}, b"", "no bytes"),
+        ({"dtype": "|S100000000000", "compressor": None}, b"", "wide"),
+    ]
+    for number, (change, chunk, what) in enumerate(cases):
+        path = tmp_path / str(number)
+        path.mkdir()
+        (path / ".zarray").write_text(json.dumps(array | change))
+        (path / "0").write_bytes(chunk)
+        message = run("convert", path, "-o", tmp_path / "y.npy", code=FAILED).stderr
+        assert what in message and len(message) < 1000, message
+    shard = {"chunk_shape": [1, 1], "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "bytes"}]}
+    document = {
+        "zarr_format": 3, "node_type": "array", "shape": [10], "data_type": "uint8", "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [10]}},
+        "chunk_key_encoding": {"name": "default"},
+        "codecs": [{"name": "sharding_indexed", "configuration": shard}],
+    }
+    (tmp_path / "zarr.json").write_text(json.dumps(document))
+    assert "whole chunks" in run("scan", tmp_path, code=FAILED).stderr
+
+
+def test_links_that_lead_back_end(tmp_path):
+    group = zarr.create_group(tmp_path / "x.zarr")
+    group.create_array("a", data=np.arange(3))
+    for name in ("b", "c"):
+        (tmp_path / "x.zarr" / name).symlink_to(".")
+    assert list(scan(tmp_path / "x.zarr")["features"]) == ["a"]

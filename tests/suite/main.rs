@@ -6,6 +6,7 @@ mod conversions;
 mod invariants;
 mod properties;
 mod publish;
+mod samples;
 mod sources;
 mod tfds;
 mod zarr;

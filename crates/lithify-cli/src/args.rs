@@ -126,8 +126,8 @@ pub struct Dataset {
     /// Files, directories or globs. Files of a directory or glob are taken in the order of their names.
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind, `tfds`, or
-    /// `image-folder`.
+    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind, `tfds`,
+    /// `saved-dataset`, `image-folder`, `webdataset`, `webdataset-raw`, `zarr`, `npy`, `npy-files` or `npz`.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
     /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without
@@ -260,14 +260,23 @@ fn size(text: &str) -> Result<u64> {
 
 impl Wanted {
     /// Where the output goes, and how.
-    pub fn target(&self, output: PathBuf, dataset: &Dataset) -> Target {
-        let layout = match (self.store, Layout::of(&output)) {
-            (Some(StoreChoice::Zarr), _) => Layout::Zarr,
-            (Some(StoreChoice::Zarr2), _) => Layout::Zarr2,
-            (Some(StoreChoice::Npy), named) if named.is_zarr() => Layout::NpyDirectory,
-            (_, named) => named,
+    ///
+    /// # Errors
+    /// The output is called as something else.
+    pub fn target(&self, output: PathBuf, dataset: &Dataset) -> Result<Target> {
+        let named = Layout::of(&output);
+        let layout = match self.store {
+            Some(StoreChoice::Zarr) if named != Layout::NpyFile => Layout::Zarr,
+            Some(StoreChoice::Zarr2) if named != Layout::NpyFile => Layout::Zarr2,
+            Some(StoreChoice::Npy) if !named.is_zarr() => named,
+            None => named,
+            Some(_) => {
+                let message = format!("`{}` is no name for what `--store` asks for", output.display());
+                return Err(lithify::Error::request(message)
+                    .hint("give the output another name, or leave `--store` out"));
+            }
         };
-        Target { output, layout, on_error: dataset.on_error.into(), io: self.io.into() }
+        Ok(Target { output, layout, on_error: dataset.on_error.into(), io: self.io.into() })
     }
 
     /// The request that the flags make.

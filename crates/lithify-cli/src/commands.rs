@@ -32,7 +32,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
             let source = context.open(&dataset)?;
-            let target = wanted.target(output, &dataset);
+            let target = wanted.target(output, &dataset)?;
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
@@ -54,7 +54,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             let context = Context::new(&run, &to)?;
             let request = wanted.request()?;
             let source = context.open(&dataset)?;
-            let target = wanted.target(absolute(&to), &dataset);
+            let target = wanted.target(absolute(&to), &dataset)?;
             let writing = WriteOptions { overwrite: false, progress: &context.progress };
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };

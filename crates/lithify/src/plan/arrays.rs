@@ -107,7 +107,13 @@ impl ArrayPlan {
     /// Bytes that it takes on disk, at most, without a header: chunks are stored whole, also those at the end of an axis.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        if self.compressed() { self.bytes() } else { self.files().saturating_mul(self.largest_file()) }
+        if self.compressed() {
+            return self.bytes();
+        }
+        // Before each text stands its length.
+        let text = self.zarr.as_ref().is_some_and(|zarr| zarr.text);
+        let lengths = if text { self.largest_file() / (self.dtype.size() as u64).max(1) * 4 } else { 0 };
+        self.files().saturating_mul(self.largest_file().saturating_add(lengths))
     }
 
     /// Whether it takes less than its bytes on disk.

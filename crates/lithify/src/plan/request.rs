@@ -142,7 +142,7 @@ pub const KEYS: &[Key] = &[
         "dtype",
         "DTYPE",
         "Cast on the way in; a value that does not fit is an error",
-        "`int32`, `float16`, `bfloat16`, `S16`",
+        "`int32`, `float16`, `bfloat16`, `S16`, `string` (in Zarr)",
     ),
     flag("saturate", "Clip values that do not fit the dtype, instead of failing"),
     key("default", "VALUE", "What an element has that lacks the feature", "`0`, `1,2,3`"),

@@ -1,4 +1,4 @@
-//! TFRecord files of `tf.train.Example`, or of records of any kind: the framing is that of [`framing`](super::framing).
+//! TFRecord files of `tf.train.Example`, or of records of any kind: the framing is that of `framing`.
 
 use std::ops::Range;
 

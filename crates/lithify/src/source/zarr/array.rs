@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::source::columns::{Column, Rows};
 use crate::source::npy::header::{Item, NO_ROWS};
 
+/// Bytes of an array, or of a chunk, at most.
+const MOST_BYTES: u64 = i64::MAX.unsigned_abs();
+
 /// An array of a store.
 pub(super) struct ZarrColumn {
     path: PathBuf,
@@ -25,6 +28,8 @@ pub(super) struct ZarrColumn {
     /// Rows of a band: those of a chunk, all of whose bytes are decoded to get at any. Where chunks are kept in shards, of a
     /// chunk within a shard.
     band_rows: u64,
+    /// Bytes of it, as it is stored.
+    band_bytes: u64,
     /// The band that was asked for last, for those who go on where others have stopped.
     latest: Mutex<Option<(u64, Band)>>,
 }
@@ -34,38 +39,52 @@ type Band = Arc<Mutex<Vec<u8>>>;
 
 impl ZarrColumn {
     pub(super) fn open(path: &Path, mut node: Node) -> Result<Self> {
-        let blosc = node.take_blosc();
+        let (blosc, zstd) = (node.take_blosc(), node.has_zstd());
         let (item, big_endian, document) = node.array().map_err(Error::input)?;
         let metadata: ArrayMetadata = serde_json::from_value(document)
             .map_err(|e| Error::input(format!("what is said of the array is not as it should be: {e}")))?;
-        let files = |blosc| Arc::new(Files { directory: path.to_path_buf(), blosc });
-        let array = Array::new_with_metadata(files(None), "/", metadata)
-            .map_err(|e| Error::input(format!("it cannot be read: {e}")))?;
+        let files = |most| Arc::new(Files { directory: path.to_path_buf(), most, blosc, zstd });
+        let array = guarded(|| Array::new_with_metadata(files(0), "/", metadata))
+            .and_then(|array| array.map_err(|e| e.to_string()))
+            .map_err(|why| Error::input(format!("it cannot be read: {why}")))?;
         let shape = array.shape();
         if shape.is_empty() {
             return Err(Error::input(NO_ROWS));
         }
-        let size = shape.iter().try_fold(item.size() as u64, |bytes, size| bytes.checked_mul(*size));
-        if size.is_none_or(|bytes| bytes > i64::MAX.unsigned_abs()) {
+        if bytes_of(item, shape.iter().map(|size| (*size).max(1))).is_none() {
             return Err(Error::input("its shape is larger than any file"));
         }
         if array.data_type().fixed_size() != Some(item.size()) {
             return Err(Error::input("its items are of no fixed size"));
         }
-        let chunk = array.chunk_shape(&vec![0; shape.len()]).unwrap_or_default();
-        let chunk_bytes = chunk
-            .iter()
-            .try_fold(item.size(), |bytes, size| bytes.checked_mul(usize::try_from(size.get()).ok()?));
-        let within_shard = array.effective_subchunk_shape().and_then(|shape| shape.first().copied());
-        let first = |shape: Vec<std::num::NonZeroU64>| shape.first().copied();
-        let band_rows = within_shard.or(first(chunk)).map_or(1, std::num::NonZeroU64::get);
-        let array = array.with_storage(files(blosc.then_some(chunk_bytes.unwrap_or(usize::MAX))));
-        Ok(Self { path: path.to_path_buf(), array, item, big_endian, band_rows, latest: Mutex::default() })
+        let file = array.chunk_shape(&vec![0; shape.len()]).unwrap_or_default();
+        let within_shard = guarded(|| array.effective_subchunk_shape()).map_err(Error::input)?;
+        let band = within_shard.unwrap_or_else(|| file.clone());
+        // All chunks that hold a part of its rows, whole, also where they reach over the array's end.
+        let across = shape.iter().zip(&band).skip(1);
+        let across =
+            across.map(|(size, chunk)| size.div_ceil(chunk.get()).saturating_mul(chunk.get()).max(1));
+        let band_rows = band.first().map_or(1, |rows| rows.get());
+        let band_bytes = bytes_of(item, std::iter::once(band_rows).chain(across));
+        let file_bytes = bytes_of(item, file.iter().map(|size| size.get()));
+        let (Some(band_bytes), Some(file_bytes)) = (band_bytes, file_bytes) else {
+            return Err(Error::input("its chunks are larger than any file"));
+        };
+        let array = array.with_storage(files(usize::try_from(file_bytes).unwrap_or(usize::MAX)));
+        let path = path.to_path_buf();
+        Ok(Self { path, array, item, big_endian, band_rows, band_bytes, latest: Mutex::default() })
     }
+}
 
-    fn band_bytes(&self) -> u64 {
-        self.band_rows.min(self.rows()).saturating_mul(self.row_bytes())
-    }
+/// Bytes of items of these sizes, unless there are too many.
+fn bytes_of(item: Item, mut sizes: impl Iterator<Item = u64>) -> Option<u64> {
+    let bytes = sizes.try_fold(item.size() as u64, u64::checked_mul);
+    bytes.filter(|bytes| *bytes <= MOST_BYTES)
+}
+
+/// Runs code of others over what may be damaged. What it breaks when it panics is not used again.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| "its decoder failed on it".into())
 }
 
 impl Column for ZarrColumn {
@@ -87,7 +106,7 @@ impl Column for ZarrColumn {
 
     fn held(&self) -> u64 {
         // A band while it is decoded, and what it is decoded from.
-        self.band_bytes().saturating_mul(2)
+        self.band_bytes.saturating_mul(2)
     }
 
     fn open(&self) -> Result<Box<dyn Rows + '_>> {
@@ -154,9 +173,7 @@ impl Decoded<'_> {
                 array.retrieve_array_subset_opt(&subset, &options)
             }
         };
-        // Decoders of others, over bytes that may be damaged.
-        let read =
-            catch_unwind(AssertUnwindSafe(read)).map_err(|_| wrong("its decoder failed on it".into()))?;
+        let read = guarded(read).map_err(wrong)?;
         let bytes: ArrayBytes<'_> = read.map_err(|e| wrong(e.to_string()))?;
         let bytes = bytes.into_fixed().map_err(|e| wrong(e.to_string()))?.into_owned();
         if bytes.len() as u64 != (rows.end - rows.start) * column.row_bytes() {

@@ -36,8 +36,8 @@ pub(super) fn decode(chunk: &[u8], most: usize) -> Result<Vec<u8>, String> {
         let stored = chunk.get(HEADER_BYTES..).and_then(|data| data.get(..bytes)).ok_or("it is cut")?;
         return Ok(stored.to_vec());
     }
-    if bytes > 0 && block_bytes == 0 {
-        return Err("its blocks have no bytes".into());
+    if bytes > 0 && !(1..=bytes).contains(&block_bytes) {
+        return Err(format!("its blocks are said to have {block_bytes} bytes"));
     }
     let mut decoded = vec![0; bytes];
     let mut shuffled = Vec::new();

@@ -1,11 +1,15 @@
 //! Zarr stores, of version 2 or 3, whose arrays' rows are elements: those of one array, or of all arrays of a group side by
 //! side.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::columns::{Table, Tables};
+use super::npy::ARRAY;
 use super::probe::Evidence;
 use super::{Format, Options, Part, Source, Verdict};
 use crate::error::{Error, Result, printable};
@@ -18,8 +22,8 @@ mod node;
 use array::ZarrColumn;
 use node::Node;
 
-/// Groups within groups, at most: what a link to a folder above it makes has no end.
-const MOST_LEVELS: usize = 32;
+/// Bytes of a document, at most.
+const MOST_DOCUMENT_BYTES: u64 = 256 << 20;
 
 /// Rows of the arrays in Zarr stores.
 pub struct Zarr;
@@ -42,7 +46,11 @@ impl Format for Zarr {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let tables = parts.iter().map(|part| table(&part.path)).collect::<Result<_>>()?;
+        // Of one store, a lone array is called as that; several are parts of one array, whatever they are called.
+        let stem = |path: &Path| Some(path.canonicalize().ok()?.file_stem()?.to_string_lossy().into_owned());
+        let name = parts.first().filter(|_| parts.len() == 1).and_then(|part| stem(&part.path));
+        let name = name.unwrap_or_else(|| ARRAY.to_owned());
+        let tables = parts.iter().map(|part| table(&part.path, &name)).collect::<Result<_>>()?;
         let parts = parts.iter().map(|part| Part::of_all_in(&part.path)).collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
@@ -51,9 +59,14 @@ impl Format for Zarr {
 /// An array of a store: the path of its groups and its name, where it is, and what is said of it.
 type Found = (String, PathBuf, Node);
 
-fn table(store: &Path) -> Result<Table> {
+fn table(store: &Path, lone: &str) -> Result<Table> {
     let mut arrays = Vec::new();
-    find(store, "", 0, &mut arrays)?;
+    find(store, "", &mut Vec::new(), &mut arrays)?;
+    if let [(name, ..)] = &mut arrays[..]
+        && name.is_empty()
+    {
+        lone.clone_into(name);
+    }
     if arrays.is_empty() {
         return Err(Error::input("it is a Zarr group without arrays").in_file(store));
     }
@@ -75,18 +88,23 @@ fn table(store: &Path) -> Result<Table> {
     Ok(table)
 }
 
-/// Adds the arrays of a group, or the one that there is, sorted by name.
-fn find(directory: &Path, name: &str, level: usize, arrays: &mut Vec<Found>) -> Result<()> {
+/// Adds the arrays of a group, or the one that there is, sorted by name. `above` are the groups that it lies in, by device and
+/// number: what a link leads back to is not gone through again.
+fn find(directory: &Path, name: &str, above: &mut Vec<(u64, u64)>, arrays: &mut Vec<Found>) -> Result<()> {
+    let here = std::fs::metadata(directory).map_err(|e| Error::io("open", directory, e))?;
+    let here = (here.dev(), here.ino());
+    if above.contains(&here) {
+        return Ok(());
+    }
     let node = Node::read(directory)?;
     if let Some(node @ Node { group: false, .. }) = node {
-        let stem = || directory.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let name = if name.is_empty() { stem().unwrap_or_default() } else { name.to_owned() };
-        arrays.push((name, directory.to_path_buf(), node));
+        arrays.push((name.to_owned(), directory.to_path_buf(), node));
         return Ok(());
     }
-    if node.is_none() || level > MOST_LEVELS {
+    if node.is_none() {
         return Ok(());
     }
+    above.push(here);
     let failed = |e| Error::io("list", directory, e);
     let mut below = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
@@ -100,18 +118,30 @@ fn find(directory: &Path, name: &str, level: usize, arrays: &mut Vec<Found>) -> 
         let path = directory.join(&child);
         let child = child.to_string_lossy();
         let name = if name.is_empty() { child.into_owned() } else { format!("{name}/{child}") };
-        find(&path, &name, level + 1, arrays)?;
+        find(&path, &name, above, arrays)?;
     }
+    above.pop();
     Ok(())
 }
 
 /// A document of a store.
 fn document(path: &Path) -> Result<Option<Value>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    let failed = |e| Error::io("read", path, e);
+    // To open what is no file, such as a pipe, may take for ever.
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_file() => {}
+        Ok(_) => return Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("read", path, e)),
-    };
-    let parsed = serde_json::from_slice(&bytes);
-    parsed.map(Some).map_err(|e| Error::input(format!("it is no JSON: {e}")).in_file(path))
+        Err(e) => return Err(failed(e)),
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MOST_DOCUMENT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    let parsed: Value = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::input(format!("it is no JSON: {e}")).in_file(path))?;
+    if parsed.is_object() {
+        Ok(Some(parsed))
+    } else {
+        Err(Error::input("it is no JSON object").in_file(path))
+    }
 }

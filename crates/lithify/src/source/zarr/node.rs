@@ -27,6 +27,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Whether Zstandard is among what is done to chunks.
+    pub(super) fn has_zstd(&self) -> bool {
+        self.document.to_string().contains("\"zstd\"")
+    }
+
     /// The node in a directory, if it is one.
     pub(super) fn read(directory: &Path) -> Result<Option<Self>> {
         if let Some(document) = document(&directory.join(V3))? {
@@ -54,7 +59,7 @@ impl Node {
             self.document["compressor"] = Value::Null;
             return true;
         }
-        let codecs = self.document["codecs"].as_array_mut();
+        let codecs = self.document.get_mut("codecs").and_then(Value::as_array_mut);
         codecs.is_some_and(|codecs| codecs.pop_if(|last| last["name"] == json!("blosc")).is_some())
     }
 
@@ -84,8 +89,9 @@ fn v2(mut document: Value) -> Result<(Item, bool, Value), String> {
         // `zarrs` gives items in this machine's order.
         return Ok((item, false, document));
     }
+    check_width(item)?;
     document["dtype"] = json!(format!("|V{}", item.size()));
-    if !is_blank(&document["fill_value"]) {
+    if !is_blank(&document["fill_value"], item) {
         return Err(filled(&document["fill_value"]));
     }
     document["fill_value"] = zeros(item);
@@ -93,13 +99,14 @@ fn v2(mut document: Value) -> Result<(Item, bool, Value), String> {
 }
 
 fn v3(mut document: Value) -> Result<(Item, bool, Value), String> {
+    check_shards(&document)?;
     let data_type = document["data_type"].clone();
     let name = data_type.as_str().or_else(|| data_type["name"].as_str()).unwrap_or_default().to_owned();
     let length =
         data_type["configuration"]["length_bytes"].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
     let item = match (name.as_str(), length) {
         ("null_terminated_bytes", Some(bytes)) => Item::Bytes(bytes),
-        ("fixed_length_utf32", Some(bytes)) => Item::Text(bytes / 4),
+        ("fixed_length_utf32", Some(bytes)) if bytes.is_multiple_of(4) => Item::Text(bytes / 4),
         ("string" | "bytes" | "variable_length_utf8" | "variable_length_bytes", _) => {
             return Err("its items are strings of any length, which are not read".into());
         }
@@ -117,28 +124,70 @@ fn v3(mut document: Value) -> Result<(Item, bool, Value), String> {
     if let Item::Number(_) = item {
         return Ok((item, false, document));
     }
-    let bytes = item.size();
-    if !is_blank(&document["fill_value"]) {
+    check_width(item)?;
+    if !is_blank(&document["fill_value"], item) {
         return Err(filled(&document["fill_value"]));
     }
-    document["data_type"] = json!(format!("r{}", bytes.saturating_mul(8)));
+    document["data_type"] = json!(format!("r{}", item.size() * 8));
     document["fill_value"] = zeros(item);
-    Ok((item, false, document))
+    let big_endian = is_big_endian(&document["codecs"]);
+    Ok((item, big_endian, document))
 }
 
 /// The empty string, as opaque bytes.
 fn zeros(item: Item) -> Value {
-    json!(vec![0; item.size().min(MOST_ITEM_BYTES)])
+    json!(vec![0; item.size()])
 }
 
 /// Whether a fill value of strings is the empty one.
-fn is_blank(fill: &Value) -> bool {
-    match fill {
-        Value::Null => true,
+fn is_blank(fill: &Value, item: Item) -> bool {
+    match (fill, item) {
+        (Value::Null, _) => true,
         // In base 64, bytes that are all zero are letters `A`.
-        Value::String(text) => text.trim_end_matches('=').chars().all(|letter| letter == 'A'),
-        other => *other == json!(0),
+        (Value::String(text), Item::Bytes(_)) => {
+            text.trim_end_matches('=').chars().all(|letter| letter == 'A')
+        }
+        (Value::String(text), _) => text.chars().all(|letter| letter == '\0'),
+        (other, _) => *other == json!(0),
     }
+}
+
+/// Whether items are stored with their most significant byte first, by what `bytes` says, also within shards.
+fn is_big_endian(codecs: &Value) -> bool {
+    codecs.as_array().into_iter().flatten().any(|codec| {
+        let settings = &codec["configuration"];
+        settings["endian"] == json!("big") || is_big_endian(&settings["codecs"])
+    })
+}
+
+/// Refuses strings that are too wide, or have no room for any.
+fn check_width(item: Item) -> Result<(), String> {
+    match item.size() {
+        0 => Err("its strings have no bytes".into()),
+        bytes if bytes > MOST_ITEM_BYTES => {
+            Err(format!("its strings are {bytes} bytes wide, and {MOST_ITEM_BYTES} are read at most"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses chunks of a shard that are not as many-sized as the array, or do not fill it.
+fn check_shards(document: &Value) -> Result<(), String> {
+    let shard = &document["chunk_grid"]["configuration"]["chunk_shape"];
+    for codec in document["codecs"].as_array().into_iter().flatten() {
+        let Some(chunk) = codec["configuration"]["chunk_shape"].as_array() else { continue };
+        let sizes = |list: &[Value]| list.iter().map(Value::as_u64).collect::<Option<Vec<_>>>();
+        let pairs = shard.as_array().and_then(|shard| sizes(shard)).zip(sizes(chunk));
+        let fill = |(shard, chunk): &(Vec<u64>, Vec<u64>)| {
+            let mut pairs = shard.iter().zip(chunk);
+            shard.len() == chunk.len()
+                && pairs.all(|(shard, chunk)| *chunk > 0 && shard.is_multiple_of(*chunk))
+        };
+        if !pairs.as_ref().is_some_and(fill) {
+            return Err("its shards are not made of whole chunks".into());
+        }
+    }
+    Ok(())
 }
 
 fn filled(fill: &Value) -> String {

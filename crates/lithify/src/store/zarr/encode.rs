@@ -123,7 +123,9 @@ impl Encoder {
 
     /// Byte strings without what fills them up.
     fn texts(&self, bytes: &[u8]) -> Result<ArrayBytes<'static>> {
-        let (mut texts, mut offsets) = (Vec::new(), vec![0]);
+        let mut texts = Vec::with_capacity(bytes.len());
+        let mut offsets = Vec::with_capacity(bytes.len() / self.item + 1);
+        offsets.push(0);
         for item in bytes.chunks_exact(self.item) {
             let length = item.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             if std::str::from_utf8(&item[..length]).is_err() {
