@@ -57,9 +57,12 @@ impl Part {
     pub(crate) fn of_all_in(directory: &Path) -> Result<Self> {
         let mut all = Self::of(directory)?;
         all.bytes = 0;
-        for entry in std::fs::read_dir(directory).map_err(|e| Error::io("list", directory, e))? {
-            let path = entry.map_err(|e| Error::io("list", directory, e))?.path();
-            let one = if path.is_dir() { Self::of_all_in(&path)? } else { Self::of(&path)? };
+        let failed = |e| Error::io("list", directory, e);
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // What a link leads to may lie above.
+            let is_directory = entry.file_type().map_err(failed)?.is_dir();
+            let one = if is_directory { Self::of_all_in(&entry.path())? } else { Self::of(&entry.path())? };
             all.bytes += one.bytes;
             all.modified_ns = all.modified_ns.max(one.modified_ns);
         }
