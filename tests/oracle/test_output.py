@@ -66,9 +66,9 @@ def expected():
         "tokens": tf.cast(tokens.to_tensor(-1), tf.int16).numpy(),
         "tokens.lengths": lengths(tokens),
         "tokens.mask": tf.sequence_mask(tokens.row_lengths()).numpy(),
-        "pixels.values": pixels.values.numpy(),
-        "pixels.offsets": pixels.row_splits.numpy().astype(np.int64),
-        "pixels.shapes": np.stack([rows, np.full_like(rows, 2)], axis=1),
+        # Only the first axis differs, so that its rows are whole.
+        "pixels.values": pixels.values.numpy().reshape(-1, 2),
+        "pixels.offsets": np.concatenate([[0], np.cumsum(rows)]).astype(np.int64),
         "weight": fixed(RECORDS, "weight", tf.float32, (), 0.5),
         "weight.present": np.arange(23) % 5 == 0,
         "name": fixed_strings(fixed(RECORDS, "name", tf.string)),
