@@ -137,8 +137,7 @@ impl Source for Tables {
     }
 
     fn part_now(&self, part: usize) -> Result<Part> {
-        let path = &self.parts[part].path;
-        if path.is_dir() { Part::of_all_in(path) } else { Part::of(path) }
+        Part::whole(&self.parts[part].path)
     }
 
     fn seekable(&self, part: usize) -> bool {

@@ -50,19 +50,22 @@ impl Part {
         Self { path, ..self.clone() }
     }
 
-    /// Looks at a directory: all files in it count, and the last of their changes.
+    /// Looks at a file or a directory: of that, all files in it count, and the last of their changes.
     ///
     /// # Errors
-    /// It cannot be listed.
-    pub(crate) fn of_all_in(directory: &Path) -> Result<Self> {
-        let mut all = Self::of(directory)?;
+    /// It is not there, or cannot be listed.
+    pub(crate) fn whole(path: &Path) -> Result<Self> {
+        let mut all = Self::of(path)?;
+        if !path.is_dir() {
+            return Ok(all);
+        }
         all.bytes = 0;
-        let failed = |e| Error::io("list", directory, e);
-        for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let failed = |e| Error::io("list", path, e);
+        for entry in std::fs::read_dir(path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // What a link leads to may lie above.
             let is_directory = entry.file_type().map_err(failed)?.is_dir();
-            let one = if is_directory { Self::of_all_in(&entry.path())? } else { Self::of(&entry.path())? };
+            let one = if is_directory { Self::whole(&entry.path())? } else { Self::of(&entry.path())? };
             all.bytes += one.bytes;
             all.modified_ns = all.modified_ns.max(one.modified_ns);
         }

@@ -68,8 +68,7 @@ impl Format for Npy {
             Ok(table)
         };
         let tables = parts.iter().map(table).collect::<Result<_>>()?;
-        let whole = |part: Part| if part.path.is_dir() { Part::of_all_in(&part.path) } else { Ok(part) };
-        let parts = parts.into_iter().map(whole).collect::<Result<_>>()?;
+        let parts = parts.iter().map(|part| Part::whole(&part.path)).collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
 }

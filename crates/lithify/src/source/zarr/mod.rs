@@ -51,7 +51,7 @@ impl Format for Zarr {
         let name = parts.first().filter(|_| parts.len() == 1).and_then(|part| stem(&part.path));
         let name = name.unwrap_or_else(|| ARRAY.to_owned());
         let tables = parts.iter().map(|part| table(&part.path, &name)).collect::<Result<_>>()?;
-        let parts = parts.iter().map(|part| Part::of_all_in(&part.path)).collect::<Result<_>>()?;
+        let parts = parts.iter().map(|part| Part::whole(&part.path)).collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
 }
