@@ -128,6 +128,11 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Whether a position in a part is a byte of its file, that people can look at.
+    fn positions_are_bytes(&self) -> bool {
+        !self.elements_are_files()
+    }
+
     /// Compares the number of elements that were found with what the dataset says of itself.
     ///
     /// # Errors
@@ -174,7 +179,10 @@ pub struct Alike {
 /// there.
 pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
     let place = error.place();
-    let (true, Some(position)) = (source.elements_are_files(), place.byte) else { return error };
+    let (false, Some(position)) = (source.positions_are_bytes(), place.byte) else { return error };
+    if !source.elements_are_files() {
+        return error.in_listed_file(None);
+    }
     let part = source.parts().iter().position(|part| place.file.as_ref() == Some(&part.path));
     let elements = part.and_then(|part| source.read(part, position..u64::MAX, Want::Heads).ok());
     let file = elements.and_then(|mut elements| {
