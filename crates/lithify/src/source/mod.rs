@@ -14,6 +14,7 @@ use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::value::Element;
 
+pub mod array_record;
 mod columns;
 pub mod example;
 mod framing;
@@ -171,8 +172,11 @@ pub struct Alike {
     pub elements: u64,
     /// How far apart their positions are. The first has position 0.
     pub step: u64,
-    /// Bytes that are read at a time.
-    pub held: u64,
+}
+
+/// The format that keeps as byte strings what this one takes for Examples.
+pub(crate) fn raw_format(format: &str) -> &'static str {
+    if format == array_record::ArrayRecord.name() { "array_record-raw" } else { "tfrecord-raw" }
 }
 
 /// Names the file where each element is one: what is noticed once all are read is known by its folder and by its position
@@ -229,6 +233,11 @@ pub trait Elements: Send {
 
     /// Where the next element starts: after the last one, or after what was lost to damage.
     fn position(&self) -> u64;
+
+    /// Bytes that it has held at a time, at most, besides the elements that it gave.
+    fn held(&self) -> u64 {
+        0
+    }
 
     /// How many bytes of the file were read to get there, about: how far a pass over it is.
     fn consumed(&self) -> u64 {
@@ -290,6 +299,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &saved::Saved,
     &tfrecord::ExampleFormat,
     &tfrecord::RawFormat,
+    &array_record::ArrayRecord,
+    &array_record::RawArrayRecord,
     &image_folder::ImageFolder,
     &zarr::Zarr,
     &npy::Npy,
