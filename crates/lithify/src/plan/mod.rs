@@ -11,7 +11,7 @@ use crate::machine::{Machine, show_size};
 use crate::scan::OnError;
 use crate::scan::index::Index;
 use crate::scan::profile::{FeatureProfile, Profile, Skipped};
-use crate::source::Part;
+use crate::source::{Choice, Part};
 use crate::value::Kind;
 
 pub mod advice;
@@ -62,9 +62,9 @@ pub struct Plan {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
-    /// Of which splits of the dataset they hold the elements, if it has such.
-    #[serde(default)]
-    pub split: Option<String>,
+    /// Which elements of the dataset they are.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements.
@@ -323,7 +323,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         layout,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
-        split: profile.split.clone(),
+        choice: profile.choice.clone(),
         classes: profile.classes.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,
