@@ -178,21 +178,21 @@ def take_turns(bench, workload, expected, field):
     return results
 
 
-def contest(name):
-    """The benchmark that is a contest on the workload `name`."""
+def contest(name, field=contenders, targets=None):
+    """The benchmark that is a contest on the workload `name`, by those of the function `field`."""
 
     def benchmark(bench):
         workload = WORKLOADS[name]
         expected = reference(bench, workload)
         try:
-            results = take_turns(bench, workload, expected, list(contenders(bench, workload, expected)))
+            results = take_turns(bench, workload, expected, list(field(bench, workload, expected)))
         finally:
             bench.clear()
             shutil.rmtree(expected)
         files = input_files(bench.dataset(name))
         size = total_size(files)
         counts = f"{workload.scaled(bench.scale):,} elements, {size / report.MIB:.0f} MiB, files: {len(files)}"
-        return report.contest(f"{name}: {counts}", results, size, TARGETS[name])
+        return report.contest(f"{name}: {counts}", results, size, TARGETS[name] if targets is None else targets)
 
     return benchmark
 

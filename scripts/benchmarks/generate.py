@@ -13,6 +13,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
+from benchmarks import generate_sources  # noqa: E402
 from benchmarks.workloads import LONGEST, VOCABULARY, WIDTH, WORKLOADS  # noqa: E402
 
 BLOCK = 8192  # elements made at once, which bounds the memory that generating takes
@@ -126,13 +127,24 @@ def write_file(workload, path, first, count):
                 writer.write(record)
 
 
-def write_matrix(path, count):
+def write_files(workload, directory, count):
+    """Writes a dataset of TFRecord files, all with the same number of elements."""
+    each = count // workload.files
+    for number in range(workload.files):
+        path = directory / f"{workload.name}-{number:05}-of-{workload.files:05}.tfrecord"
+        write_file(workload, path, number * each, each)
+
+
+def write_matrix(_workload, directory, count):
     """Writes vectors with two decimals as the rows of a `.npy` file."""
     rng = np.random.default_rng(7)
-    matrix = np.lib.format.open_memmap(path, "w+", "<f4", (count, WIDTH))
+    matrix = np.lib.format.open_memmap(directory / "x.npy", "w+", "<f4", (count, WIDTH))
     for start in range(0, count, BLOCK):
         rows = matrix[start : start + BLOCK]
         np.round(rng.standard_normal(rows.shape, np.float32), 2, out=rows)
+
+
+WRITERS = {**dict.fromkeys(MAKERS, write_files), "matrix": write_matrix, **generate_sources.WRITERS}
 
 
 def generate(workload, data, scale):
@@ -141,14 +153,7 @@ def generate(workload, data, scale):
     partial = directory.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    count = workload.scaled(scale) // workload.files
-    if workload.name == "matrix":
-        write_matrix(partial / "x.npy", count)
-        partial.rename(directory)
-        return
-    for number in range(workload.files):
-        path = partial / f"{workload.name}-{number:05}-of-{workload.files:05}.tfrecord"
-        write_file(workload, path, number * count, count)
+    WRITERS[workload.name](workload, partial, workload.scaled(scale))
     partial.rename(directory)
 
 

@@ -417,10 +417,10 @@ PEERS = {
 }
 
 
-def main(peer, workload, directory, output):
-    """Runs one peer, and tells how long its imports took."""
+def run(peers, peer, workload, directory, output):
+    """Runs one of `peers`, and tells how long its imports took."""
     start = time.perf_counter()
-    program = PEERS[peer]()
+    program = peers[peer]()
     importing = time.perf_counter() - start
     os.makedirs(output)
     program.convert(WORKLOADS[workload], input_files(directory), output)
@@ -428,4 +428,4 @@ def main(peer, workload, directory, output):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(PEERS, *sys.argv[1:])

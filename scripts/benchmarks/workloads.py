@@ -60,13 +60,29 @@ WORKLOADS = {
         ),
         Workload("matrix", 1_000_000, 1, "", ("x",), ()),
         Workload("digits", 400_000, 4, "", ("image", "label"), ("--feature", "image", "--feature", "label")),
+        Workload("saved", 100_000, 1, "", ("x", "y"), ()),
+        Workload("tfds", 100_000, 1, "", ("x", "y"), ()),
+        Workload("tfds-array_record", 100_000, 1, "", ("x", "y"), ()),
+        Workload("webdataset", 100_000, 4, "", ("npy", "cls"), ("--feature", "npy", "--feature", "cls")),
+        Workload(
+            "webdataset-jpeg",
+            20_000,
+            4,
+            "",
+            ("jpg", "cls"),
+            ("--feature", "jpg: decode=accurate", "--feature", "cls"),
+        ),
+        Workload("webdataset-png", 40_000, 4, "", ("png", "cls"), ("--feature", "png", "--feature", "cls")),
+        Workload("parquet", 100_000, 4, "", ("x", "y"), ()),
+        Workload("arrow", 100_000, 4, "", ("x", "y"), ()),
+        Workload("huggingface", 100_000, 4, "", ("x", "y"), ()),
     )
 }
 
 
 def input_files(directory):
-    """The files of a generated dataset, in order."""
-    return sorted(Path(directory).iterdir())
+    """The files of a generated dataset, in order, whatever folders they are in."""
+    return sorted(path for path in Path(directory).rglob("*") if path.is_file())
 
 
 def total_size(paths):
