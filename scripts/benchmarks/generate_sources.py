@@ -1,4 +1,4 @@
-"""Writes the datasets of `sources`, each with the library whose format it is. Their packages are imported where they are used."""
+"""Writes the datasets of `sources`, each with the library whose format it is, imported where it is used."""
 
 import io
 
@@ -45,7 +45,8 @@ def tfds(file_format):
     def write(_workload, directory, count):
         import tensorflow_datasets as tfds
 
-        features = {"x": tfds.features.Tensor(shape=(WIDTH,), dtype=np.float32), "y": tfds.features.ClassLabel(num_classes=CLASSES)}
+        label = tfds.features.ClassLabel(num_classes=CLASSES)
+        features = {"x": tfds.features.Tensor(shape=(WIDTH,), dtype=np.float32), "y": label}
         tfds.dataset_builders.store_as_tfds_dataset(
             name="vectors",
             version="1.0.0",

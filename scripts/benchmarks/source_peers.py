@@ -1,7 +1,8 @@
-"""The libraries that own formats, as one would use them instead of lithify: `python -m benchmarks.source_peers PEER WORKLOAD INPUT OUTPUT`.
+"""The libraries that own formats, instead of lithify: `python -m benchmarks.source_peers PEER WORKLOAD INPUT OUTPUT`.
 
-As in `peers`, every program writes the arrays of its workload in the order of the elements, and does not wait for the disk. A batch goes
-right from the library into the mapped file; where a library reads in one thread, there is one, or one process, a core.
+As in `peers`, every program writes the arrays of its workload in the order of the elements, and does not wait for the
+disk. Batches go right from the library into the mapped file; where a call of it keeps one core busy, a thread or a
+process a core makes such calls.
 """
 
 import os
@@ -97,14 +98,16 @@ class ArrayRecord(TfData):
             for name, values in self.tf.io.parse_example(reader.read(start, stop), spec).items():
                 arrays[name][offset + start : offset + stop] = values
 
-        on_all_cores(
-            part,
-            ((r, offset, start) for r, offset in zip(readers, offsets, strict=True) for start in range(0, r.num_records(), BATCH)),
-        )
+        jobs = [
+            (reader, offset, start)
+            for reader, offset in zip(readers, offsets, strict=True)
+            for start in range(0, reader.num_records(), BATCH)
+        ]
+        on_all_cores(part, jobs)
 
 
 class WebDataset:
-    """Tars by webdataset, in a pool of processes, one a core: each takes a tar at a time. Samples are counted by headers alone."""
+    """Tars by webdataset, a tar at a time in each process of a pool. Samples are counted by headers alone."""
 
     def __init__(self):
         import webdataset  # noqa: F401
@@ -143,7 +146,8 @@ class WebDataset:
             *offsets, count = accumulate(pool.map(self.count, files), initial=0)
             for name, values in first.items():
                 open_array(output, name, values.dtype, (count, *values.shape[1:]))
-            pool.starmap(self.part, [(workload, file, offset, output) for file, offset in zip(files, offsets, strict=True)], 1)
+            jobs = [(workload, file, offset, output) for file, offset in zip(files, offsets, strict=True)]
+            pool.starmap(self.part, jobs, chunksize=1)
 
 
 def rows(batch):

@@ -51,7 +51,7 @@ def contest(bench, name):
 
 
 def sources(only):
-    """The benchmark of the sources `only`, or of all if there are none. One that fails does not keep the others from being told."""
+    """The benchmark of the sources `only`, or of all. One that fails does not keep the others from being told."""
 
     def benchmark(bench):
         tables, failures = [], []
