@@ -309,6 +309,13 @@ impl Conversion {
         self
     }
 
+    /// … in the random order of this seed.
+    #[must_use]
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.choice.shuffle = Some(seed);
+        self
+    }
+
     /// … of no more than so many elements.
     #[must_use]
     pub fn limit(mut self, elements: u64) -> Self {

@@ -103,7 +103,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "write::manifest",
         ],
     ),
-    ("dataset", &["decode::View", "error", "plan::scalar", "source", "value"]),
+    ("dataset", &["decode::View", "error", "parallel", "plan::scalar", "source", "value"]),
     ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 

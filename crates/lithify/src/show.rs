@@ -237,7 +237,9 @@ fn choice(choice: &Choice) -> String {
     let split = choice.split.iter().map(|split| format!(", split {}", split.escape_debug()));
     let select = choice.select.iter().map(|condition| format!(", where {}", condition.escape_debug()));
     let limit = choice.limit.iter().map(|limit| format!(", the first {limit} at most"));
-    split.chain(select).chain(limit).collect()
+    let shuffle = choice.shuffle.iter().map(|seed| format!(", shuffled by {seed}"));
+    let rows = choice.rows.iter().map(|[start, end]| format!(", of that {start} to {end}"));
+    split.chain(select).chain(limit).chain(shuffle).chain(rows).collect()
 }
 
 /// What a part of a dataset of this format is.

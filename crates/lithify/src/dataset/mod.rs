@@ -10,10 +10,15 @@ use crate::source::probe::{self, Found};
 use crate::source::{Alike, Choice, Elements, Options, Part, Source, Want};
 
 mod condition;
+mod permutation;
+mod portions;
 mod select;
+mod shuffle;
 
 use condition::Condition;
+pub use portions::Portion;
 use select::Selected;
+use shuffle::Shuffled;
 
 /// Opens the datasets that `inputs` name: files, directories, or globs, one after another in this order; the files of a
 /// directory or glob sorted by name. Formats are found by content, unless `from` names the one of all.
@@ -70,7 +75,10 @@ impl Dataset {
         for Found { format, parts } in found {
             all.push(format.open(parts, options)?, options)?;
         }
-        Ok(Box::new(all))
+        match options.choice.shuffle {
+            Some(seed) => Ok(Box::new(Shuffled::open(Box::new(all), seed, options)?)),
+            None => Ok(Box::new(all)),
+        }
     }
 
     fn push(&mut self, source: Box<dyn Source>, options: &Options) -> Result<()> {

@@ -143,6 +143,11 @@ pub trait Source: Send + Sync {
         !self.elements_are_files(part)
     }
 
+    /// Bytes of memory that it holds besides what is read, for all threads.
+    fn held(&self) -> u64 {
+        0
+    }
+
     /// How many elements the dataset says that it has, and which file says so.
     ///
     /// # Errors
@@ -299,11 +304,15 @@ pub struct Options {
     pub largest_record: u64,
     /// Which elements are wanted.
     pub choice: Choice,
+    /// Bytes of memory that may be taken to bring elements into another order.
+    pub memory: u64,
+    /// Threads that may do so.
+    pub threads: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40, choice: Choice::default() }
+        Self { largest_record: 1 << 40, choice: Choice::default(), memory: 1 << 30, threads: 1 }
     }
 }
 
@@ -319,6 +328,12 @@ pub struct Choice {
     /// No more than so many of them: the first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limit: Option<u64>,
+    /// Those, in a random order that is drawn by this seed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shuffle: Option<u64>,
+    /// Of that order, the rows from the first of these numbers up to the second, without it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rows: Option<[u64; 2]>,
 }
 
 /// All formats, the most specific first.
