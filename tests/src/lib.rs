@@ -33,6 +33,7 @@ pub mod command;
 pub mod images;
 pub mod memory;
 pub mod model;
+pub mod tables;
 pub mod tfds;
 pub mod values;
 

@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use lithify_tests::{example, field, floats, gzip, integers, numbered, record, strings, tar_member, zlib};
+use lithify_tests::{
+    example, field, floats, gzip, integers, numbered, record, strings, tables, tar_member, zlib,
+};
+use parquet::file::properties::WriterProperties;
 
 pub type Feature = (String, Vec<u8>);
 
@@ -83,7 +86,23 @@ pub fn samples() -> Vec<Sample> {
     samples.extend(saved());
     samples.extend(tars());
     samples.extend(arrays());
+    samples.extend(tables());
     samples
+}
+
+/// Tables of five rows in two groups. Positions are as if all rows had as many bytes of the file.
+fn tables() -> Vec<Sample> {
+    let batches = [tables::batch(0..3), tables::batch(3..5)];
+    let sample = |format, what, bytes: Vec<u8>| {
+        let step = bytes.len() as u64 / 5;
+        let elements = (0..5).map(|at| (u64::from(at) * step, tables::values(at))).collect();
+        Sample { format, what, bytes, files: Vec::new(), part: "", elements, end: 5 * step, plain: true }
+    };
+    vec![
+        sample("arrow", "file", tables::arrow(&batches)),
+        sample("arrow", "stream", tables::stream(&batches)),
+        sample("parquet", "file", tables::parquet(&batches, WriterProperties::default())),
+    ]
 }
 
 /// A `.npy` file of these rows.

@@ -14,6 +14,7 @@ use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::value::Element;
 
+pub mod arrow;
 mod columns;
 pub mod example;
 mod framing;
@@ -148,8 +149,13 @@ pub trait Source: Send + Sync {
     /// The file cannot be opened.
     fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>>;
 
-    /// Whether a part can be entered anywhere at no cost. Otherwise all that comes before is read, too.
+    /// Whether a part can be entered in many places. Otherwise all that comes before is read, too.
     fn seekable(&self, part: usize) -> bool;
+
+    /// Where reading begins that is to give what is at a position: there, where that costs nothing more.
+    fn entry(&self, part: usize, position: u64) -> u64 {
+        if self.seekable(part) { position } else { 0 }
+    }
 
     /// The first position in `range` where an element seems to start, of a seekable part. It may be wrong: a payload
     /// can hold what looks like a record. Whoever asks must check that the elements before end there.
@@ -289,4 +295,6 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::npz::Npz,
     &webdataset::WebDataset,
     &webdataset::RawWebDataset,
+    &arrow::Arrow,
+    &arrow::Parquet,
 ];

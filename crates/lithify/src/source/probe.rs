@@ -209,8 +209,6 @@ fn looks_like(head: &[u8]) -> &'static str {
         [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] | [b'G', b'I', b'F', b'8', ..] => "an image",
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a .npy array",
         [b'P', b'K', 3, 4, ..] => "a zip or .npz file",
-        [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
-        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => "an Arrow file",
         [0x1f, 0x8b, ..] => GZIP,
         head if head.get(257..262) == Some(b"ustar") => "a tar file",
         head if is_text(head) => "text",
