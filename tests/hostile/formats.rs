@@ -1,10 +1,15 @@
-//! Saved datasets and tar files with any one byte changed: they are read to their end, or what is wrong is told.
+//! Saved datasets, tar files and `ArrayRecord` files with any one byte changed, or with what they say of themselves made up:
+//! they are read to their end, or what is wrong is told.
 
 use std::path::Path;
 
 use lithify::error::ErrorKind;
 use lithify::source::{Options, Want};
-use lithify_tests::{Scratch, field, gzip, record, tar_member};
+use lithify_tests::array_record::{File, Packed, hash, packed, snappy, zstd};
+use lithify_tests::memory::largest;
+use lithify_tests::{Scratch, field, gzip, record, tar_member, varint};
+
+use crate::MOST_AT_ONCE;
 
 /// Memory for an element: what is claimed beyond must not be taken.
 const LARGEST: u64 = 1 << 20;
@@ -144,4 +149,102 @@ fn a_saved_dataset_of_which_a_byte_is_changed() {
     changed(&metadata, |bytes| {
         let _ = write(&whole, bytes, &records);
     });
+}
+
+#[test]
+fn an_array_record_file_of_which_a_byte_is_changed() {
+    for how in [Packed::Plain, Packed::Zstd, Packed::Snappy] {
+        let mut file = File::new();
+        for group in [&[&b""[..], b"one", b"\x0a\x00"][..], &[b"three"], &[b"4", b"5"]] {
+            file.group(group, how);
+        }
+        let used = file.bytes.len();
+        let whole = file.close();
+        let scratch = Scratch::new();
+        let read = |bytes: &[u8]| read_all(&scratch.file("data", bytes), Some("array_record-raw"));
+        assert_eq!(read(&whole), Some(6));
+        let postscript = whole.len() - (1 << 16);
+        for at in (0..used + 200).chain(postscript..postscript + 150) {
+            for bits in [1, 0x80, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] ^= bits;
+                assert!(read(&changed).is_none_or(|found| found <= 6), "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_array_record_file_that_lies_of_its_sizes() {
+    let huge = [1 << 20, 1 << 31, 1 << 40, u64::MAX];
+    // A frame of Zstandard that repeats a byte, of so many blocks.
+    let bomb = |blocks: usize| {
+        let run = [&(128_u32 << 13 | 2).to_le_bytes()[..3], b"x"].concat();
+        [&b"\x28\xb5\x2f\xfd\x00\x58"[..], &run.repeat(blocks), &[1, 0, 0]].concat()
+    };
+    let piece = |compression: u8, size: u64, sizes: &[u8], values: &[u8]| {
+        [&[compression][..], &varint(sizes.len() as u64), sizes, &varint(size), values].concat()
+    };
+    let mut made = Vec::new();
+    for size in huge {
+        let one = [&varint(1)[..], &varint(3)].concat();
+        let sized = |packed: Vec<u8>| [varint(one.len() as u64), packed].concat();
+        made.push((piece(b'z', size, &sized(zstd(&one)), &bomb(600)), 1, size));
+        made.push((piece(b'z', size, &[&varint(size)[..], &bomb(600)].concat(), &zstd(b"abc")), 2, 3));
+        made.push((piece(b's', size, &sized(snappy(&one)), &snappy(b"abc")), 2, size));
+        made.push((piece(b'b', size, b"\x02\x06", &[0x06; 9]), 2, size));
+        made.push((
+            piece(b'b', size, &[&varint(size)[..], &[0x5b, 0xff, 0xff, 0x07, 0x20]].concat(), &[6]),
+            2,
+            size,
+        ));
+        made.push(([&[0][..], &varint(size)].concat(), 1, 3));
+        made.push(([&[0, 10][..], &varint(size), b"abc"].concat(), 1, 3));
+        made.push((packed(&[b"a", b"b", b"c"], Packed::Plain), size.min(1 << 17), size));
+    }
+    let scratch = Scratch::new();
+    for (data, records, decoded) in made {
+        for kind in [b'r', b'm', b'p', b't', b'?'] {
+            let mut file = File::new();
+            file.group(&[b"before"], Packed::Plain);
+            file.chunk(kind, &data, records, decoded);
+            file.group(&[b"after"], Packed::Plain);
+            let path = scratch.file("data", &file.close());
+            assert!(read_all(&path, Some("array_record-raw")).is_none_or(|found| (2..6).contains(&found)));
+        }
+    }
+    assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
+
+/// Headers of blocks and chunks that have right checksums, but lead elsewhere.
+#[test]
+fn an_array_record_file_whose_headers_lead_astray() {
+    let mut file = File::new();
+    (0..90_u8).for_each(|at| drop(file.group(&[vec![at; 3000]], Packed::Plain)));
+    let whole = file.close();
+    let scratch = Scratch::new();
+    let read = |bytes: &[u8]| read_all(&scratch.file("data", bytes), Some("array_record-raw"));
+    assert_eq!(read(&whole), Some(90));
+    let lies = [0, 1, 24, 65_535, 65_536, 70_000, 1 << 40, u64::MAX / 2, u64::MAX];
+    for block in [0, 65_536, 131_072] {
+        for (back, on) in lies.iter().flat_map(|back| lies.map(|on| (*back, on))) {
+            let around = [back, on].map(u64::to_le_bytes).concat();
+            let mut changed = whole.clone();
+            changed[block..block + 8].copy_from_slice(&hash(&around).to_le_bytes());
+            changed[block + 8..block + 24].copy_from_slice(&around);
+            // Read in order, they do not matter; where the way back is needed, they cost elements at most.
+            assert_eq!(read(&changed), Some(90), "{block}: {back} {on}");
+            changed[50_000] ^= 1;
+            changed[64 + 3 * 3100] ^= 1;
+            assert!(read(&changed).is_some_and(|found| found < 90), "{block}: {back} {on}");
+        }
+    }
+    // The next chunk would start within this one, at the end, or nowhere.
+    for (data, records) in lies.iter().flat_map(|data| lies.map(|records| (*data, records))) {
+        let rest = [&data.to_le_bytes()[..], &[7; 8], &(records << 8 | 0x72).to_le_bytes(), &[3; 8]].concat();
+        let mut changed = whole.clone();
+        changed[64..72].copy_from_slice(&hash(&rest).to_le_bytes());
+        changed[72..104].copy_from_slice(&rest);
+        assert!(read(&changed).is_none_or(|found| found < 90), "{data} {records}");
+    }
 }

@@ -20,7 +20,7 @@ F = tfds.features
 DATA = Path(os.environ.get("LITHIFY_TEST_DATA", ""))
 
 
-def store(base, features, train, **others):
+def store(base, features, train, file_format=None, **others):
     """A dataset of these elements, written by TFDS; gives the directory of its version."""
     splits = {"train": train, **others}
     builder = tfds.dataset_builders.store_as_tfds_dataset(
@@ -30,6 +30,7 @@ def store(base, features, train, **others):
         split_datasets={name: list(enumerate(elements)) for name, elements in splits.items()},
         data_dir=str(base),
         disable_shuffling=True,
+        file_format=file_format,
     )
     return Path(builder.data_dir)
 
@@ -445,8 +446,8 @@ def test_what_is_not_as_it_says_is_refused(split_up, out, tmp_path):
     assert "says that there are" in convert(copy, out, code=FAILED).stderr
     shard.unlink()
     assert shard.name in convert(copy, out, code=FAILED).stderr
-    (copy / "dataset_info.json").write_text(json.dumps(info | {"fileFormat": "array_record"}))
-    assert "array_record" in convert(copy, out, code=FAILED).stderr
+    (copy / "dataset_info.json").write_text(json.dumps(info | {"fileFormat": "riegeli"}))
+    assert "riegeli" in convert(copy, out, code=FAILED).stderr
     for text in ["", "{", "[]", '{"splits": 3}', '{"splits": [{"name": "../x", "shardLengths": ["1"]}]}']:
         (copy / "dataset_info.json").write_text(text)
         assert "dataset_info.json" in convert(copy, out, code=FAILED).stderr

@@ -29,6 +29,7 @@ use ndarray::ArrayD;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
 use tempfile::TempDir;
 
+pub mod array_record;
 pub mod command;
 pub mod images;
 pub mod memory;

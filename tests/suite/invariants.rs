@@ -74,6 +74,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan::ArrayPlan",
             "plan::Io",
             "plan::Layout",
+            "plan::Rows",
             "plan::ZarrArray",
             "plan::codec",
             "plan::memory",

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use lithify_tests::array_record::{self, Packed};
 use lithify_tests::{
     example, field, floats, gzip, integers, numbered, record, strings, tables, tar_member, zlib,
 };
@@ -58,7 +59,7 @@ pub fn samples() -> Vec<Sample> {
     let raw: Vec<(Vec<u8>, Vec<Feature>)> = [&b""[..], b"one", &[0xff; 40], &numbered(3), b"", b"last"]
         .map(|data| (data.to_vec(), vec![feature("record", data)]))
         .to_vec();
-    let mut samples = Vec::new();
+    let mut samples = array_records(&examples, &raw);
     for (format, payloads) in [("tfrecord", examples), ("tfrecord-raw", raw)] {
         let (stream, elements) = framed(&payloads);
         let end = stream.len() as u64;
@@ -390,4 +391,49 @@ pub fn tars() -> Vec<Sample> {
         sample("webdataset-raw", "gzip", packed),
         sample("webdataset-raw", "plain", stream),
     ]
+}
+
+/// `ArrayRecord` files: of records in groups and of single ones, packed in every way there is.
+fn array_records(examples: &[(Vec<u8>, Vec<Feature>)], raw: &[(Vec<u8>, Vec<Feature>)]) -> Vec<Sample> {
+    let feature = |bytes: &[u8]| vec![("record".to_owned(), bytes.to_vec())];
+    // One that goes over blocks; another has more records than bytes.
+    let large = vec![b'l'; 150_000];
+    let raw: Vec<_> = raw.iter().cloned().chain([(large.clone(), feature(&large))]).collect();
+    let many = vec![(Vec::new(), feature(b"")); 9];
+    let mut samples = Vec::new();
+    let packings = [("plain", Packed::Plain), ("zstd", Packed::Zstd), ("snappy", Packed::Snappy)];
+    for (format, payloads, group) in
+        [("array_record", examples, 3), ("array_record-raw", &raw[..], 1), ("array_record-raw", &many, 9)]
+    {
+        for (what, how) in packings {
+            let mut file = array_record::File::new();
+            let mut elements = Vec::new();
+            for (number, group) in payloads.chunks(group).enumerate() {
+                let records: Vec<_> = group.iter().map(|payload| &payload.0).collect();
+                let positions = file.group(&records, how);
+                elements.extend(positions.into_iter().zip(group.iter().map(|payload| payload.1.clone())));
+                if number == 0 {
+                    file.chunk(b'p', &[0; 7], 0, 0);
+                }
+            }
+            let bytes = file.close();
+            let end = bytes.len() as u64;
+            samples.push(Sample {
+                format,
+                what,
+                bytes,
+                files: Vec::new(),
+                part: "",
+                elements,
+                end,
+                plain: true,
+            });
+        }
+    }
+    samples
+}
+
+/// Places in so many bytes that are worth a try: the first ones, and some of the others.
+pub fn places(bytes: u64) -> impl Iterator<Item = u64> {
+    (0..bytes).filter(|at| *at < 1500 || at % 997 == 0)
 }

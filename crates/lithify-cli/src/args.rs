@@ -126,8 +126,9 @@ pub struct Dataset {
     /// Files, directories or globs. Files of a directory or glob are taken in the order of their names.
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind, `tfds`,
-    /// `saved-dataset`, `image-folder`, `webdataset`, `webdataset-raw`, `zarr`, `npy`, `npy-files` or `npz`.
+    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind,
+    /// `array_record`, `array_record-raw`, `tfds`, `saved-dataset`, `image-folder`, `webdataset`, `webdataset-raw`, `zarr`,
+    /// `npy`, `npy-files` or `npz`.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
     /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without

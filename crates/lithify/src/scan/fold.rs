@@ -6,7 +6,7 @@ use super::{ENTRY_ELEMENTS, OnError, SKIP_HINT, Scanner, bucket_of, check_skippe
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
-use crate::source::{Alike, Elements, example};
+use crate::source::{Alike, Elements, example, raw_format};
 use crate::value::{Element, Kind, List, Slots};
 
 /// Features that a dataset may have. Where there are more, something is taken for a name that is none.
@@ -89,8 +89,9 @@ impl<'a> Fold<'a> {
         there
     }
 
-    /// What was learnt.
-    pub(super) fn finish(mut self) -> Profile {
+    /// What was learnt. Reading has held so many bytes beside the elements.
+    pub(super) fn finish(mut self, held: u64) -> Profile {
+        self.profile.largest_record = self.profile.largest_record.max(held);
         if self.alike.is_some() {
             self.profile.repeat_features(self.profile.elements);
         }
@@ -106,9 +107,11 @@ impl<'a> Fold<'a> {
             self.profile.skipped.push(skipped);
             return Ok(true);
         }
+        let source = self.scanner.source;
         self.fold(&element).map_err(|e| match element.file() {
             Some(file) => e.in_file(file),
-            None => e.at_byte(element.position()),
+            None if source.positions_are_bytes() => e.at_byte(element.position()),
+            None => e,
         })?;
         Ok(true)
     }
@@ -118,13 +121,14 @@ impl<'a> Fold<'a> {
             Witness { part: self.part, element: self.profile.elements, position: element.position() };
         let known = self.asked.len();
         let Self { slots, profile, asked, scanner, first, .. } = self;
+        let raw = raw_format(scanner.source.format());
         let found = slots.find(element, |name| {
             if let Some(why) = example::bad_name(name) {
                 return Err(Error::input(format!(
                     "the record is no tf.train.Example: {why}: `{}`",
                     name.escape_ascii()
                 ))
-                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+                .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));
             }
             let name = std::str::from_utf8(name).unwrap_or_default();
             if asked.len() == MOST_FEATURES {
@@ -132,7 +136,7 @@ impl<'a> Fold<'a> {
                     ErrorKind::Resources,
                     format!("there are more than {MOST_FEATURES} features"),
                 )
-                .hint("names seem to hold data: `--from tfrecord-raw` keeps records as they are"));
+                .hint(format!("names seem to hold data: `--from {raw}` keeps records as they are")));
             }
             let declared = scanner.source.view(name);
             asked.push(Asked::of(name, scanner.options.request, declared));
@@ -282,7 +286,6 @@ impl<'a> Fold<'a> {
         }
         let spacing = (self.scanner.spacing / alike.step).clamp(1, ENTRY_ELEMENTS);
         self.profile.repeat(alike.elements, spacing, alike.step);
-        self.profile.largest_record = self.profile.largest_record.max(alike.held);
         true
     }
 
@@ -290,7 +293,7 @@ impl<'a> Fold<'a> {
     pub(super) fn bad(&mut self, error: Error, position: u64) -> Result<()> {
         let source = self.scanner.source;
         let mut error = error.in_file(&source.parts()[self.part].path).at_element(self.profile.elements);
-        if !source.elements_are_files() {
+        if source.positions_are_bytes() {
             error = error.at_byte(position);
         }
         if error.kind() != ErrorKind::Input {

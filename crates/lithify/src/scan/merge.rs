@@ -6,7 +6,7 @@ use super::index::Counted;
 use super::profile::{FeatureProfile, Profile, Witness};
 use super::{OnError, Piece, ScanOptions, Scanner, Span, check_skipped};
 use crate::error::{Error, Result};
-use crate::source::Source;
+use crate::source::{Source, raw_format};
 
 /// Puts pieces together in the order of the dataset.
 pub(super) struct Merger<'a> {
@@ -121,9 +121,10 @@ pub(super) fn finished(
         source.check_count(whole.elements).map_err(|e| e.hint("`--on-error skip` takes what is there"))?;
     }
     if whole.elements > 0 && whole.features.is_empty() {
+        let raw = raw_format(source.format());
         return Err(Error::input("no record has any feature: these are probably no tf.train.Examples")
             .in_file(&whole.parts[0].path)
-            .hint("`--from tfrecord-raw` keeps records of any kind as byte strings"));
+            .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));
     }
     // Where elements may be skipped, those of another kind than the first will be: pass 2 finds them.
     let two_kinds = |feature: &&FeatureProfile| feature.kinds.len() > 1 && options.on_error == OnError::Fail;

@@ -236,7 +236,7 @@ impl Scanner<'_> {
         }
         let end = alike.map_or_else(|| elements.position(), |alike| alike.elements * alike.step);
         self.options.progress.advance(elements.consumed().saturating_sub(told));
-        Ok(Piece { covers: Some(start..end), profile: fold.finish(), error })
+        Ok(Piece { covers: Some(start..end), profile: fold.finish(elements.held()), error })
     }
 }
 

@@ -136,6 +136,10 @@ impl Source for Tables {
         &self.parts
     }
 
+    fn positions_are_bytes(&self) -> bool {
+        false
+    }
+
     fn part_now(&self, part: usize) -> Result<Part> {
         Part::whole(&self.parts[part].path)
     }
@@ -147,11 +151,7 @@ impl Source for Tables {
     fn alike(&self, part: usize) -> Option<Alike> {
         let table = &self.by_part[part];
         let numbers = |column: &(String, Box<dyn Column>)| matches!(column.1.item(), Item::Number(_));
-        table.columns.iter().all(numbers).then(|| Alike {
-            elements: table.rows(),
-            step: table.step(),
-            held: table.held(),
-        })
+        table.columns.iter().all(numbers).then(|| Alike { elements: table.rows(), step: table.step() })
     }
 
     fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
@@ -279,6 +279,10 @@ impl Elements for Reader<'_> {
 
     fn position(&self) -> u64 {
         self.next * self.table.step()
+    }
+
+    fn held(&self) -> u64 {
+        self.table.held()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::value::Element;
 
+pub mod array_record;
 pub mod arrow;
 mod columns;
 pub mod example;
@@ -129,6 +130,11 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Whether a position in a part is a byte of its file, that people can look at.
+    fn positions_are_bytes(&self) -> bool {
+        !self.elements_are_files()
+    }
+
     /// Compares the number of elements that were found with what the dataset says of itself.
     ///
     /// # Errors
@@ -172,15 +178,21 @@ pub struct Alike {
     pub elements: u64,
     /// How far apart their positions are. The first has position 0.
     pub step: u64,
-    /// Bytes that are read at a time.
-    pub held: u64,
+}
+
+/// The format that keeps as byte strings what this one takes for Examples.
+pub(crate) fn raw_format(format: &str) -> &'static str {
+    if format == array_record::ArrayRecord.name() { "array_record-raw" } else { "tfrecord-raw" }
 }
 
 /// Names the file where each element is one: what is noticed once all are read is known by its folder and by its position
 /// there.
 pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
     let place = error.place();
-    let (true, Some(position)) = (source.elements_are_files(), place.byte) else { return error };
+    let (false, Some(position)) = (source.positions_are_bytes(), place.byte) else { return error };
+    if !source.elements_are_files() {
+        return error.in_listed_file(None);
+    }
     let part = source.parts().iter().position(|part| place.file.as_ref() == Some(&part.path));
     let elements = part.and_then(|part| source.read(part, position..u64::MAX, Want::Heads).ok());
     let file = elements.and_then(|mut elements| {
@@ -227,6 +239,11 @@ pub trait Elements: Send {
 
     /// Where the next element starts: after the last one, or after what was lost to damage.
     fn position(&self) -> u64;
+
+    /// Bytes that it has held at a time, at most, besides the elements that it gave.
+    fn held(&self) -> u64 {
+        0
+    }
 
     /// How many bytes of the file were read to get there, about: how far a pass over it is.
     fn consumed(&self) -> u64 {
@@ -288,6 +305,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &saved::Saved,
     &tfrecord::ExampleFormat,
     &tfrecord::RawFormat,
+    &array_record::ArrayRecord,
+    &array_record::RawArrayRecord,
     &image_folder::ImageFolder,
     &zarr::Zarr,
     &npy::Npy,

@@ -1,8 +1,11 @@
 //! What records hold, and how it becomes features.
 
+use std::ops::Range;
+
 use super::example;
 use super::sequence::Lists;
 use super::tfds::schema::Schema;
+use super::{Source, Want};
 use crate::error::{Error, Result};
 use crate::value::{Element, Field};
 
@@ -17,6 +20,18 @@ pub(super) enum Payload {
     Declared(Schema),
     /// Byte strings.
     Raw,
+}
+
+/// Records that are looked at to tell what feature lists are, and their bytes, at most.
+const LEARNT_FROM: (usize, u64) = (256, 4 << 20);
+
+/// Files of records.
+pub(super) trait RecordSource: Source {
+    /// Keeps of a part the records from one number up to another. Headers are read, one after another.
+    ///
+    /// # Errors
+    /// There are not so many, or a header is damaged.
+    fn keep(&mut self, part: usize, records: Range<u64>) -> Result<()>;
 }
 
 /// What was found in a record. The memory is used again for the next.
@@ -43,11 +58,26 @@ impl Parsed {
 }
 
 impl Payload {
-    /// Finds the features of a record.
+    /// Examples, whose feature lists are those of the first records of a dataset that is read as byte strings.
+    pub(super) fn learn(records: &dyn Source) -> Self {
+        let mut lists = Lists::default();
+        let part = records.parts().iter().position(|part| part.bytes > 0);
+        let elements = part.and_then(|part| records.read(part, 0..LEARNT_FROM.1, Want::Whole).ok());
+        let Some(mut elements) = elements else { return Self::Example(lists) };
+        for _ in 0..LEARNT_FROM.0 {
+            let Ok(Some(element)) = elements.next() else { break };
+            if let Some(record) = element.list(0).and_then(|list| list.single()) {
+                lists.learn(record);
+            }
+        }
+        Self::Example(lists)
+    }
+
+    /// Finds the features of a record. The format `raw` would keep it as it is.
     ///
     /// # Errors
     /// The record is something else. The memory budget leaves `most` bytes for what is made of it.
-    pub(super) fn parse(&self, record: &[u8], most: u64, parsed: &mut Parsed) -> Result<()> {
+    pub(super) fn parse(&self, record: &[u8], most: u64, raw: &str, parsed: &mut Parsed) -> Result<()> {
         parsed.sizes.clear();
         parsed.made.clear();
         if matches!(self, Self::Raw) {
@@ -56,11 +86,10 @@ impl Payload {
             return Ok(());
         }
         let has_lists = example::parse(record, &mut parsed.fields).map_err(|why| {
-            Error::input(format!("the record is no tf.train.Example: {why}"))
-                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings")
+            Error::input(format!("the record is no tf.train.Example: {why}")).hint(raw_hint(raw))
         })?;
         match self {
-            Self::Example(lists) if has_lists => lists.add(record, parsed),
+            Self::Example(lists) if has_lists => lists.add(record, raw, parsed),
             Self::Declared(schema) => schema.apply(record, most, parsed),
             Self::Example(_) | Self::Raw => Ok(()),
         }
@@ -73,4 +102,9 @@ impl Payload {
         let names = if matches!(self, Self::Raw) { RECORD } else { bytes };
         Element::named(bytes, names, fields, position).with_sizes(sizes)
     }
+}
+
+/// What to do about records that are something else.
+pub(super) fn raw_hint(raw: &str) -> String {
+    format!("`--from {raw}` keeps records of any kind as byte strings")
 }

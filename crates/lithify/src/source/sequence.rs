@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::example::{self, entry_of, parse_feature};
-use super::payload::Parsed;
+use super::payload::{Parsed, raw_hint};
 use super::wire::{self, Wire, range_in};
 use crate::error::{Error, Result};
 use crate::value::{DType, Field, Form, Kind};
@@ -108,11 +108,10 @@ impl Lists {
     }
 
     /// Adds the feature lists of a record to the features of its context.
-    pub(super) fn add(&self, record: &[u8], parsed: &mut Parsed) -> Result<()> {
+    pub(super) fn add(&self, record: &[u8], raw: &str, parsed: &mut Parsed) -> Result<()> {
         let context = parsed.fields.len();
         let wrong = |why: String| {
-            Error::input(format!("the record is no tf.train.SequenceExample: {why}"))
-                .hint("`--from tfrecord-raw` keeps records of any kind as byte strings")
+            Error::input(format!("the record is no tf.train.SequenceExample: {why}")).hint(raw_hint(raw))
         };
         each_list(record, |list| {
             let show = || list.name.escape_ascii();

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::framing::{FOOTER, Frames, beginning, compression_of, find_record, positions_of};
 use super::input::Compression;
-use super::payload::{Parsed, Payload};
+use super::payload::{Parsed, Payload, RecordSource};
 use super::probe::{Evidence, head_of};
-use super::sequence::Lists;
 use super::{Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::error::{Error, Result};
 use crate::value::Element;
@@ -31,8 +30,8 @@ impl Format for ExampleFormat {
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let records = TfRecords::open(parts, Payload::Raw, options)?;
-        let lists = records.learn_lists();
-        Ok(Box::new(TfRecords { payload: Payload::Example(lists), ..records }))
+        let payload = Payload::learn(&records);
+        Ok(Box::new(TfRecords { payload, ..records }))
     }
 }
 
@@ -57,9 +56,6 @@ impl Format for RawFormat {
     }
 }
 
-/// Records that are looked at to tell what feature lists are, and their bytes, at most.
-const LEARNT_FROM: (usize, u64) = (256, 4 << 20);
-
 /// TFRecord files, or runs of the records of such.
 pub(super) struct TfRecords {
     parts: Vec<Part>,
@@ -79,34 +75,6 @@ impl TfRecords {
         }
         let within = vec![0..u64::MAX; parts.len()];
         Ok(Self { parts, compression, within, payload, largest_record: options.largest_record })
-    }
-
-    /// Keeps of a part the records from one number up to another. Their headers are read, one after another.
-    ///
-    /// # Errors
-    /// There are not so many, or a header is damaged.
-    pub(super) fn keep(&mut self, part: usize, records: Range<u64>) -> Result<()> {
-        if self.compression[part] != Compression::None {
-            let error = Error::input("it is compressed, so that a part of its records cannot be taken alone");
-            return Err(error.in_file(&self.parts[part].path).hint("take whole splits"));
-        }
-        self.within[part] = positions_of(&self.parts[part], records)?;
-        Ok(())
-    }
-
-    /// What the feature lists of the first records are, where these are such as have some.
-    fn learn_lists(&self) -> Lists {
-        let mut lists = Lists::default();
-        let part = self.parts.iter().position(|part| part.bytes > 0);
-        let elements = part.and_then(|part| self.read(part, 0..LEARNT_FROM.1, Want::Whole).ok());
-        let Some(mut elements) = elements else { return lists };
-        for _ in 0..LEARNT_FROM.0 {
-            let Ok(Some(element)) = elements.next() else { break };
-            if let Some(record) = element.list(0).and_then(|list| list.single()) {
-                lists.learn(record);
-            }
-        }
-        lists
     }
 
     /// The positions of a range at which records of a part may start.
@@ -144,6 +112,17 @@ impl Source for TfRecords {
     }
 }
 
+impl RecordSource for TfRecords {
+    fn keep(&mut self, part: usize, records: Range<u64>) -> Result<()> {
+        if self.compression[part] != Compression::None {
+            let error = Error::input("it is compressed, so that a part of its records cannot be taken alone");
+            return Err(error.in_file(&self.parts[part].path).hint("take whole splits"));
+        }
+        self.within[part] = positions_of(&self.parts[part], records)?;
+        Ok(())
+    }
+}
+
 struct Records<'s> {
     frames: Frames<'s>,
     source: &'s TfRecords,
@@ -158,7 +137,7 @@ impl Elements for Records<'_> {
         let Self { frames, source, parsed } = self;
         let TfRecords { payload, largest_record, .. } = source;
         let record = &frames.window()[data];
-        match payload.parse(record, *largest_record, parsed) {
+        match payload.parse(record, *largest_record, RawFormat.name(), parsed) {
             Ok(()) => Ok(Some(payload.element(record, parsed, at))),
             Err(error) => Err(error.in_file(frames.path()).at_byte(at)),
         }

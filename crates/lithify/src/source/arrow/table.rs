@@ -181,14 +181,14 @@ impl Source for Tables {
         self.split.as_deref()
     }
 
+    fn positions_are_bytes(&self) -> bool {
+        false
+    }
+
     fn alike(&self, part: usize) -> Option<Alike> {
         let piece = &self.pieces[part];
-        let held = piece.table.held();
-        (piece.elements() > 0 && piece.is_alike()).then(|| Alike {
-            elements: piece.elements(),
-            step: piece.step(),
-            held,
-        })
+        let alike = piece.elements() > 0 && piece.is_alike();
+        alike.then(|| Alike { elements: piece.elements(), step: piece.step() })
     }
 
     fn seekable(&self, _: usize) -> bool {
@@ -360,6 +360,10 @@ impl Elements for Reader<'_> {
         let there = self.next < self.until;
         self.next += u64::from(there);
         Ok(there)
+    }
+
+    fn held(&self) -> u64 {
+        self.piece.table.held()
     }
 
     fn position(&self) -> u64 {

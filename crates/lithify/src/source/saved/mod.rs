@@ -256,7 +256,7 @@ impl Source for SavedDataset {
 
     fn alike(&self, part: usize) -> Option<Alike> {
         let step = self.sizes[part]?;
-        Some(Alike { elements: self.parts[part].bytes / step, step, held: step })
+        Some(Alike { elements: self.parts[part].bytes / step, step })
     }
 
     fn check_count(&self, elements: u64) -> Result<()> {

@@ -12,6 +12,11 @@ pub(super) const FILE: &str = "dataset_info.json";
 /// How files are named where nothing is said.
 const TEMPLATE: &str = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}";
 
+/// The formats of files that are read.
+const FORMATS: [&str; 2] = ["tfrecord", ARRAY_RECORD];
+/// That of files which are no TFRecords.
+pub(super) const ARRAY_RECORD: &str = "array_record";
+
 /// A split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Split {
@@ -51,17 +56,17 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
         .map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(path))
 }
 
-/// The splits of the dataset in `directory`.
-pub(super) fn splits_of(directory: &Path) -> Result<Vec<Split>> {
+/// The splits of the dataset in `directory`, and the format of their files.
+pub(super) fn splits_of(directory: &Path) -> Result<(&'static str, Vec<Split>)> {
     let path = directory.join(FILE);
     let info: Info = read_json(&path)?;
     let wrong = |message: String| Error::input(message).in_file(&path);
     let format = info.file_format.as_deref().unwrap_or("tfrecord");
-    if format != "tfrecord" {
+    let Some(format) = FORMATS.into_iter().find(|known| *known == format) else {
         return Err(wrong(format!("its files are of the format `{format}`, which cannot be read")).hint(
             "write it as TFRecords with `tfds convert_format --dataset_dir DIR --out_file_format tfrecord --out_dir OTHER`",
         ));
-    }
+    };
     let mut splits = Vec::new();
     for split in &info.splits {
         if split.name.is_empty() {
@@ -80,13 +85,14 @@ pub(super) fn splits_of(directory: &Path) -> Result<Vec<Split>> {
                 "it does not say of how many elements the files of `{}` are",
                 split.name
             ))
-            .hint("name the files of the split themselves, as TFRecords"));
+            .hint("name the files of the split themselves"));
         }
         let template = split.filepath_template.as_deref().filter(|template| !template.is_empty());
         let files = lengths.len();
         let mut shards = Vec::with_capacity(files);
         for (number, elements) in lengths.into_iter().enumerate() {
-            let name = file_name(template.unwrap_or(TEMPLATE), &info.name, &split.name, number, files);
+            let name =
+                file_name(template.unwrap_or(TEMPLATE), (&info.name, format), &split.name, number, files);
             if name.contains(['/', '\\', '\0']) || matches!(&*name, "" | "." | "..") {
                 return Err(wrong(format!("`{}` is no name of a file", name.escape_debug())));
             }
@@ -97,17 +103,23 @@ pub(super) fn splits_of(directory: &Path) -> Result<Vec<Split>> {
     if splits.is_empty() {
         return Err(wrong(format!("`{}` has no splits", printable(directory))));
     }
-    Ok(splits)
+    Ok((format, splits))
 }
 
 /// The name of a shard. Numbers have five digits, or as many as that of the shards.
-fn file_name(template: &str, dataset: &str, split: &str, number: usize, files: usize) -> String {
+fn file_name(
+    template: &str,
+    (dataset, format): (&str, &str),
+    split: &str,
+    number: usize,
+    files: usize,
+) -> String {
     let digits = files.to_string().len().max(5);
     let padded = |number: usize| format!("{number:0digits$}");
     let values = [
         ("DATASET", dataset.to_owned()),
         ("SPLIT", split.to_owned()),
-        ("FILEFORMAT", "tfrecord".to_owned()),
+        ("FILEFORMAT", format.to_owned()),
         ("SHARD_INDEX", padded(number)),
         ("NUM_SHARDS", padded(files)),
         ("SHARD_X_OF_Y", format!("{}-of-{}", padded(number), padded(files))),
@@ -123,7 +135,8 @@ mod tests {
 
     #[test]
     fn shards_are_named_as_tfds_names_them() {
-        assert_eq!(file_name(TEMPLATE, "mnist", "train", 0, 1), "mnist-train.tfrecord-00000-of-00001");
-        assert_eq!(file_name("${SPLIT}.{SHARD_INDEX}", "x", "a_b", 7, 123_456), "a_b.000007");
+        let mnist = ("mnist", "tfrecord");
+        assert_eq!(file_name(TEMPLATE, mnist, "train", 0, 1), "mnist-train.tfrecord-00000-of-00001");
+        assert_eq!(file_name("${SPLIT}.{SHARD_INDEX}", mnist, "a_b", 7, 123_456), "a_b.000007");
     }
 }

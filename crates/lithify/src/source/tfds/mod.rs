@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::payload::Payload;
+use super::array_record::ArrayRecords;
+use super::payload::{Payload, RecordSource};
 use super::probe::{Evidence, shown_in};
 use super::tfrecord::TfRecords;
 use super::{Elements, Format, Options, Part, Source, Verdict, Want};
@@ -50,7 +51,7 @@ impl Format for Tfds {
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let directory = one_directory(&parts)?;
-        let splits = info::splits_of(&directory)?;
+        let (format, splits) = info::splits_of(&directory)?;
         let split = options.split.clone().unwrap_or_else(|| split::all(&splits));
         let slices = split::slices_of(&split, &splits)?;
         let mut wanted = Vec::new();
@@ -70,7 +71,11 @@ impl Format for Tfds {
         let schema = Schema::read(&directory, FEATURES)?;
         let mut elements = 0_u64;
         let (views, classes, promised) = (schema.views.clone(), schema.classes.clone(), schema.promised());
-        let mut records = TfRecords::open(parts, Payload::Declared(schema), options)?;
+        let payload = Payload::Declared(schema);
+        let mut records: Box<dyn RecordSource> = match format {
+            info::ARRAY_RECORD => Box::new(ArrayRecords::open(parts, payload, options)?),
+            _ => Box::new(TfRecords::open(parts, payload, options)?),
+        };
         for (number, (_, range, all)) in wanted.into_iter().enumerate() {
             elements = elements.saturating_add(range.end - range.start);
             if range != (0..all) {
@@ -124,7 +129,7 @@ fn versions_in(directory: &Path, depth: usize) -> Vec<PathBuf> {
 
 /// The chosen elements of a dataset.
 struct Dataset {
-    records: TfRecords,
+    records: Box<dyn RecordSource>,
     views: BTreeMap<String, View>,
     classes: BTreeMap<String, Vec<String>>,
     /// The features in which elements are alike but for their values.
