@@ -27,6 +27,7 @@ pub mod probe;
 pub mod saved;
 mod sequence;
 pub mod snappy;
+mod split;
 pub mod tfds;
 pub mod tfrecord;
 pub mod webdataset;

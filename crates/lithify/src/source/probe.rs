@@ -33,6 +33,13 @@ pub(super) fn head_of(path: &Path) -> Result<Vec<u8>> {
     Ok(head)
 }
 
+/// Reads a file of JSON.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(path))
+}
+
 /// Whether a file's name ends in one of these.
 pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
     path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
