@@ -343,7 +343,8 @@ impl Conversion {
     /// # Errors
     /// As the library.
     pub fn open(&self) -> Result<Box<dyn Source>> {
-        let options = Options { split: self.split.clone(), ..self.machine().source_options() };
+        let features = self.request()?.names();
+        let options = Options { split: self.split.clone(), features, ..self.machine().source_options() };
         lithify::open(&self.inputs, self.from, &options)
     }
 

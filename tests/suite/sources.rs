@@ -115,6 +115,7 @@ fn parts_in_sequence_are_what_was_written() {
         let below: usize = sample.files.iter().map(|file| file.1.len()).sum();
         let bytes = match sample.format {
             "zarr" => below as u64,
+            "huggingface" => sample.files[2].1.len() as u64,
             _ if sample.bytes.is_empty() => sample.end,
             _ => sample.bytes.len() as u64,
         };

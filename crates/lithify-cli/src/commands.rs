@@ -31,7 +31,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
-            let source = context.open(&dataset)?;
+            let source = context.open(&dataset, &request)?;
             let target = wanted.target(output, &dataset)?;
             let writing = context.writing(&writing);
             let job =
@@ -53,7 +53,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Plan { dataset, to, output, wanted, run } => {
             let context = Context::new(&run, &to)?;
             let request = wanted.request()?;
-            let source = context.open(&dataset)?;
+            let source = context.open(&dataset, &request)?;
             let target = wanted.target(absolute(&to), &dataset)?;
             let writing = WriteOptions { overwrite: false, progress: &context.progress };
             let job =
@@ -72,7 +72,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             })?;
             let context = Context::new(&run, &plan.output)?;
             let parts = plan.parts.iter().map(|part| part.path.as_path());
-            let source = reopen(&plan.format, parts, plan.split.as_deref(), &context.machine)?;
+            let source = reopen(&plan.format, parts, plan.split.as_deref(), &plan.request, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
             let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
@@ -109,8 +109,9 @@ impl Context {
         Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
     }
 
-    fn open(&self, dataset: &Dataset) -> Result<Box<dyn Source>> {
-        let options = Options { split: dataset.split.clone(), ..self.machine.source_options() };
+    fn open(&self, dataset: &Dataset, request: &Request) -> Result<Box<dyn Source>> {
+        let split = dataset.split.clone();
+        let options = Options { split, features: request.names(), ..self.machine.source_options() };
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
@@ -151,7 +152,7 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
 
 fn scan_command(dataset: &Dataset, run: &Run, json: bool) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
-    let source = context.open(dataset)?;
+    let source = context.open(dataset, &Request::default())?;
     let profile = scan(
         source.as_ref(),
         &ScanOptions {
@@ -180,6 +181,7 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
             &manifest.format,
             manifest.parts.iter().map(|part| part.path.as_path()),
             manifest.split.as_deref(),
+            &manifest.request,
             &context.machine,
         )?;
         let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;

@@ -110,10 +110,12 @@ pub fn reopen<'p>(
     format: &str,
     parts: impl IntoIterator<Item = &'p Path>,
     split: Option<&str>,
+    request: &Request,
     machine: &Machine,
 ) -> Result<Box<dyn Source>> {
     let paths: Vec<_> = parts.into_iter().map(Path::to_path_buf).collect();
-    let options = Options { split: split.map(str::to_owned), ..machine.source_options() };
+    let options =
+        Options { split: split.map(str::to_owned), features: request.names(), ..machine.source_options() };
     open(&paths, Some(format), &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }

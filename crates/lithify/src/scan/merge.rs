@@ -114,6 +114,7 @@ pub(super) fn finished(
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.classes = source.classes();
+    whole.left_out = source.left_out();
     whole.split = source.split().map(str::to_owned);
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));

@@ -3,7 +3,7 @@
 //! A [`Source`] has parts, which can be read by themselves and from any element on. A new format is a file of this
 //! folder and a line in [`FORMATS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -108,6 +108,11 @@ pub trait Source: Send + Sync {
 
     /// The names of what numbers stand for, in the order of the numbers, by feature.
     fn classes(&self) -> BTreeMap<String, Vec<String>> {
+        BTreeMap::new()
+    }
+
+    /// What the dataset has that can be no feature, and why.
+    fn left_out(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 
@@ -292,11 +297,13 @@ pub struct Options {
     /// Of a dataset that has splits, which of them, or which parts of them: `train`, `train[:10%]`, `train+test`. Without
     /// it, all.
     pub split: Option<String>,
+    /// The features that will be looked at, if not all: a format that keeps features apart need not read the others.
+    pub features: Option<BTreeSet<String>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40, split: None }
+        Self { largest_record: 1 << 40, split: None, features: None }
     }
 }
 
@@ -315,6 +322,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::npz::Npz,
     &webdataset::WebDataset,
     &webdataset::RawWebDataset,
+    &arrow::HuggingFace,
     &arrow::Arrow,
     &arrow::Parquet,
 ];

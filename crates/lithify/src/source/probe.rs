@@ -139,7 +139,7 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
     match (&options.split, source.split()) {
         (Some(split), None) => {
             Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
-                .hint("splits are those of directories that TensorFlow Datasets has written"))
+                .hint("splits are those of directories that TensorFlow Datasets or Hugging Face's datasets have written"))
         }
         _ => Ok(source),
     }

@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Field, Schema};
 use serde_json::Value;
 
 use crate::decode::{Decode, View};
+use crate::source::Options;
 use crate::value::{DType, Kind};
 
 /// A step from a column towards the values of a feature.
@@ -101,6 +102,8 @@ pub(super) struct Features {
     pub leaves: Vec<Leaf>,
     /// Those that cannot, and why.
     pub left_out: Vec<(String, String)>,
+    /// Those that could be read, and are not wanted.
+    pub unread: Vec<String>,
     /// How byte strings are seen.
     pub views: BTreeMap<String, View>,
     /// The names of what numbers stand for.
@@ -134,6 +137,16 @@ impl Features {
             features.walk(field, json.and_then(|json| json.get(field.name())), field.name(), above);
         }
         features
+    }
+
+    /// The same without those that are not wanted.
+    pub(super) fn only(mut self, options: &Options) -> Self {
+        if let Some(wanted) = &options.features {
+            let (kept, other): (Vec<_>, Vec<_>) =
+                self.leaves.into_iter().partition(|leaf| wanted.contains(&leaf.name));
+            (self.leaves, self.unread) = (kept, other.into_iter().map(|leaf| leaf.name).collect());
+        }
+        self
     }
 
     fn leave_out(&mut self, name: &str, why: impl Into<String>) {
@@ -199,7 +212,13 @@ impl Features {
                     }
                     self.leaf(name, &above, item, None);
                 }
-                None => self.leave_out(name, format!("there are no arrays of {other}")),
+                None if other.is_decimal() => self.leave_out(
+                    name,
+                    format!(
+                        "no dtype of NumPy is {other}: cast the column before, to float64 or to an integer"
+                    ),
+                ),
+                None => self.leave_out(name, format!("no dtype of NumPy is {other}")),
             },
         }
     }

@@ -4,10 +4,12 @@ use super::probe::Evidence;
 use super::{Format, Options, Part, Source, Verdict};
 use crate::error::Result;
 use features::Features;
+pub use huggingface::HuggingFace;
 use table::{Piece, Tables};
 
 mod array;
 mod features;
+mod huggingface;
 mod ipc;
 mod messages;
 mod pages;
@@ -33,7 +35,12 @@ impl Format for Arrow {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let pieces = parts.into_iter().map(|part| piece(part, None, options)).collect::<Result<_>>()?;
+        let open = |part: Part| {
+            let features = |schema: &_| Features::of(schema, None).only(options);
+            let table = ipc::Ipc::open(&part, options.largest_record, features)?;
+            Ok(Piece::whole(part, table))
+        };
+        let pieces = parts.into_iter().map(open).collect::<Result<_>>()?;
         Ok(Box::new(Tables::of(self.name(), pieces)?))
     }
 }
@@ -56,9 +63,9 @@ impl Format for Parquet {
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let open = |part: Part| {
-            let features = |schema: &_| Features::of(schema, None);
+            let features = |schema: &_| Features::of(schema, None).only(options);
             let table = parquet::Parquet::open(&part, options.largest_record, features)?;
-            Ok(Piece::whole(part, Box::new(table)))
+            Ok(Piece::whole(part, table))
         };
         let pieces = parts.into_iter().map(open).collect::<Result<_>>()?;
         Ok(Box::new(Tables::of(self.name(), pieces)?))
@@ -67,10 +74,3 @@ impl Format for Parquet {
 
 /// What a Parquet file begins with.
 const PARQUET: &[u8] = b"PAR1";
-
-/// All rows of an Arrow file.
-fn piece(part: Part, declared: Option<&serde_json::Value>, options: &Options) -> Result<Piece> {
-    let features = |schema: &_| Features::of(schema, declared);
-    let table = ipc::Ipc::open(&part, options.largest_record, features)?;
-    Ok(Piece::whole(part, Box::new(table)))
-}

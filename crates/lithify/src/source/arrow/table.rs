@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::features::{Features, Item, Leaf};
 use super::window::{Lent, Mark};
@@ -82,17 +83,18 @@ pub(super) trait Rows: Send {
 }
 
 /// A file, and which of its rows are elements.
+#[derive(Clone)]
 pub(super) struct Piece {
     pub part: Part,
-    pub table: Box<dyn Table>,
+    pub table: Arc<dyn Table>,
     pub rows: Range<u64>,
 }
 
 impl Piece {
     /// All rows of a table.
-    pub(super) fn whole(part: Part, table: Box<dyn Table>) -> Self {
+    pub(super) fn whole(part: Part, table: impl Table + 'static) -> Self {
         let rows = 0..table.groups().last().copied().unwrap_or_default();
-        Self { part, table, rows }
+        Self { part, table: Arc::new(table), rows }
     }
 
     fn elements(&self) -> u64 {
@@ -124,8 +126,9 @@ pub(super) struct Tables {
     pieces: Vec<Piece>,
     views: BTreeMap<String, View>,
     classes: BTreeMap<String, Vec<String>>,
+    left_out: BTreeMap<String, String>,
     /// The splits that these rows are of.
-    pub split: Option<String>,
+    split: Option<String>,
 }
 
 impl Tables {
@@ -135,9 +138,10 @@ impl Tables {
     /// They do not agree in what numbers stand for, or have nothing that can be read.
     pub(super) fn of(format: &'static str, pieces: Vec<Piece>) -> Result<Self> {
         let (mut views, mut classes) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
+        let mut left_out = BTreeMap::new();
         for piece in &pieces {
             let features = piece.table.features();
-            if features.leaves.is_empty() && !piece.rows.is_empty() {
+            if features.leaves.is_empty() && features.unread.is_empty() && !piece.rows.is_empty() {
                 let none =
                     Error::input("it has no column of numbers or byte strings").in_file(&piece.part.path);
                 return Err(features.left_out.iter().fold(none, |error, (name, why)| {
@@ -146,6 +150,7 @@ impl Tables {
             }
             check_names(features, &piece.part.path)?;
             views.extend(features.views.clone());
+            left_out.extend(features.left_out.clone());
             for (name, names) in &features.classes {
                 if classes.get(name).is_some_and(|known| known != names) {
                     let message =
@@ -156,7 +161,12 @@ impl Tables {
             }
         }
         let parts = pieces.iter().map(|piece| piece.part.clone()).collect();
-        Ok(Self { format, parts, pieces, views, classes, split: None })
+        Ok(Self { format, parts, pieces, views, classes, left_out, split: None })
+    }
+
+    /// The same as the elements of splits.
+    pub(super) fn of_split(self, split: Option<String>) -> Self {
+        Self { split, ..self }
     }
 }
 
@@ -175,6 +185,10 @@ impl Source for Tables {
 
     fn view(&self, feature: &str) -> Option<&View> {
         self.views.get(feature)
+    }
+
+    fn left_out(&self) -> BTreeMap<String, String> {
+        self.left_out.clone()
     }
 
     fn split(&self) -> Option<&str> {
@@ -264,8 +278,9 @@ impl Reader<'_> {
             let shape = Some(start.1..self.sizes.len());
             self.fields.push(Field { name: start.0..self.names.len(), kind: None, body: 0..0, form, shape });
         }
-        // What cannot be read is named, and holds nothing.
-        for (name, _) in features.left_out.iter().filter(|(name, _)| bad_name(name.as_bytes()).is_none()) {
+        // What is not read is named, and holds nothing.
+        let names = features.left_out.iter().map(|(name, _)| name).chain(&features.unread);
+        for name in names.filter(|name| bad_name(name.as_bytes()).is_none()) {
             let start = self.names.len();
             self.names.extend_from_slice(name.as_bytes());
             self.fields.push(Field::list(start..self.names.len(), None, 0..0));
