@@ -34,6 +34,7 @@ pub mod command;
 pub mod images;
 pub mod memory;
 pub mod model;
+pub mod tables;
 pub mod tfds;
 pub mod values;
 
@@ -363,7 +364,11 @@ impl Conversion {
     /// # Errors
     /// As the library.
     pub fn open(&self) -> Result<Box<dyn Source>> {
-        let options = Options { choice: self.choice.clone(), ..self.machine().source_options() };
+        let options = Options {
+            choice: self.choice.clone(),
+            features: self.request()?.names(),
+            ..self.machine().source_options()
+        };
         lithify::open(&self.inputs, self.from, &options)
     }
 

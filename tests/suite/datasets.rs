@@ -58,7 +58,8 @@ fn ids(output: &Path) -> Vec<i64> {
 fn convert(conversion: &Conversion, output: &Path) {
     let manifest = conversion.convert(output).unwrap();
     let machine = conversion.machine();
-    let source = reopen(&manifest.format, &manifest.parts, &manifest.choice, &machine).unwrap();
+    let source =
+        reopen(&manifest.format, &manifest.parts, &manifest.choice, &manifest.request, &machine).unwrap();
     let plan = plan_again(source.as_ref(), &manifest, output, &machine, &()).unwrap();
     assert_eq!(plan.layout, Layout::NpyDirectory);
     assert!(verify_against_source(output, source.as_ref(), &plan, &()).unwrap().is_empty());

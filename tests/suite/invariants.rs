@@ -26,6 +26,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source", &["decode::View", "error", "value"]),
     // Those that declare their features say how images are decoded.
     ("source::tfds", &["decode", "error", "image::Depth", "image::Dialect", "value"]),
+    // As these do: what a text is need not be looked for.
+    ("source::arrow", &["decode", "error", "value"]),
     // An image file is told by its first bytes.
     ("source::image_folder", &["error", "image::Format", "image::is_head", "value"]),
     // What it holds are serialized tensors.

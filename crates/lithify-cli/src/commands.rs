@@ -31,7 +31,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
-            let source = context.open(&dataset, dataset.choice())?;
+            let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(output, &dataset)?;
             let writing = context.writing(&writing);
             let job =
@@ -51,7 +51,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             if dataset.portions()?.is_some() {
                 return Err(Error::request("a plan is for one output, and `--split` names several"));
             }
-            let source = context.open(&dataset, dataset.choice())?;
+            let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(absolute(&to), &dataset)?;
             let writing = WriteOptions { overwrite: false, progress: &context.progress };
             let job =
@@ -69,7 +69,7 @@ pub fn run(command: Command) -> Result<Outcome> {
                     .hint("make it anew with `lithify plan`")
             })?;
             let context = Context::new(&run, &plan.output)?;
-            let source = reopen(&plan.format, &plan.parts, &plan.choice, &context.machine)?;
+            let source = reopen(&plan.format, &plan.parts, &plan.choice, &plan.request, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
             let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
@@ -106,8 +106,8 @@ impl Context {
         Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
     }
 
-    fn open(&self, dataset: &Dataset, choice: Choice) -> Result<Box<dyn Source>> {
-        let options = Options { choice, ..self.machine.source_options() };
+    fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {
+        let options = Options { choice, features: request.names(), ..self.machine.source_options() };
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
@@ -148,7 +148,7 @@ impl Context {
         for portion in portions {
             let target = target_of(portion);
             let choice = Choice { rows: Some(portion.rows(profile.elements)), ..dataset.choice() };
-            let source = self.open(dataset, choice)?;
+            let source = self.open(dataset, &request, choice)?;
             self.convert(source.as_ref(), &Job { request: &request, target: &target, ..*job }, json)?;
         }
         Ok(Outcome::Done)
@@ -187,7 +187,7 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
 
 fn scan_command(dataset: &Dataset, run: &Run, json: bool) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
-    let source = context.open(dataset, dataset.choice())?;
+    let source = context.open(dataset, &Request::default(), dataset.choice())?;
     let profile = scan(
         source.as_ref(),
         &ScanOptions {
@@ -212,7 +212,8 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     let manifest = Manifest::read(output)?;
     let mut differences = verify(output, context.machine.threads, &context.progress)?;
     if against_source {
-        let source = reopen(&manifest.format, &manifest.parts, &manifest.choice, &context.machine)?;
+        let Manifest { format, parts, choice, request, .. } = &manifest;
+        let source = reopen(format, parts, choice, request, &context.machine)?;
         let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
         differences.extend(verify_against_source(output, source.as_ref(), &plan, &context.progress)?);
     }

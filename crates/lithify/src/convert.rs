@@ -113,8 +113,14 @@ fn say_skip(error: Error, on_error: OnError) -> Error {
 ///
 /// # Errors
 /// A file is not there any more, or cannot be read.
-pub fn reopen(format: &str, parts: &[Part], choice: &Choice, machine: &Machine) -> Result<Box<dyn Source>> {
-    let options = Options { choice: choice.clone(), ..machine.source_options() };
+pub fn reopen(
+    format: &str,
+    parts: &[Part],
+    choice: &Choice,
+    request: &Request,
+    machine: &Machine,
+) -> Result<Box<dyn Source>> {
+    let options = Options { choice: choice.clone(), features: request.names(), ..machine.source_options() };
     open_parts(format, parts, &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }

@@ -80,9 +80,9 @@ impl Machine {
     pub fn source_options(&self) -> crate::source::Options {
         crate::source::Options {
             largest_record: self.largest_record(),
-            choice: crate::source::Choice::default(),
             memory: self.memory / 2,
             threads: self.threads,
+            ..Default::default()
         }
     }
 }

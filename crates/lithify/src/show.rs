@@ -268,6 +268,7 @@ fn features(profile: &Profile) -> String {
             feature.kind().map_or("nothing".into(), |kind| kind.to_string()),
             match feature.present == profile.elements {
                 true => "all".into(),
+                false if feature.present == 0 => "none".into(),
                 // Neither 0 % nor 100 % where it is not so.
                 false => format!("{:.1} %", share.clamp(0.1, 99.9)),
             },
@@ -276,7 +277,7 @@ fn features(profile: &Profile) -> String {
             if feature.kind() == Some(Kind::Bytes) { range(&feature.strings) } else { String::new() },
             show_size(dense_bytes_of(profile, feature)),
             waste(profile, feature),
-            looks_like(feature),
+            profile.left_out.get(&feature.name).cloned().unwrap_or_else(|| looks_like(feature)),
         ]);
     }
     table_of_used(&[&[Side::Left; 2][..], &[Side::Right; 6], &[Side::Left]].concat(), &rows)

@@ -72,6 +72,11 @@ impl Dataset {
             choice: options.choice.clone(),
             conditions: options.choice.select.iter().map(|text| text.parse()).collect::<Result<_>>()?,
         };
+        let features = options.features.clone().map(|mut features| {
+            features.extend(all.conditions.iter().map(|condition| condition.feature.clone()));
+            features
+        });
+        let options = &Options { features, ..options.clone() };
         for Found { format, parts } in found {
             all.push(format.open(parts, options)?, options)?;
         }
@@ -84,7 +89,7 @@ impl Dataset {
     fn push(&mut self, source: Box<dyn Source>, options: &Options) -> Result<()> {
         if let (Some(split), None) = (&options.choice.split, &source.choice().split) {
             return Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
-                .hint("splits are those of directories that TensorFlow Datasets has written"));
+                .hint("splits are those of directories that TensorFlow Datasets or Hugging Face's datasets have written"));
         }
         self.choice.split = self.choice.split.take().or(source.choice().split);
         for (feature, names) in source.classes() {
@@ -130,6 +135,10 @@ impl Source for Dataset {
 
     fn classes(&self) -> BTreeMap<String, Vec<String>> {
         self.classes.clone()
+    }
+
+    fn left_out(&self) -> BTreeMap<String, String> {
+        self.datasets.iter().flat_map(|source| source.left_out()).collect()
     }
 
     fn view(&self, feature: &str) -> Option<&View> {
@@ -179,6 +188,11 @@ impl Source for Dataset {
             return Ok(elements);
         }
         Ok(Box::new(Selected::new(elements, &self.conditions)))
+    }
+
+    fn entry(&self, part: usize, position: u64) -> u64 {
+        let (source, within) = self.of(part);
+        source.entry(within, position)
     }
 
     fn seekable(&self, part: usize) -> bool {

@@ -328,6 +328,10 @@ impl Source for Shuffled {
         self.source.classes()
     }
 
+    fn left_out(&self) -> BTreeMap<String, String> {
+        self.source.left_out()
+    }
+
     fn view(&self, feature: &str) -> Option<&View> {
         self.source.view(feature)
     }

@@ -152,8 +152,9 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
         profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ")
     };
     if wanted.name.is_empty() {
-        return match &profile.features[..] {
-            [only] => Ok(only),
+        let mut filled = profile.features.iter().filter(|feature| feature.kind().is_some());
+        return match (filled.next(), filled.next(), &profile.features[..]) {
+            (Some(only), None, _) | (None, None, [only]) => Ok(only),
             _ => Err(Error::request(format!(
                 "the dataset has {} features, and it is not said which one is meant",
                 profile.features.len()

@@ -24,6 +24,9 @@ pub struct Profile {
     pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
+    /// What the dataset has that can be no feature, and why.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
     /// The number of elements, without those that were skipped.
     pub elements: u64,
     /// Bytes of all records, as stored and decompressed.

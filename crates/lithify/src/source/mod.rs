@@ -3,7 +3,7 @@
 //! A [`Source`] has parts, which can be read by themselves and from any element on. A new format is a file of this
 //! folder and a line in [`FORMATS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::value::Element;
 
 pub mod array_record;
+pub mod arrow;
 mod columns;
 pub mod example;
 mod framing;
@@ -26,6 +27,7 @@ pub mod probe;
 pub mod saved;
 mod sequence;
 pub mod snappy;
+mod split;
 pub mod tfds;
 pub mod tfrecord;
 pub mod webdataset;
@@ -118,6 +120,11 @@ pub trait Source: Send + Sync {
         BTreeMap::new()
     }
 
+    /// What the dataset has that can be no feature, and why.
+    fn left_out(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// How a feature is seen by what the dataset says of it, where nothing else is asked.
     fn view(&self, _feature: &str) -> Option<&View> {
         None
@@ -168,8 +175,13 @@ pub trait Source: Send + Sync {
     /// The file cannot be opened.
     fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>>;
 
-    /// Whether a part can be entered anywhere at no cost. Otherwise all that comes before is read, too.
+    /// Whether a part can be entered in many places. Otherwise all that comes before is read, too.
     fn seekable(&self, part: usize) -> bool;
+
+    /// Where reading begins that is to give what is at a position: there, where that costs nothing more.
+    fn entry(&self, part: usize, position: u64) -> u64 {
+        if self.seekable(part) { position } else { 0 }
+    }
 
     /// The first position in `range` where an element seems to start, of a seekable part. It may be wrong: a payload
     /// can hold what looks like a record. Whoever asks must check that the elements before end there.
@@ -308,11 +320,19 @@ pub struct Options {
     pub memory: u64,
     /// Threads that may do so.
     pub threads: usize,
+    /// The features that will be looked at, if not all: a format that keeps features apart need not read the others.
+    pub features: Option<BTreeSet<String>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40, choice: Choice::default(), memory: 1 << 30, threads: 1 }
+        Self {
+            largest_record: 1 << 40,
+            choice: Choice::default(),
+            memory: 1 << 30,
+            threads: 1,
+            features: None,
+        }
     }
 }
 
@@ -351,4 +371,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::npz::Npz,
     &webdataset::WebDataset,
     &webdataset::RawWebDataset,
+    &arrow::HuggingFace,
+    &arrow::Arrow,
+    &arrow::Parquet,
 ];
