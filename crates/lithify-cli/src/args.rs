@@ -127,7 +127,7 @@ pub struct Dataset {
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind,
-    /// `array_record`, `array_record-raw`, `tfds`, `saved-dataset`, `image-folder`, `webdataset`, `webdataset-raw`, `zarr`,
+    /// `array_record`, `array_record-raw`, `tfds`, `saved-dataset`, `image-folder`, `audio-folder`, `webdataset`, `webdataset-raw`, `zarr`,
     /// `npy`, `npy-files` or `npz`.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,

@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+pub mod audio;
 pub mod convert;
 pub mod decode;
 pub mod error;

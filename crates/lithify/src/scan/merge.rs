@@ -114,6 +114,14 @@ pub(super) fn finished(
 ) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.classes = source.classes();
+    whole.rates = source.rates();
+    for feature in &whole.features {
+        // What files say of themselves counts more than what is said of them.
+        if let Some(sounds) = feature.shapes().and_then(|shapes| shapes.sounds.as_ref()) {
+            whole.rates.remove(&feature.name);
+            whole.rates.extend(sounds.rate().map(|rate| (feature.name.clone(), rate)));
+        }
+    }
     whole.split = source.split().map(str::to_owned);
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));

@@ -17,8 +17,8 @@ use crate::value::Element;
 pub mod array_record;
 mod columns;
 pub mod example;
+pub mod folder;
 mod framing;
-pub mod image_folder;
 pub mod input;
 pub mod npy;
 mod payload;
@@ -109,6 +109,11 @@ pub trait Source: Send + Sync {
         BTreeMap::new()
     }
 
+    /// Samples a second, of features that the dataset says are sounds of one rate.
+    fn rates(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
     /// How a feature is seen by what the dataset says of it, where nothing else is asked.
     fn view(&self, _feature: &str) -> Option<&View> {
         None
@@ -193,7 +198,7 @@ pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
 pub enum Want {
     /// All of them.
     Whole,
-    /// Of an image, no more than tells its size, where a format can read so much alone.
+    /// Of an image or a sound, no more than tells its size, where a format can read so much alone.
     Heads,
 }
 
@@ -293,7 +298,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &tfrecord::RawFormat,
     &array_record::ArrayRecord,
     &array_record::RawArrayRecord,
-    &image_folder::ImageFolder,
+    &folder::ImageFolder,
+    &folder::AudioFolder,
     &zarr::Zarr,
     &npy::Npy,
     &npy::NpyFiles,
