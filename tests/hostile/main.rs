@@ -6,6 +6,8 @@ use lithify_tests::memory::Watch;
 mod data;
 mod formats;
 mod images;
+mod sounds;
+mod tables;
 mod tfds;
 
 #[global_allocator]

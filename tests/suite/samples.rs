@@ -3,7 +3,10 @@
 use std::io::Write;
 
 use lithify_tests::array_record::{self, Packed};
-use lithify_tests::{example, field, floats, gzip, integers, numbered, record, strings, tar_member, zlib};
+use lithify_tests::{
+    example, field, floats, gzip, integers, numbered, record, strings, tables, tar_member, zlib,
+};
+use parquet::file::properties::WriterProperties;
 
 pub type Feature = (String, Vec<u8>);
 
@@ -80,11 +83,40 @@ pub fn samples() -> Vec<Sample> {
             });
         }
     }
-    samples.extend([folder(), store(), dataset()]);
+    samples.extend([folder(), sounds(), store(), dataset()]);
     samples.extend(saved());
     samples.extend(tars());
     samples.extend(arrays());
+    samples.extend(tables());
     samples
+}
+
+/// The file of a directory that `save_to_disk` writes.
+const SAVED: &str = "data-00000-of-00001.arrow";
+
+/// Tables of five rows in two groups. Positions are as if all rows had as many bytes of the file.
+fn tables() -> Vec<Sample> {
+    let batches = [tables::batch(0..3), tables::batch(3..5)];
+    let sample = |format, what, bytes: Vec<u8>| {
+        let step = bytes.len() as u64 / 5;
+        let elements = (0..5).map(|at| (u64::from(at) * step, tables::values(at))).collect();
+        Sample { format, what, bytes, files: Vec::new(), part: "", elements, end: 5 * step, plain: true }
+    };
+    let stream = sample("huggingface", "directory", tables::stream(&batches));
+    let files = vec![
+        ("dataset_info.json", b"{}".to_vec()),
+        (
+            "state.json",
+            format!(r#"{{"_data_files": [{{"filename": "{SAVED}"}}], "_split": null}}"#).into_bytes(),
+        ),
+        (SAVED, stream.bytes.clone()),
+    ];
+    vec![
+        Sample { files, part: SAVED, bytes: Vec::new(), ..stream },
+        sample("arrow", "file", tables::arrow(&batches)),
+        sample("arrow", "stream", tables::stream(&batches)),
+        sample("parquet", "file", tables::parquet(&batches, WriterProperties::default())),
+    ]
 }
 
 /// A `.npy` file of these rows.
@@ -225,6 +257,13 @@ fn store() -> Sample {
     }
 }
 
+/// A folder of sound files.
+fn sounds() -> Sample {
+    let wav = |size: usize| [&b"RIFF\x04\0\0\0WAVE"[..], &vec![7; size]].concat();
+    let files = vec![("a/1.wav", wav(3)), ("a/2.flac", b"fLaC".to_vec()), ("b/3.WAV", wav(90))];
+    files_of("audio-folder", "audio", files)
+}
+
 /// A folder of image files, as they are taken: by class, then by name.
 fn folder() -> Sample {
     let png = |size: usize| [&b"\x89PNG\r\n\x1a\n"[..], &vec![7; size]].concat();
@@ -236,16 +275,20 @@ fn folder() -> Sample {
         ("b/2.png", png(9)),
         ("z.png", png(70)),
     ];
+    files_of("image-folder", "image", files)
+}
+
+fn files_of(format: &'static str, feature: &str, files: Vec<(&'static str, Vec<u8>)>) -> Sample {
     let (mut elements, mut end) = (Vec::new(), 0);
     for (name, bytes) in &files {
-        let mut features = vec![("image".to_owned(), bytes.clone())];
+        let mut features = vec![(feature.to_owned(), bytes.clone())];
         features.extend(name.starts_with("a/").then(|| ("label".to_owned(), vec![0; 8])));
         features.extend(name.starts_with("b/").then(|| ("label".to_owned(), vec![1, 0, 0, 0, 0, 0, 0, 0])));
         features.push(("name".to_owned(), name.as_bytes().to_vec()));
         elements.push((end, features));
         end += bytes.len() as u64 + 1;
     }
-    let (format, what, bytes, part) = ("image-folder", "folder", Vec::new(), "");
+    let (what, bytes, part) = ("folder", Vec::new(), "");
     Sample { format, what, bytes, files, part, elements, end, plain: true }
 }
 

@@ -153,6 +153,9 @@ pub struct FeaturePlan {
     pub mask: bool,
     /// Whether it is kept which elements have the feature.
     pub present: bool,
+    /// Whether it is kept how many samples a second each element has: sounds whose rates differ.
+    #[serde(default)]
+    pub rates: bool,
 }
 
 impl FeaturePlan {
@@ -192,9 +195,18 @@ pub(super) fn plan_feature(
     terms: &Terms,
 ) -> Result<FeaturePlan> {
     let &Terms { chosen, single, skip } = terms;
-    let kind = feature.kind().ok_or_else(|| Error::input("no element has a value of it"))?;
+    let kind = feature.kind().ok_or_else(|| match profile.left_out.get(&feature.name) {
+        Some(why) => Error::input(format!("it cannot be read: {why}")),
+        None => Error::input("no element has a value of it"),
+    })?;
     let mut seen = see(profile, feature, request, kind, terms)?;
     let finish = &request.image.finish;
+    let sound = matches!(seen.view.decode, Some(Decode::Audio { .. }));
+    if sound && (finish.changes() || matches!(request.fit, Some(FitRequest::Resize(_)))) {
+        return Err(Error::request(
+            "these are sounds, and what is asked of them has a meaning only for images",
+        ));
+    }
     let resized = match request.fit {
         Some(FitRequest::Resize(geometry)) => {
             let asked = (&request.image, request.truncate);
@@ -322,6 +334,7 @@ pub(super) fn plan_feature(
         lengths: (padded || resized) && request.lengths != Some(false),
         mask: request.mask,
         present,
+        rates: sound && !profile.rates.contains_key(&feature.name),
     })
 }
 

@@ -28,13 +28,15 @@ pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
 mod seen;
+mod settle;
 mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
 pub use fit::{FeaturePlan, Fit};
 pub use layout::Layout;
 pub(crate) use layout::MANIFEST;
-use request::{FeatureRequest, FitRequest, Request};
+use request::{FeatureRequest, Request};
+pub use settle::{settle_buckets, settled};
 pub use zarr::ZarrArray;
 
 /// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
@@ -67,6 +69,9 @@ pub struct Plan {
     pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
+    /// Samples a second, of features that are sounds of one rate.
+    #[serde(default)]
+    pub rates: BTreeMap<String, u64>,
     /// The number of elements.
     pub elements: u64,
     /// Bytes of the records.
@@ -145,30 +150,14 @@ impl Plan {
     }
 }
 
-/// Chooses the buckets that the request leaves to the plan. Gives the request with them, if there were any: the dataset
-/// must then be scanned again, to count them.
-///
-/// # Errors
-/// The feature is not there.
-pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Request>> {
-    let mut settled = request.clone();
-    for wanted in &mut settled.features {
-        if let Some(FitRequest::AutoBucket(count)) = wanted.fit {
-            let feature = named(profile, wanted)?;
-            let sizes = feature.shapes().map_or(&feature.lengths, |shapes| &shapes.values);
-            wanted.fit = Some(FitRequest::Bucket(advice::buckets(sizes, count)));
-        }
-    }
-    Ok((settled != *request).then_some(settled))
-}
-
 fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a FeatureProfile> {
     let names = || {
         profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ")
     };
     if wanted.name.is_empty() {
-        return match &profile.features[..] {
-            [only] => Ok(only),
+        let mut filled = profile.features.iter().filter(|feature| feature.kind().is_some());
+        return match (filled.next(), filled.next(), &profile.features[..]) {
+            (Some(only), None, _) | (None, None, [only]) => Ok(only),
             _ => Err(Error::request(format!(
                 "the dataset has {} features, and it is not said which one is meant",
                 profile.features.len()
@@ -325,6 +314,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         parts: profile.parts.iter().map(Part::absolute).collect(),
         choice: profile.choice.clone(),
         classes: profile.classes.clone(),
+        rates: profile.rates.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,
         request: request.clone(),
@@ -340,11 +330,11 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         index: profile.index.clone(),
     };
     let advised = advice::for_plan(profile, &plan);
-    let heaviest = memory::heaviest_image(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
+    let heaviest = memory::heaviest(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
     plan.on(machine).map_err(|mut error| {
-        if let Some((bytes, place)) = heaviest {
+        if let Some((bytes, place, what)) = heaviest {
             error = error.at_place(&place).hint(format!(
-                "most of it is for this image, which by its header takes up to {} to decode: if that is not so, leave it out of the dataset",
+                "most of it is for this {what}, which by its header takes up to {} to decode: if that is not so, leave it out of the dataset",
                 show_size(bytes)
             ));
         }

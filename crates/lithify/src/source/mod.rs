@@ -3,7 +3,7 @@
 //! A [`Source`] has parts, which can be read by themselves and from any element on. A new format is a file of this
 //! folder and a line in [`FORMATS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -15,10 +15,11 @@ use crate::error::{Error, Result};
 use crate::value::Element;
 
 pub mod array_record;
+pub mod arrow;
 mod columns;
 pub mod example;
+pub mod folder;
 mod framing;
-pub mod image_folder;
 pub mod input;
 pub mod npy;
 mod payload;
@@ -26,6 +27,7 @@ pub mod probe;
 pub mod saved;
 mod sequence;
 pub mod snappy;
+mod split;
 pub mod tfds;
 pub mod tfrecord;
 pub mod webdataset;
@@ -118,6 +120,16 @@ pub trait Source: Send + Sync {
         BTreeMap::new()
     }
 
+    /// What the dataset has that can be no feature, and why.
+    fn left_out(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// Samples a second, of features that the dataset says are sounds of one rate.
+    fn rates(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
     /// How a feature is seen by what the dataset says of it, where nothing else is asked.
     fn view(&self, _feature: &str) -> Option<&View> {
         None
@@ -143,6 +155,16 @@ pub trait Source: Send + Sync {
         !self.elements_are_files(part)
     }
 
+    /// Bytes of memory that it holds besides what is read, for all threads.
+    fn held(&self) -> u64 {
+        0
+    }
+
+    /// Whether elements can be left out that are bad. Not, where the others would be in other places then.
+    fn can_skip(&self) -> bool {
+        true
+    }
+
     /// How many elements the dataset says that it has, and which file says so.
     ///
     /// # Errors
@@ -163,8 +185,13 @@ pub trait Source: Send + Sync {
     /// The file cannot be opened.
     fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>>;
 
-    /// Whether a part can be entered anywhere at no cost. Otherwise all that comes before is read, too.
+    /// Whether a part can be entered in many places. Otherwise all that comes before is read, too.
     fn seekable(&self, part: usize) -> bool;
+
+    /// Where reading begins that is to give what is at a position: there, where that costs nothing more.
+    fn entry(&self, part: usize, position: u64) -> u64 {
+        if self.seekable(part) { position } else { 0 }
+    }
 
     /// The first position in `range` where an element seems to start, of a seekable part. It may be wrong: a payload
     /// can hold what looks like a record. Whoever asks must check that the elements before end there.
@@ -211,7 +238,7 @@ pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
 pub enum Want {
     /// All of them.
     Whole,
-    /// Of an image, no more than tells its size, where a format can read so much alone.
+    /// Of an image or a sound, no more than tells its size, where a format can read so much alone.
     Heads,
 }
 
@@ -299,11 +326,26 @@ pub struct Options {
     pub largest_record: u64,
     /// Which elements are wanted.
     pub choice: Choice,
+    /// Datasets that stand beside it, element for element.
+    pub zip: Vec<PathBuf>,
+    /// Bytes of memory that may be taken to bring elements into another order.
+    pub memory: u64,
+    /// Threads that may do so.
+    pub threads: usize,
+    /// The features that will be looked at, if not all: a format that keeps features apart need not read the others.
+    pub features: Option<BTreeSet<String>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40, choice: Choice::default() }
+        Self {
+            largest_record: 1 << 40,
+            choice: Choice::default(),
+            zip: Vec::new(),
+            memory: 1 << 30,
+            threads: 1,
+            features: None,
+        }
     }
 }
 
@@ -319,6 +361,12 @@ pub struct Choice {
     /// No more than so many of them: the first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limit: Option<u64>,
+    /// Those, in a random order that is drawn by this seed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shuffle: Option<u64>,
+    /// Of that order, the rows from the first of these numbers up to the second, without it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rows: Option<[u64; 2]>,
 }
 
 /// All formats, the most specific first.
@@ -329,11 +377,15 @@ pub const FORMATS: &[&dyn Format] = &[
     &tfrecord::RawFormat,
     &array_record::ArrayRecord,
     &array_record::RawArrayRecord,
-    &image_folder::ImageFolder,
+    &folder::ImageFolder,
+    &folder::AudioFolder,
     &zarr::Zarr,
     &npy::Npy,
     &npy::NpyFiles,
     &npy::npz::Npz,
     &webdataset::WebDataset,
     &webdataset::RawWebDataset,
+    &arrow::HuggingFace,
+    &arrow::Arrow,
+    &arrow::Parquet,
 ];

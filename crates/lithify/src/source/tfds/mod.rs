@@ -11,14 +11,13 @@ use super::array_record::ArrayRecords;
 use super::payload::{Payload, RecordSource};
 use super::probe::{Evidence, shown_in};
 use super::tfrecord::TfRecords;
-use super::{Choice, Elements, Format, Options, Part, Source, Verdict, Want};
+use super::{Choice, Elements, Format, Options, Part, Source, Verdict, Want, split};
 use crate::decode::View;
 use crate::error::{Error, Result, printable};
 
 mod features;
 mod info;
 pub(super) mod schema;
-mod split;
 
 use schema::Schema;
 
@@ -57,39 +56,29 @@ impl Format for Tfds {
         let directory = one_directory(&parts)?;
         let (format, splits) = info::splits_of(&directory)?;
         let split = options.choice.split.clone().unwrap_or_else(|| split::all(&splits));
-        let slices = split::slices_of(&split, &splits)?;
-        let mut wanted = Vec::new();
-        for (number, slice) in &slices {
-            let mut start = 0_u64;
-            for (path, elements) in &splits[*number].shards {
-                let end = start.saturating_add(*elements);
-                let (first, last) = (slice.start.max(start), slice.end.min(end));
-                if first < last {
-                    wanted.push((path, first - start..last - start, *elements));
-                }
-                start = end;
-            }
-        }
-        let parts = wanted.iter().map(|(path, ..)| Part::of(path).map_err(|e| missing(e, &directory)));
+        let wanted = split::kept(&split, &splits)?;
+        let parts = wanted.iter().map(|kept| Part::of(kept.path).map_err(|e| missing(e, &directory)));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let schema = Schema::read(&directory, FEATURES)?;
         let mut elements = 0_u64;
         let (views, classes, promised) = (schema.views.clone(), schema.classes.clone(), schema.promised());
+        let rates = schema.rates.clone();
         let payload = Payload::Declared(schema);
         let mut records: Box<dyn RecordSource> = match format {
             info::ARRAY_RECORD => Box::new(ArrayRecords::open(parts, payload, options)?),
             _ => Box::new(TfRecords::open(parts, payload, options)?),
         };
-        for (number, (_, range, all)) in wanted.into_iter().enumerate() {
-            elements = elements.saturating_add(range.end - range.start);
-            if range != (0..all) {
-                records.keep(number, range)?;
+        for (number, kept) in wanted.into_iter().enumerate() {
+            elements = elements.saturating_add(kept.range.end - kept.range.start);
+            if kept.range != (0..kept.all) {
+                records.keep(number, kept.range)?;
             }
         }
         Ok(Box::new(Dataset {
             records,
             views,
             classes,
+            rates,
             promised,
             elements,
             split,
@@ -144,6 +133,7 @@ struct Dataset {
     records: Box<dyn RecordSource>,
     views: BTreeMap<String, View>,
     classes: BTreeMap<String, Vec<String>>,
+    rates: BTreeMap<String, u64>,
     /// The features in which elements are alike but for their values.
     promised: BTreeSet<String>,
     elements: u64,
@@ -163,6 +153,10 @@ impl Source for Dataset {
 
     fn classes(&self) -> BTreeMap<String, Vec<String>> {
         self.classes.clone()
+    }
+
+    fn rates(&self) -> BTreeMap<String, u64> {
+        self.rates.clone()
     }
 
     fn view(&self, feature: &str) -> Option<&View> {
