@@ -1,8 +1,6 @@
 """Each format that lithify reads, against the library that owns it."""
 
-import subprocess
-
-from benchmarks import contests
+from benchmarks import contests, measure
 
 NUMBERS = (5, ">= 5")
 SOURCES = {  # the workload, what its peers need, and the least median ratio of a peer's time to lithify's
@@ -19,14 +17,14 @@ SOURCES = {  # the workload, what its peers need, and the least median ratio of 
     "arrow": ({"pyarrow": "pyarrow"}, NUMBERS),
     "huggingface": ({"datasets, as numpy": "datasets", "datasets, as arrow": "datasets"}, NUMBERS),
 }
-COLUMNS = ("parquet", "arrow", "huggingface")  # what lithify reads only if its help names Parquet
+COLUMNS = ("parquet", "arrow", "huggingface")  # what lithify reads only if it knows Parquet
 
 
 def readable(bench, names):
     """Those of the sources that this lithify reads; the others are told."""
-    told = subprocess.run([bench.lithify, "convert", "--help"], capture_output=True, text=True, check=True).stdout
+    told = measure.run([bench.lithify, "scan", "--from", "parquet", bench.data / "nothing"], sync=False).output
     for name in names:
-        if name in COLUMNS and "`parquet`" not in told:
+        if name in COLUMNS and "is not a format" in told:
             bench.say(f"without the source {name}: {bench.lithify} does not read it")
         else:
             yield name
