@@ -38,7 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What is asked for decides what is counted; the rest of the plan is not known here.
     ("scan", &["decode", "error", "parallel", "plan::request", "progress", "source", "value"]),
     ("scan::index", &[]),
-    ("scan::profile", &["decode", "error", "source::Part", "value"]),
+    ("scan::profile", &["decode", "error", "source::Choice", "source::Part", "value"]),
     // A plan is made without a file being opened: of sources it knows what a part is and what reading takes.
     (
         "plan",
@@ -49,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "scan::OnError",
             "scan::index",
             "scan::profile",
+            "source::Choice",
             "source::Part",
             "source::input",
             "value",
@@ -91,8 +92,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("write::cast", &["decode", "error", "plan::scalar", "source::wire", "value"]),
-    ("show", &["decode", "error", "machine", "plan", "scan::profile", "value", "write::manifest"]),
-    ("convert", &["error", "machine", "plan", "progress", "scan", "source", "write"]),
+    (
+        "show",
+        &[
+            "decode",
+            "error",
+            "machine",
+            "plan",
+            "scan::profile",
+            "source::Choice",
+            "value",
+            "write::manifest",
+        ],
+    ),
+    ("dataset", &["decode::View", "error", "parallel", "plan::scalar", "source", "value"]),
+    ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 
 /// Modules that open no file, whatever they use: what opens one must not be named there.

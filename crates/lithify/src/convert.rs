@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::dataset::open_parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::Machine;
 use crate::plan::request::Request;
@@ -10,8 +11,7 @@ use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
-use crate::source::probe::open;
-use crate::source::{Options, Source, name_file};
+use crate::source::{Choice, Options, Part, Source, name_file};
 use crate::write::manifest::Manifest;
 use crate::write::{Report, WriteOptions, write};
 
@@ -33,21 +33,28 @@ pub struct Job<'a> {
 /// As [`scan`] and [`plan`].
 pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
     job.request.check()?;
+    if source.choice().shuffle.is_some() && job.target.on_error == OnError::Skip {
+        return Err(Error::request(
+            "what is bad cannot be left out of a shuffled dataset: its order would not be known",
+        )
+        .hint("convert it without `--shuffle` first, and shuffle what comes out"));
+    }
+    let machine = &job.machine.without(source.held());
     let scan_for = |request: &Request| {
         scan(
             source,
             &ScanOptions {
                 request,
                 on_error: job.target.on_error,
-                threads: job.machine.threads,
-                largest_payload: job.machine.largest_record(),
+                threads: machine.threads,
+                largest_payload: machine.largest_record(),
                 excluded: bad,
                 progress: job.writing.progress,
             },
         )
     };
     let plan_for = |profile: &Profile, request: &Request| {
-        plan(profile, request, job.machine, job.target).map_err(|e| name_file(source, e))
+        plan(profile, request, machine, job.target).map_err(|e| name_file(source, e))
     };
     let profile = scan_for(job.request)?;
     let Some(settled) = settle_buckets(&profile, job.request)? else {
@@ -106,17 +113,15 @@ fn say_skip(error: Error, on_error: OnError) -> Error {
 ///
 /// # Errors
 /// A file is not there any more, or cannot be read.
-pub fn reopen<'p>(
+pub fn reopen(
     format: &str,
-    parts: impl IntoIterator<Item = &'p Path>,
-    split: Option<&str>,
+    parts: &[Part],
+    choice: &Choice,
     request: &Request,
     machine: &Machine,
 ) -> Result<Box<dyn Source>> {
-    let paths: Vec<_> = parts.into_iter().map(Path::to_path_buf).collect();
-    let options =
-        Options { split: split.map(str::to_owned), features: request.names(), ..machine.source_options() };
-    open(&paths, Some(format), &options)
+    let options = Options { choice: choice.clone(), features: request.names(), ..machine.source_options() };
+    open_parts(format, parts, &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }
 

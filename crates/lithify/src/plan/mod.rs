@@ -11,7 +11,7 @@ use crate::machine::{Machine, show_size};
 use crate::scan::OnError;
 use crate::scan::index::Index;
 use crate::scan::profile::{FeatureProfile, Profile, Skipped};
-use crate::source::Part;
+use crate::source::{Choice, Part};
 use crate::value::Kind;
 
 pub mod advice;
@@ -28,13 +28,15 @@ pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
 mod seen;
+mod settle;
 mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
 pub use fit::{FeaturePlan, Fit};
 pub use layout::Layout;
 pub(crate) use layout::MANIFEST;
-use request::{FeatureRequest, FitRequest, Request};
+use request::{FeatureRequest, Request};
+pub use settle::{settle_buckets, settled};
 pub use zarr::ZarrArray;
 
 /// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
@@ -62,9 +64,9 @@ pub struct Plan {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
-    /// Of which splits of the dataset they hold the elements, if it has such.
-    #[serde(default)]
-    pub split: Option<String>,
+    /// Which elements of the dataset they are.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// The number of elements.
@@ -143,23 +145,6 @@ impl Plan {
     pub fn counts(&self) -> bool {
         self.counters.iter().any(|counter| counter.indexed.is_some())
     }
-}
-
-/// Chooses the buckets that the request leaves to the plan. Gives the request with them, if there were any: the dataset
-/// must then be scanned again, to count them.
-///
-/// # Errors
-/// The feature is not there.
-pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Request>> {
-    let mut settled = request.clone();
-    for wanted in &mut settled.features {
-        if let Some(FitRequest::AutoBucket(count)) = wanted.fit {
-            let feature = named(profile, wanted)?;
-            let sizes = feature.shapes().map_or(&feature.lengths, |shapes| &shapes.values);
-            wanted.fit = Some(FitRequest::Bucket(advice::buckets(sizes, count)));
-        }
-    }
-    Ok((settled != *request).then_some(settled))
 }
 
 fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a FeatureProfile> {
@@ -324,7 +309,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         layout,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
-        split: profile.split.clone(),
+        choice: profile.choice.clone(),
         classes: profile.classes.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,

@@ -136,7 +136,7 @@ impl Source for Tables {
         &self.parts
     }
 
-    fn positions_are_bytes(&self) -> bool {
+    fn positions_are_bytes(&self, _: usize) -> bool {
         false
     }
 

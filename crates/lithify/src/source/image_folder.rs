@@ -138,7 +138,7 @@ impl Folder {
     }
 
     fn part(&self, root: &Path) -> Part {
-        Part { path: root.to_path_buf(), bytes: self.end, modified_ns: self.changed_ns }
+        Part { path: root.to_path_buf(), bytes: self.end, modified_ns: self.changed_ns, dataset: 0 }
     }
 
     fn name(&self, file: usize) -> &[u8] {
@@ -180,7 +180,7 @@ impl Source for Images {
         if names.is_empty() { BTreeMap::new() } else { BTreeMap::from([("label".to_owned(), names)]) }
     }
 
-    fn elements_are_files(&self) -> bool {
+    fn elements_are_files(&self, _: usize) -> bool {
         true
     }
 

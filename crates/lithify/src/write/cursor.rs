@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
         let path = |part: usize| &self.source.parts()[part].path;
         let Some(open) = &mut self.open else { return Err(changed()) };
         let (part, number) = (open.part, open.next);
-        let bytes = self.source.positions_are_bytes();
+        let bytes = self.source.positions_are_bytes(part);
         let place = |e: Error, byte: u64| {
             let e = e.in_file(path(part)).at_element(number);
             if bytes { e.at_byte(byte) } else { e }

@@ -72,10 +72,14 @@ impl Format for HuggingFace {
                 && [INFO, "dataset.arrow"].iter().any(|name| directory.join(name).is_file())
     }
 
+    fn stands_alone(&self) -> bool {
+        true
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let directories = directories_of(&parts, options.split.is_some());
+        let directories = directories_of(&parts, options.choice.split.is_some());
         let has_splits = directories.iter().any(|directory| directory.join(DICT).is_file());
-        if directories.len() > 1 && (has_splits || options.split.is_some()) {
+        if directories.len() > 1 && (has_splits || options.choice.split.is_some()) {
             let names: Vec<_> = directories.iter().map(|path| format!("`{}`", printable(path))).collect();
             return Err(Error::request("there are several datasets, and splits are those of one")
                 .hint(format!("name one of {}", names.join(", "))));
@@ -90,7 +94,7 @@ impl Format for HuggingFace {
             let shards = open_files(&directory, &state, options, &mut opened)?;
             splits.push(Split { name: name.or(state.split).unwrap_or_else(|| TRAIN.to_owned()), shards });
         }
-        let chosen = options.split.clone().or_else(|| has_splits.then(|| split::all(&splits)));
+        let chosen = options.choice.split.clone().or_else(|| has_splits.then(|| split::all(&splits)));
         let mut pieces: Vec<Piece> = Vec::new();
         if let Some(chosen) = &chosen {
             for kept in split::kept(chosen, &splits)? {

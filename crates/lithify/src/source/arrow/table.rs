@@ -10,7 +10,7 @@ use super::window::{Lent, Mark};
 use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::source::example::bad_name;
-use crate::source::{Alike, Elements, Part, Source, Want};
+use crate::source::{Alike, Choice, Elements, Part, Source, Want};
 use crate::value::{Element, Field, Form};
 
 /// Bytes of a window, about: it should still be in a core's cache when its rows are written.
@@ -191,11 +191,11 @@ impl Source for Tables {
         self.left_out.clone()
     }
 
-    fn split(&self) -> Option<&str> {
-        self.split.as_deref()
+    fn choice(&self) -> Choice {
+        Choice { split: self.split.clone(), ..Choice::default() }
     }
 
-    fn positions_are_bytes(&self) -> bool {
+    fn positions_are_bytes(&self, _: usize) -> bool {
         false
     }
 
