@@ -33,7 +33,7 @@ pub fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Input => {
                     assert!(error.place().file.is_some(), "{error}");
-                    assert_eq!(error.place().byte.is_some(), source.positions_are_bytes(), "{error}");
+                    assert_eq!(error.place().byte.is_some(), source.positions_are_bytes(part), "{error}");
                 }
                 Err(_) => return None,
             }
