@@ -6,6 +6,7 @@ use lithify_tests::memory::Watch;
 mod data;
 mod formats;
 mod images;
+mod sounds;
 mod tables;
 mod tfds;
 

@@ -34,6 +34,7 @@ pub mod command;
 pub mod images;
 pub mod memory;
 pub mod model;
+pub mod sounds;
 pub mod tables;
 pub mod tfds;
 pub mod values;

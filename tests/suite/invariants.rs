@@ -21,22 +21,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("value", &["error", "source::wire"]),
     // Pixels know nothing of datasets.
     ("image", &[]),
-    ("decode", &["error", "image", "source::wire", "value"]),
+    ("audio", &["error", "value::DType"]),
+    ("decode", &["audio", "error", "image", "source::wire", "value"]),
     // A source may say how a feature is seen.
     ("source", &["decode::View", "error", "value"]),
     // Those that declare their features say how images are decoded.
-    ("source::tfds", &["decode", "error", "image::Depth", "image::Dialect", "value"]),
+    ("source::tfds", &["audio::Depth", "decode", "error", "image", "value"]),
     // As these do: what a text is need not be looked for.
     ("source::arrow", &["decode", "error", "value"]),
-    // An image file is told by its first bytes.
-    ("source::image_folder", &["error", "image::Format", "image::is_head", "value"]),
+    // Files of images and of sounds are told by their first bytes.
+    ("source::folder", &["audio", "decode", "error", "image::Format", "image::is_head", "value"]),
     // What it holds are serialized tensors.
     ("source::saved", &["decode::tensor_proto", "error", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
     ("source::example", &["value"]),
     // What is asked for decides what is counted; the rest of the plan is not known here.
-    ("scan", &["decode", "error", "parallel", "plan::request", "progress", "source", "value"]),
+    (
+        "scan",
+        &["audio::Format", "decode", "error", "parallel", "plan::request", "progress", "source", "value"],
+    ),
     ("scan::index", &[]),
     ("scan::profile", &["decode", "error", "source::Choice", "source::Part", "value"]),
     // A plan is made without a file being opened: of sources it knows what a part is and what reading takes.
@@ -56,7 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("plan::notation", &["decode::Dim", "error"]),
-    ("plan::request", &["decode", "error", "image", "value"]),
+    ("plan::request", &["audio::Depth", "decode", "error", "image", "value"]),
     ("plan::codec", &["error"]),
     ("plan::chunks", &["error"]),
     ("plan::layout", &["error"]),
@@ -110,8 +114,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that open no file, whatever they use: what opens one must not be named there.
-const OPEN_NO_FILE: [&str; 9] =
-    ["plan", "decode", "image", "value", "error", "scan", "show", "progress", "parallel"];
+const OPEN_NO_FILE: [&str; 10] =
+    ["plan", "decode", "audio", "image", "value", "error", "scan", "show", "progress", "parallel"];
 
 fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")

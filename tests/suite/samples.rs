@@ -83,7 +83,7 @@ pub fn samples() -> Vec<Sample> {
             });
         }
     }
-    samples.extend([folder(), store(), dataset()]);
+    samples.extend([folder(), sounds(), store(), dataset()]);
     samples.extend(saved());
     samples.extend(tars());
     samples.extend(arrays());
@@ -257,6 +257,13 @@ fn store() -> Sample {
     }
 }
 
+/// A folder of sound files.
+fn sounds() -> Sample {
+    let wav = |size: usize| [&b"RIFF\x04\0\0\0WAVE"[..], &vec![7; size]].concat();
+    let files = vec![("a/1.wav", wav(3)), ("a/2.flac", b"fLaC".to_vec()), ("b/3.WAV", wav(90))];
+    files_of("audio-folder", "audio", files)
+}
+
 /// A folder of image files, as they are taken: by class, then by name.
 fn folder() -> Sample {
     let png = |size: usize| [&b"\x89PNG\r\n\x1a\n"[..], &vec![7; size]].concat();
@@ -268,16 +275,20 @@ fn folder() -> Sample {
         ("b/2.png", png(9)),
         ("z.png", png(70)),
     ];
+    files_of("image-folder", "image", files)
+}
+
+fn files_of(format: &'static str, feature: &str, files: Vec<(&'static str, Vec<u8>)>) -> Sample {
     let (mut elements, mut end) = (Vec::new(), 0);
     for (name, bytes) in &files {
-        let mut features = vec![("image".to_owned(), bytes.clone())];
+        let mut features = vec![(feature.to_owned(), bytes.clone())];
         features.extend(name.starts_with("a/").then(|| ("label".to_owned(), vec![0; 8])));
         features.extend(name.starts_with("b/").then(|| ("label".to_owned(), vec![1, 0, 0, 0, 0, 0, 0, 0])));
         features.push(("name".to_owned(), name.as_bytes().to_vec()));
         elements.push((end, features));
         end += bytes.len() as u64 + 1;
     }
-    let (format, what, bytes, part) = ("image-folder", "folder", Vec::new(), "");
+    let (what, bytes, part) = ("folder", Vec::new(), "");
     Sample { format, what, bytes, files, part, elements, end, plain: true }
 }
 

@@ -130,7 +130,7 @@ pub struct Dataset {
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind,
-    /// `array_record`, `array_record-raw`, `tfds`, `saved-dataset`, `image-folder`, `webdataset`, `webdataset-raw`, `zarr`,
+    /// `array_record`, `array_record-raw`, `tfds`, `saved-dataset`, `image-folder`, `audio-folder`, `webdataset`, `webdataset-raw`, `zarr`,
     /// `npy`, `npy-files` or `npz`.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
@@ -149,6 +149,9 @@ pub struct Dataset {
     /// read several times.
     #[arg(long, value_name = "SEED")]
     pub shuffle: Option<u64>,
+    /// A dataset whose elements stand beside those of the inputs: each gets the features of both. May be given many times.
+    #[arg(long, value_name = "INPUT")]
+    pub zip: Vec<PathBuf>,
     /// What to do about elements that are damaged or do not fit: fail, or skip and list them.
     #[arg(long, value_enum, default_value_t = ErrorPolicy::Fail)]
     pub on_error: ErrorPolicy,

@@ -107,7 +107,8 @@ impl Context {
     }
 
     fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {
-        let options = Options { choice, features: request.names(), ..self.machine.source_options() };
+        let zip = dataset.zip.clone();
+        let options = Options { choice, zip, features: request.names(), ..self.machine.source_options() };
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 

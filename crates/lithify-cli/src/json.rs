@@ -55,6 +55,9 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
                     "aspects": sizes(&images.aspects), "decode_bytes": images.most_memory(),
                 })
             });
+            let sounds = feature.shapes().and_then(|shapes| shapes.sounds.as_ref()).map(|sounds| {
+                json!({ "rates": sizes(&sounds.rates), "milliseconds": sizes(&sounds.milliseconds) })
+            });
             json!({
                 "name": feature.name,
                 "kind": feature.kind(),
@@ -65,6 +68,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
                 "contents": contents,
                 "tensors": tensors,
                 "images": images,
+                "sounds": sounds,
                 "padded_bytes": dense_bytes_of(profile, feature),
                 "advice": advice::for_feature(profile, feature).map(|advice| advice.to_string()),
             })

@@ -33,11 +33,11 @@ pub struct Job<'a> {
 /// As [`scan`] and [`plan`].
 pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
     job.request.check()?;
-    if source.choice().shuffle.is_some() && job.target.on_error == OnError::Skip {
+    if !source.can_skip() && job.target.on_error == OnError::Skip {
         return Err(Error::request(
-            "what is bad cannot be left out of a shuffled dataset: its order would not be known",
+            "what is bad cannot be left out with `--shuffle`, `--zip`, or `--split` by shares: others would be in its place",
         )
-        .hint("convert it without `--shuffle` first, and shuffle what comes out"));
+        .hint("convert the dataset without them first, and then what comes out"));
     }
     let machine = &job.machine.without(source.held());
     let scan_for = |request: &Request| {

@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+pub mod audio;
 pub mod convert;
 mod dataset;
 pub mod decode;

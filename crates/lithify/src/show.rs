@@ -105,6 +105,8 @@ pub fn content_name(content: Content) -> &'static str {
         Content::Bmp => "BMP",
         Content::WebP => "WebP",
         Content::Tiff => "TIFF",
+        Content::Wav => "WAV",
+        Content::Flac => "FLAC",
         Content::Npy => ".npy",
         Content::Tensor => "tensor",
         Content::Raw => "raw bytes",
@@ -115,8 +117,8 @@ pub fn content_name(content: Content) -> &'static str {
 fn decoded(feature: &FeatureProfile) -> Option<&Shapes> {
     let natural = feature.kind().and_then(Kind::dtype);
     let declared = |shapes: &Shapes| feature.shaped && natural.is_some() && shapes.dtype != natural;
-    let is_other =
-        |shapes: &&Shapes| feature.is_tensors() || feature.is_images() || feature.viewed || declared(shapes);
+    let encoded = feature.is_tensors() || feature.is_images() || feature.sounds().is_some();
+    let is_other = |shapes: &&Shapes| encoded || feature.viewed || declared(shapes);
     feature.shapes().filter(is_other)
 }
 
@@ -175,15 +177,35 @@ fn looks_like(feature: &FeatureProfile) -> String {
     text
 }
 
+/// How the lengths of sounds are distributed, and how many samples a second they have.
+fn sounds(profile: &Profile) -> String {
+    let mut text = String::new();
+    for feature in &profile.features {
+        let Some(sounds) = feature.shapes().and_then(|shapes| shapes.sounds.as_ref()) else { continue };
+        let seconds =
+            |thousandths: u64| format!("{}.{:02}", show_count(thousandths / 1000), thousandths % 1000 / 10);
+        let _ = writeln!(
+            text,
+            "`{}`: {} samples a second, {} seconds",
+            feature.name.escape_debug(),
+            spread(&sounds.rates, show_count),
+            spread(&sounds.milliseconds, seconds),
+        );
+    }
+    text
+}
+
+/// The smallest, the middle and the largest of sizes.
+fn spread(sizes: &Sizes, show: fn(u64) -> String) -> String {
+    let [min, middle, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show);
+    if min == max { min } else { format!("{min}..{max} (median {middle})") }
+}
+
 /// How the sizes of images are distributed.
 fn images(profile: &Profile) -> String {
     let mut text = String::new();
     for feature in profile.features.iter().filter(|feature| feature.is_images()) {
         let Some(images) = feature.images() else { continue };
-        let spread = |sizes: &Sizes, show: fn(u64) -> String| {
-            let [min, middle, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show);
-            if min == max { min } else { format!("{min}..{max} (median {middle})") }
-        };
         let hundredths = |ratio: u64| format!("{}.{:02}", ratio / 100, ratio % 100);
         let _ = writeln!(
             text,
@@ -211,10 +233,11 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     if profile.elements > 0 {
         text.push('\n');
         text.push_str(&features(profile));
-        let images = images(profile);
-        if !images.is_empty() {
-            text.push('\n');
-            text.push_str(&images);
+        for more in [images(profile), sounds(profile)] {
+            if !more.is_empty() {
+                text.push('\n');
+                text.push_str(&more);
+            }
         }
     }
     let _ = writeln!(
@@ -244,7 +267,7 @@ fn choice(choice: &Choice) -> String {
 
 /// What a part of a dataset of this format is.
 fn part_name(format: &str) -> &'static str {
-    if format == "image-folder" { "folder" } else { "file" }
+    if matches!(format, "image-folder" | "audio-folder") { "folder" } else { "file" }
 }
 
 fn features(profile: &Profile) -> String {
@@ -335,6 +358,7 @@ fn role_name(role: Role) -> &'static str {
         Role::Mask | Role::BucketMask(_) => "what is data",
         Role::Sizes => "height and width before",
         Role::Present => "which elements have it",
+        Role::Rates => "samples a second",
         Role::Values => "values",
         Role::Offsets => "where elements start and end",
         Role::ValueOffsets => "where strings start and end",

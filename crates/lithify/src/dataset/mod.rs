@@ -1,4 +1,4 @@
-//! What the user names, as one source: datasets one after another, and of their elements those that are wanted.
+//! What the user names, as one source: datasets one after another or side by side, and of their elements those that are wanted.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,22 +11,31 @@ use crate::source::{Alike, Choice, Elements, Options, Part, Source, Want};
 
 mod condition;
 mod permutation;
+mod pieces;
 mod portions;
 mod select;
 mod shuffle;
+mod zip;
 
 use condition::Condition;
+use pieces::{Piece, pieces_of};
 pub use portions::Portion;
 use select::Selected;
 use shuffle::Shuffled;
+use zip::Zipped;
 
 /// Opens the datasets that `inputs` name: files, directories, or globs, one after another in this order; the files of a
-/// directory or glob sorted by name. Formats are found by content, unless `from` names the one of all.
+/// directory or glob sorted by name; and beside them those of the options. Formats are found by content, unless `from` names the
+/// one of the inputs.
 ///
 /// # Errors
 /// Nothing is there, or it is of no known format; or datasets do not go together.
 pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result<Box<dyn Source>> {
-    Dataset::open(probe::find(inputs, from)?, options)
+    let mut rows = vec![probe::find(inputs, from)?];
+    for beside in &options.zip {
+        rows.push(probe::find(std::slice::from_ref(beside), None)?);
+    }
+    Dataset::open(rows, options)
 }
 
 /// Opens what was open before: the format of each dataset, as [`Source::format`] gave them, and the parts of all.
@@ -42,55 +51,91 @@ pub fn open_parts<'p>(
     for part in parts {
         by_dataset.entry(part.dataset).or_default().push(part.path.clone());
     }
-    let mut found = Vec::new();
-    for (paths, format) in by_dataset.values().zip(formats.split('+')) {
-        found.extend(probe::find(paths, Some(format))?);
+    let mut by_dataset = by_dataset.into_values();
+    let mut rows = Vec::new();
+    for formats in formats.split('&') {
+        let mut found = Vec::new();
+        for (format, paths) in formats.split('+').zip(by_dataset.by_ref()) {
+            found.extend(probe::find(&paths, Some(format))?);
+        }
+        rows.push(found);
     }
-    Dataset::open(found, options)
+    Dataset::open(rows, options)
 }
 
-/// Datasets one after another.
+/// Several sources as one: one after another, or side by side.
+#[derive(Default)]
 struct Dataset {
-    datasets: Vec<Box<dyn Source>>,
+    sources: Vec<Box<dyn Source>>,
     parts: Vec<Part>,
-    /// The number of the first part of each dataset.
+    /// The number of the first part of each source.
     starts: Vec<usize>,
     formats: String,
     classes: BTreeMap<String, Vec<String>>,
     choice: Choice,
     conditions: Vec<Condition>,
+    /// Where elements are in each source, where they are side by side.
+    zipped: Vec<Vec<Piece>>,
 }
 
 impl Dataset {
-    fn open(found: Vec<Found>, options: &Options) -> Result<Box<dyn Source>> {
-        let mut all = Self {
-            datasets: Vec::new(),
-            parts: Vec::new(),
-            starts: Vec::new(),
-            formats: String::new(),
-            classes: BTreeMap::new(),
-            choice: options.choice.clone(),
-            conditions: options.choice.select.iter().map(|text| text.parse()).collect::<Result<_>>()?,
-        };
+    /// Opens datasets one after another, and such rows side by side.
+    fn open(rows: Vec<Vec<Found>>, options: &Options) -> Result<Box<dyn Source>> {
+        let select = &options.choice.select;
+        let conditions = select.iter().map(|text| text.parse()).collect::<Result<Vec<Condition>>>()?;
         let features = options.features.clone().map(|mut features| {
-            features.extend(all.conditions.iter().map(|condition| condition.feature.clone()));
+            features.extend(conditions.iter().map(|condition| condition.feature.clone()));
             features
         });
-        let options = &Options { features, ..options.clone() };
-        for Found { format, parts } in found {
-            all.push(format.open(parts, options)?, options)?;
+        let inner = &Options { features, ..options.clone() };
+        let mut opened = Vec::new();
+        for found in rows {
+            let mut all = Self::default();
+            for Found { format, parts } in found {
+                let source = format.open(parts, inner)?;
+                if let (Some(split), None) = (&options.choice.split, &source.choice().split) {
+                    return Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
+                        .hint("splits are those of directories that TensorFlow Datasets or Hugging Face's datasets have written"));
+                }
+                all.push(source, '+')?;
+            }
+            opened.push(all);
         }
+        let mut all = match opened.pop() {
+            Some(only) if opened.is_empty() => only,
+            last => Self::zip(opened.into_iter().chain(last), options)?,
+        };
+        let split = all.choice.split.take();
+        all.choice = Choice { split, shuffle: None, rows: None, ..options.choice.clone() };
+        all.conditions = conditions;
         match options.choice.shuffle {
             Some(seed) => Ok(Box::new(Shuffled::open(Box::new(all), seed, options)?)),
             None => Ok(Box::new(all)),
         }
     }
 
-    fn push(&mut self, source: Box<dyn Source>, options: &Options) -> Result<()> {
-        if let (Some(split), None) = (&options.choice.split, &source.choice().split) {
-            return Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
-                .hint("splits are those of directories that TensorFlow Datasets or Hugging Face's datasets have written"));
+    fn zip(rows: impl Iterator<Item = Self>, options: &Options) -> Result<Self> {
+        let mut all = Self::default();
+        for row in rows {
+            let pieces = pieces_of(&row, 0..row.parts.len(), u64::MAX, options.threads)?;
+            all.zipped.push(pieces);
+            all.push(Box::new(row), '&')?;
         }
+        let count = |pieces: &Vec<Piece>| pieces.last().map_or(0, |piece| piece.numbers.end);
+        let first = count(&all.zipped[0]);
+        for (source, other) in all.sources.iter().zip(all.zipped.iter().map(count)) {
+            if other != first {
+                let path = source.parts().first().map(|part| part.path.clone()).unwrap_or_default();
+                return Err(Error::input(format!(
+                    "it has {other} elements, and what it is to stand beside has {first}"
+                ))
+                .in_file(&path));
+            }
+        }
+        Ok(all)
+    }
+
+    fn push(&mut self, source: Box<dyn Source>, between: char) -> Result<()> {
         self.choice.split = self.choice.split.take().or(source.choice().split);
         for (feature, names) in source.classes() {
             let known = self.classes.entry(feature).or_insert_with_key(|_| names.clone());
@@ -101,21 +146,27 @@ impl Dataset {
                     .hint("convert each dataset by itself"));
             }
         }
-        if !self.formats.is_empty() {
-            self.formats.push('+');
+        let before = if self.formats.is_empty() { 0 } else { self.formats.split(['+', '&']).count() };
+        if before > 0 {
+            self.formats.push(between);
         }
         self.formats.push_str(source.format());
         self.starts.push(self.parts.len());
-        let dataset = self.datasets.len();
-        self.parts.extend(source.parts().iter().map(|part| Part { dataset, ..part.clone() }));
-        self.datasets.push(source);
+        let parts = source.parts().iter();
+        self.parts.extend(parts.map(|part| Part { dataset: part.dataset + before, ..part.clone() }));
+        self.sources.push(source);
         Ok(())
     }
 
-    /// The dataset that a part is of, and its number there.
+    /// The source that a part is of, and its number there.
     fn of(&self, part: usize) -> (&dyn Source, usize) {
-        let dataset = self.parts[part].dataset;
-        (self.datasets[dataset].as_ref(), part - self.starts[dataset])
+        let source = self.starts.partition_point(|start| *start <= part) - 1;
+        (self.sources[source].as_ref(), part - self.starts[source])
+    }
+
+    /// Whether a part is of a source that stands beside the first: its elements are part of those.
+    fn is_beside(&self, part: usize) -> bool {
+        !self.zipped.is_empty() && part >= self.starts[1]
     }
 }
 
@@ -137,17 +188,34 @@ impl Source for Dataset {
         self.classes.clone()
     }
 
+    fn rates(&self) -> BTreeMap<String, u64> {
+        if !self.zipped.is_empty() {
+            return self.sources.iter().flat_map(|source| source.rates()).collect();
+        }
+        let mut all = self.sources.first().map(|source| source.rates()).unwrap_or_default();
+        for source in &self.sources {
+            let rates = source.rates();
+            all.retain(|feature, rate| rates.get(feature) == Some(rate));
+        }
+        all
+    }
+
     fn left_out(&self) -> BTreeMap<String, String> {
-        self.datasets.iter().flat_map(|source| source.left_out()).collect()
+        self.sources.iter().flat_map(|source| source.left_out()).collect()
     }
 
     fn view(&self, feature: &str) -> Option<&View> {
-        self.datasets.iter().find_map(|source| source.view(feature))
+        self.sources.iter().find_map(|source| source.view(feature))
     }
 
     fn promised(&self, feature: &str) -> bool {
-        // Of several datasets, one element tells nothing of those of another.
-        self.datasets.len() == 1 && self.datasets[0].promised(feature)
+        // Of several datasets one after another, one element tells nothing of those of another.
+        let mut promises = self.sources.iter().map(|source| source.promised(feature));
+        if self.zipped.is_empty() {
+            self.sources.len() == 1 && promises.all(|all| all)
+        } else {
+            promises.any(|one| one)
+        }
     }
 
     fn choice(&self) -> Choice {
@@ -164,12 +232,18 @@ impl Source for Dataset {
         source.positions_are_bytes(within)
     }
 
+    fn can_skip(&self) -> bool {
+        self.zipped.is_empty() && self.sources.iter().all(|source| source.can_skip())
+    }
+
     fn count(&self) -> Result<Option<(u64, &Path)>> {
         if !self.choice.select.is_empty() || self.choice.limit.is_some() {
             return Ok(None);
         }
         let mut all = None;
-        for source in &self.datasets {
+        // Those that are side by side have as many as the first.
+        let following = if self.zipped.is_empty() { self.sources.len() } else { 1 };
+        for source in &self.sources[..following] {
             let Some((count, place)) = source.count()? else { return Ok(None) };
             all = Some((all.map_or(0, |(before, _)| before) + count, place));
         }
@@ -178,12 +252,18 @@ impl Source for Dataset {
 
     fn alike(&self, part: usize) -> Option<Alike> {
         let (source, within) = self.of(part);
-        source.alike(within).filter(|_| self.conditions.is_empty())
+        source.alike(within).filter(|_| self.conditions.is_empty() && self.zipped.is_empty())
     }
 
     fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>> {
         let (source, within) = self.of(part);
-        let elements = source.read(within, range, want)?;
+        let elements = match &self.zipped[..] {
+            [] => source.read(within, range, want)?,
+            pieces => {
+                let range = if self.is_beside(part) { 0..0 } else { range };
+                Box::new(Zipped::open(&self.sources, pieces, part, range, want)?)
+            }
+        };
         if self.conditions.is_empty() {
             return Ok(elements);
         }
@@ -197,7 +277,7 @@ impl Source for Dataset {
 
     fn seekable(&self, part: usize) -> bool {
         let (source, within) = self.of(part);
-        source.seekable(within)
+        source.seekable(within) && !self.is_beside(part)
     }
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {

@@ -12,14 +12,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::permutation::Permutation;
+use super::pieces::{Piece, pieces_of};
 use crate::decode::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::source::{Choice, Elements, Options, Part, Source, Want};
 use crate::value::{Element, Field, Kept};
 
-/// Bytes of a part between two places where reading can start.
-const PIECE_BYTES: u64 = 4 << 20;
 /// Bytes of elements that are kept in one piece of memory.
 const ARENA_BYTES: usize = 1 << 20;
 
@@ -39,14 +38,6 @@ pub(super) struct Shuffled {
     freed: Condvar,
 }
 
-/// Elements of a part that follow one another.
-struct Piece {
-    part: usize,
-    positions: Range<u64>,
-    /// Their numbers, in the order of the dataset.
-    numbers: Range<u64>,
-}
-
 /// The windows in memory: the one that is read, and the one before, as long as someone is still there.
 #[derive(Default)]
 struct Windows {
@@ -60,15 +51,9 @@ impl Shuffled {
     /// # Errors
     /// The dataset cannot be read, or has fewer elements than rows are asked for.
     pub(super) fn open(source: Box<dyn Source>, seed: u64, options: &Options) -> Result<Self> {
-        let mut pieces = pieces_of(source.as_ref(), options.threads)?;
         let limit = options.choice.limit.unwrap_or(u64::MAX);
-        let mut next = 0;
-        for piece in &mut pieces {
-            let count = (piece.numbers.end - piece.numbers.start).min(limit - next);
-            piece.numbers = next..next + count;
-            next += count;
-        }
-        pieces.retain(|piece| !piece.numbers.is_empty());
+        let pieces = pieces_of(source.as_ref(), 0..source.parts().len(), limit, options.threads)?;
+        let next = pieces.last().map_or(0, |piece| piece.numbers.end);
         let rows = options.choice.rows.map_or(0..next, |[start, end]| start..end);
         if rows.end > next || rows.start > rows.end {
             return Err(Error::input(format!(
@@ -216,60 +201,6 @@ fn fields_of(source: &dyn Source) -> Result<usize> {
     Ok(0)
 }
 
-/// Counts the elements of all parts, and notes where reading can start.
-fn pieces_of(source: &dyn Source, threads: usize) -> Result<Vec<Piece>> {
-    let parts = source.parts().len();
-    let next = AtomicUsize::new(0);
-    let by_part: Mutex<BTreeMap<usize, Result<Vec<Piece>>>> = Mutex::default();
-    on_threads(threads.min(parts), || {
-        loop {
-            let part = next.fetch_add(1, Ordering::Relaxed);
-            if part >= parts {
-                return;
-            }
-            let pieces = pieces_of_part(source, part);
-            by_part.lock().unwrap_or_else(PoisonError::into_inner).insert(part, pieces);
-        }
-    })?;
-    let by_part = by_part.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let pieces: Result<Vec<_>> = by_part.into_values().collect();
-    Ok(pieces?.into_iter().flatten().collect())
-}
-
-fn pieces_of_part(source: &dyn Source, part: usize) -> Result<Vec<Piece>> {
-    let mut pieces = Vec::new();
-    // What cannot be entered anywhere is read from its start.
-    let most = if source.seekable(part) { PIECE_BYTES } else { u64::MAX };
-    if let Some(alike) = source.alike(part) {
-        let per_piece = (most / alike.step.max(1)).max(1);
-        let mut start = 0;
-        while start < alike.elements {
-            let end = start.saturating_add(per_piece).min(alike.elements);
-            pieces.push(Piece { part, positions: start * alike.step..end * alike.step, numbers: start..end });
-            start = end;
-        }
-        return Ok(pieces);
-    }
-    let path = &source.parts()[part].path;
-    let mut elements = source.read(part, 0..u64::MAX, Want::Heads)?;
-    let (mut start, mut number) = ((0, 0), 0);
-    loop {
-        let at = elements.position();
-        let there = elements.skip().map_err(|e| {
-            let e = e.in_file(path).at_element(number);
-            if source.positions_are_bytes(part) { e.at_byte(at) } else { e }
-        })?;
-        if number > start.1 && (!there || at - start.0 >= most) {
-            pieces.push(Piece { part, positions: start.0..at, numbers: start.1..number });
-            start = (at, number);
-        }
-        if !there {
-            return Ok(pieces);
-        }
-        number += 1;
-    }
-}
-
 /// Elements of consecutive places.
 struct Window {
     first: u64,
@@ -328,6 +259,10 @@ impl Source for Shuffled {
         self.source.classes()
     }
 
+    fn rates(&self) -> BTreeMap<String, u64> {
+        self.source.rates()
+    }
+
     fn left_out(&self) -> BTreeMap<String, String> {
         self.source.left_out()
     }
@@ -345,6 +280,10 @@ impl Source for Shuffled {
     }
 
     fn positions_are_bytes(&self, _: usize) -> bool {
+        false
+    }
+
+    fn can_skip(&self) -> bool {
         false
     }
 

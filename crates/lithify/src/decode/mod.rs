@@ -5,16 +5,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audio;
 use crate::error::{Error, Result};
 use crate::image::{Depth, Dialect};
 use crate::value::{DType, Kind, List, Shape};
 
 mod pixels;
+mod sound;
 pub mod tensor_proto;
 mod view;
 
 pub(crate) use pixels::image_axes;
 pub use pixels::{ImageFacts, Pixels};
+pub use sound::SoundFacts;
 pub use view::{Data, Dim, Look, Numbers, Scratch, View};
 
 /// How a feature's bytes are to be read, beyond what its kind says.
@@ -39,11 +42,24 @@ pub enum Decode {
         /// Whether samples are 8 bits (uint8) or 16 (uint16).
         depth: Depth,
     },
+    /// As an encoded sound, of shape (samples, channels): `tf.audio.decode_wav`.
+    Audio {
+        /// What samples become.
+        depth: audio::Depth,
+        /// Whether it has one channel, and no axis for it.
+        mono: bool,
+    },
 }
 
 impl Decode {
     /// As an image, as TensorFlow decodes it by default.
     pub const IMAGE: Self = Self::Image { dialect: Dialect::Tf, depth: Depth::U8 };
+
+    /// As a sound whose samples become of a dtype, if there are such; else of float32.
+    #[must_use]
+    pub fn audio(dtype: Option<DType>) -> Self {
+        Self::Audio { depth: dtype.and_then(audio::Depth::of).unwrap_or_default(), mono: false }
+    }
 }
 
 impl fmt::Display for Decode {
@@ -60,6 +76,13 @@ impl fmt::Display for Decode {
                     Depth::U8 => "",
                     Depth::U16 => ":uint16",
                 })
+            }
+            Self::Audio { depth, mono } => {
+                f.write_str("audio")?;
+                if *depth != audio::Depth::default() {
+                    write!(f, ":{}", depth.dtype())?;
+                }
+                f.write_str(if *mono { ":mono" } else { "" })
             }
             Self::Raw { dtype, big_endian } => {
                 write!(f, "raw:{dtype}{}", if *big_endian { ":big" } else { "" })
@@ -81,12 +104,28 @@ impl FromStr for Decode {
                     depth: if *depth == ["uint16"] { Depth::U16 } else { Depth::U8 },
                 })
             }
+            ["audio", ref rest @ ..] => {
+                let (mono, rest) = match rest {
+                    [rest @ .., "mono"] => (true, rest),
+                    rest => (false, rest),
+                };
+                let depth = match rest {
+                    [] => Some(audio::Depth::default()),
+                    [dtype] => audio::Depth::of(dtype.parse()?),
+                    _ => None,
+                };
+                let depth = depth.ok_or_else(|| {
+                    Error::request(format!("`decode={text}` is unknown"))
+                        .hint("sounds are decoded as `audio`, `audio:int16`, `audio:int32` or `audio:int64`, with `:mono` for one channel without an axis")
+                })?;
+                Ok(Self::Audio { depth, mono })
+            }
             ["raw", dtype] => Ok(Self::Raw { dtype: dtype.parse()?, big_endian: false }),
             ["raw", dtype, order @ ("big" | "little")] => {
                 Ok(Self::Raw { dtype: dtype.parse()?, big_endian: order == "big" })
             }
             _ => Err(Error::request(format!("`decode={text}` is unknown"))
-                .hint("use `raw:float32` or `raw:int16:big` for numbers, `tensor` for serialized tensors, `tf`, `accurate` or `tf:uint16` for images, `none` for bytes")),
+                .hint("use `raw:float32` or `raw:int16:big` for numbers, `tensor` for serialized tensors, `tf`, `accurate` or `tf:uint16` for images, `audio` or `audio:int16` for sounds, `none` for bytes")),
         }
     }
 }
@@ -118,6 +157,8 @@ pub enum Content {
     Bmp,
     WebP,
     Tiff,
+    Wav,
+    Flac,
     Npy,
     /// A serialized `TensorProto`.
     Tensor,
@@ -144,9 +185,13 @@ impl Content {
             [b'B', b'M', a, b, c, d, ..] if u32::from_le_bytes([*a, *b, *c, *d]) as usize == bytes.len() => {
                 Self::Bmp
             }
-            _ if tensor_proto::parse(bytes).is_ok() => Self::Tensor,
-            _ if is_text(&bytes[..bytes.len().min(TEXT_LOOK)]) => Self::Text,
-            _ => Self::Raw,
+            _ => match audio::Format::of(bytes) {
+                Some(audio::Format::Wav) => Self::Wav,
+                Some(audio::Format::Flac) => Self::Flac,
+                None if tensor_proto::parse(bytes).is_ok() => Self::Tensor,
+                None if is_text(&bytes[..bytes.len().min(TEXT_LOOK)]) => Self::Text,
+                None => Self::Raw,
+            },
         }
     }
 }
@@ -156,6 +201,12 @@ impl Content {
     #[must_use]
     pub fn is_image(self) -> bool {
         matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::Bmp | Self::WebP | Self::Tiff)
+    }
+
+    /// Whether it is an encoded sound.
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        matches!(self, Self::Wav | Self::Flac)
     }
 }
 

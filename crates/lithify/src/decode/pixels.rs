@@ -125,7 +125,7 @@ impl Pixels {
             let facts = ImageFacts { size: [0; 2], scratch: 0, count: 0 };
             (Some(if self.floats { DType::Float32 } else { dtype }), facts)
         };
-        Ok(Numbers { dtype, shape, data: Data::native(frames), image: Some(image) })
+        Ok(Numbers { dtype, shape, data: Data::native(frames), image: Some(image), sound: None })
     }
 
     /// Sees an encoded image. Decoding may take `most` bytes.
@@ -168,8 +168,13 @@ impl Pixels {
         shape.extend([height as u64, width as u64, if floats { 1 } else { decoded.channels.into() }]);
         let dtype = Some(if floats { DType::Float32 } else { samples });
         let pixel = usize::from(decoded.channels) * samples.size();
-        let numbers =
-            |bytes: &'a [u8]| Numbers { dtype, shape, data: Data::native(bytes), image: Some(image) };
+        let numbers = |bytes: &'a [u8]| Numbers {
+            dtype,
+            shape,
+            data: Data::native(bytes),
+            image: Some(image),
+            sound: None,
+        };
         if look == Look::Outline {
             return Ok(numbers(&[]));
         }

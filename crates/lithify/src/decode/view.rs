@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::pixels::{Buffers, ImageFacts, Pixels};
+use super::sound::{SoundFacts, Wanted};
 use super::tensor_proto::{self, Values};
 use super::{Decode, sizes};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,7 +29,7 @@ pub struct View {
     pub decode: Option<Decode>,
     /// Its shape, where it is not the one it has.
     pub reshape: Option<Vec<Dim>>,
-    /// How images are decoded.
+    /// How images are decoded; of sounds, how many channels are wanted.
     pub pixels: Pixels,
 }
 
@@ -61,6 +62,8 @@ pub struct Numbers<'a> {
     pub data: Data<'a>,
     /// What else is known, if it is a decoded image: its last axis are channels.
     pub image: Option<ImageFacts>,
+    /// The same, if it is a decoded sound.
+    pub sound: Option<SoundFacts>,
 }
 
 /// Values, as they are stored.
@@ -113,7 +116,7 @@ impl View {
     }
 
     /// Sees `list` in its dtype and shape. `sibling` gives other features of the same element by name. Typed values of
-    /// tensors and samples of images are put into `scratch`, and may take `most` bytes.
+    /// tensors and samples of images and sounds are put into `scratch`, and may take `most` bytes.
     ///
     /// # Errors
     /// The bytes are not what they are to be decoded as, or there are more or fewer values than the shape wants.
@@ -136,7 +139,7 @@ impl View {
                     Some((bytes, big_endian)) => Data::Raw { bytes, big_endian },
                     None => Data::List(list),
                 };
-                Numbers { dtype: list.dtype(), shape, data, image: None }
+                Numbers { dtype: list.dtype(), shape, data, image: None, sound: None }
             }
             Some(Decode::Image { dialect, depth }) => {
                 let how = (dialect, depth);
@@ -146,6 +149,12 @@ impl View {
                     let buffers = Buffers { cut: &mut scratch.bytes, image: &mut scratch.image };
                     self.pixels.numbers(payload(list)?, how, look, buffers, most)?
                 }
+            }
+            Some(Decode::Audio { depth, mono }) => {
+                let (wanted, payload) =
+                    (Wanted { depth, mono, channels: self.pixels.channels }, payload(list)?);
+                let total = payload.len() as u64 + list.unread();
+                wanted.numbers(payload, total, look, &mut scratch.bytes, most)?
             }
             Some(Decode::Raw { dtype, big_endian }) => raw(payload(list)?, dtype, big_endian)?,
             Some(Decode::Tensor) => tensor(payload(list)?, &mut scratch.bytes, most)?,
@@ -188,7 +197,13 @@ fn raw(payload: &[u8], dtype: DType, big_endian: bool) -> Result<Numbers<'_>> {
         )));
     }
     let shape = smallvec![(payload.len() / dtype.size()) as u64];
-    Ok(Numbers { dtype: Some(dtype), shape, data: Data::Raw { bytes: payload, big_endian }, image: None })
+    Ok(Numbers {
+        dtype: Some(dtype),
+        shape,
+        data: Data::Raw { bytes: payload, big_endian },
+        image: None,
+        sound: None,
+    })
 }
 
 fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<Numbers<'a>> {
@@ -218,7 +233,7 @@ fn tensor<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>, most: u64) -> Result<
             Data::Raw { bytes: scratch, big_endian: false }
         }
     };
-    Ok(Numbers { dtype: tensor.dtype, shape: tensor.shape, data, image: None })
+    Ok(Numbers { dtype: tensor.dtype, shape: tensor.shape, data, image: None, sound: None })
 }
 
 fn reshaped<'a>(dims: &[Dim], count: u64, sibling: &dyn Fn(&str) -> Option<List<'a>>) -> Result<Shape> {

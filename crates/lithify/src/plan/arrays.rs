@@ -44,6 +44,8 @@ pub enum Role {
     Sizes,
     /// Which elements have the feature.
     Present,
+    /// Samples a second of each element.
+    Rates,
     /// All values, one after another.
     Values,
     /// Where each element's values start, and where the last one's end.
@@ -285,6 +287,9 @@ pub(super) fn add_arrays(
         } else if plan.lengths && *frames == Frames::Padded {
             add(".lengths", DType::Int64, vec![elements], Role::Lengths, Rows::Elements);
         }
+    }
+    if plan.rates {
+        add(".rates", DType::Int64, vec![elements], Role::Rates, Rows::Elements);
     }
     if plan.present {
         add(".present", DType::Bool, vec![elements], Role::Present, Rows::Elements);

@@ -153,6 +153,9 @@ pub struct FeaturePlan {
     pub mask: bool,
     /// Whether it is kept which elements have the feature.
     pub present: bool,
+    /// Whether it is kept how many samples a second each element has: sounds whose rates differ.
+    #[serde(default)]
+    pub rates: bool,
 }
 
 impl FeaturePlan {
@@ -198,6 +201,12 @@ pub(super) fn plan_feature(
     })?;
     let mut seen = see(profile, feature, request, kind, terms)?;
     let finish = &request.image.finish;
+    let sound = matches!(seen.view.decode, Some(Decode::Audio { .. }));
+    if sound && (finish.changes() || matches!(request.fit, Some(FitRequest::Resize(_)))) {
+        return Err(Error::request(
+            "these are sounds, and what is asked of them has a meaning only for images",
+        ));
+    }
     let resized = match request.fit {
         Some(FitRequest::Resize(geometry)) => {
             let asked = (&request.image, request.truncate);
@@ -325,6 +334,7 @@ pub(super) fn plan_feature(
         lengths: (padded || resized) && request.lengths != Some(false),
         mask: request.mask,
         present,
+        rates: sound && !profile.rates.contains_key(&feature.name),
     })
 }
 

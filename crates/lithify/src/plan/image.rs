@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fit::{Fit, show_shape};
 use super::notation::split_list;
 use super::request::{FeatureRequest, FitRequest, needed, parse_flag};
-use crate::decode::{Decode, View};
+use crate::decode::{Decode, Pixels, View};
 use crate::error::{Error, Result};
 use crate::image::Size;
 use crate::image::geometry::Geometry;
@@ -193,7 +193,7 @@ pub(super) fn set(request: &mut FeatureRequest, key: &str, value: Option<&str>) 
             image.finish.channels_first = one_of(key, needed()?, &[("nhwc", false), ("nchw", true)])?;
         }
         "channels" => {
-            view.pixels.channels = Some(one_of(key, needed()?, &[("1", 1), ("3", 3), ("4", 4)])?);
+            view.pixels.channels = Some(one_of(key, needed()?, &[("1", 1), ("2", 2), ("3", 3), ("4", 4)])?);
         }
         "ratio" => {
             view.pixels.ratio = one_of(key, needed()?, &[("1", 1), ("2", 2), ("4", 4), ("8", 8)])?;
@@ -305,7 +305,14 @@ pub(super) fn check(image: &ImageRequest, view: &View, fit: Option<&FitRequest>)
     if image.antialias && !resamples {
         return only("antialias", "`resize`, `resize-with-pad` or `shorter-side`");
     }
-    let decoded = matches!(view.decode, None | Some(Decode::Image { .. }));
+    let decoded = match view.decode {
+        None | Some(Decode::Image { .. }) => true,
+        // How many channels it has can be asked of a sound, too.
+        Some(Decode::Audio { .. }) => {
+            view.pixels == Pixels { channels: view.pixels.channels, ..Pixels::default() }
+        }
+        _ => false,
+    };
     if view.pixels != View::default().pixels && !decoded {
         return Err(Error::request(
             "this feature is not decoded as images, so that nothing can be asked of their pixels",

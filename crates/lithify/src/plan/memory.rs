@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ArrayPlan, FeaturePlan, Fit, Io, Plan, Rows, ZarrArray};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::machine::{Machine, show_size};
-use crate::scan::profile::{FeatureProfile, Images, Profile};
+use crate::scan::profile::{FeatureProfile, Profile};
 use crate::source::input::COMPRESSED_INPUT_BYTES;
 use crate::value::DType;
 
@@ -65,7 +65,7 @@ impl Memory {
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
             let shapes = profile.feature(&feature.feature)?.shapes()?;
             let item = shapes.dtype.map_or(1, DType::size).max(feature.dtype.size()) as u64;
-            let decoded = shapes.images.as_ref().map_or(0, Images::most_memory);
+            let decoded = shapes.heaviest().map_or(0, |heaviest| heaviest.0);
             Some(shapes.values.max().saturating_mul(item).max(decoded))
         });
         // What is resized or normalised stands twice in float32 before it is cast.
@@ -145,16 +145,18 @@ impl Memory {
     }
 }
 
-/// The image whose decoding takes most of a plan's memory, if there is one: how much, and where it is.
-pub(super) fn heaviest_image(profile: &Profile, plan: &Plan) -> Option<(u64, Place)> {
+/// The image or sound whose decoding takes most of a plan's memory, if there is one: how much, where it is, and which of the
+/// two.
+pub(super) fn heaviest(profile: &Profile, plan: &Plan) -> Option<(u64, Place, &'static str)> {
     let decoded = plan.features.iter().filter(|feature| !feature.view.is_plain());
-    let images = decoded.filter_map(|feature| {
-        let images = profile.feature(&feature.feature)?.shapes()?.images.as_ref()?;
-        Some((images.heaviest?, &feature.feature))
+    let found = decoded.filter_map(|feature| {
+        let shapes = profile.feature(&feature.feature)?.shapes()?;
+        let what = if shapes.images.is_some() { "image" } else { "sound" };
+        Some((shapes.heaviest()?, &feature.feature, what))
     });
-    let ((bytes, witness), feature) = images.max_by_key(|((bytes, _), _)| *bytes)?;
+    let ((bytes, witness), feature, what) = found.max_by_key(|((bytes, _), ..)| *bytes)?;
     let place = Place { feature: Some(feature.clone()), ..profile.place(witness) };
-    (bytes.saturating_mul(8) > plan.memory.at(1)).then_some((bytes, place))
+    (bytes.saturating_mul(8) > plan.memory.at(1)).then_some((bytes, place, what))
 }
 
 /// The blocks of a plan.

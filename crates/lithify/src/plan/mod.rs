@@ -69,6 +69,9 @@ pub struct Plan {
     pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
+    /// Samples a second, of features that are sounds of one rate.
+    #[serde(default)]
+    pub rates: BTreeMap<String, u64>,
     /// The number of elements.
     pub elements: u64,
     /// Bytes of the records.
@@ -314,6 +317,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         parts: profile.parts.iter().map(Part::absolute).collect(),
         choice: profile.choice.clone(),
         classes: profile.classes.clone(),
+        rates: profile.rates.clone(),
         elements: profile.elements,
         stored_bytes: profile.stored_bytes,
         request: request.clone(),
@@ -329,11 +333,11 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         index: profile.index.clone(),
     };
     let advised = advice::for_plan(profile, &plan);
-    let heaviest = memory::heaviest_image(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
+    let heaviest = memory::heaviest(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
     plan.on(machine).map_err(|mut error| {
-        if let Some((bytes, place)) = heaviest {
+        if let Some((bytes, place, what)) = heaviest {
             error = error.at_place(&place).hint(format!(
-                "most of it is for this image, which by its header takes up to {} to decode: if that is not so, leave it out of the dataset",
+                "most of it is for this {what}, which by its header takes up to {} to decode: if that is not so, leave it out of the dataset",
                 show_size(bytes)
             ));
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::chunks::{self, ChunkRequest};
 use super::image::{self, FramesRequest, ImageRequest};
 use super::notation::split_list;
+use crate::audio::Depth;
 use crate::decode::{Decode, Dim, View};
 use crate::error::{Error, Result};
 use crate::image::geometry::Geometry;
@@ -150,8 +151,8 @@ pub const KEYS: &[Key] = &[
     key(
         "decode",
         "AS",
-        "What byte strings are; serialized tensors and images are found without it",
-        "`raw:float32`, `raw:int16:big`, `tensor`, `none`; `tf`, `accurate`, `tf:uint16` for images",
+        "What byte strings are; serialized tensors, images and sounds are found without it",
+        "`raw:float32`, `raw:int16:big`, `tensor`, `none`; `tf`, `accurate`, `tf:uint16` for images; `audio`, `audio:mono` for sounds",
     ),
     key(
         "dtype",
@@ -177,7 +178,7 @@ pub const KEYS: &[Key] = &[
         "`nearest`, `bicubic`, `area`, `lanczos3`, `lanczos5`, `gaussian`, `mitchellcubic`",
     ),
     flag("antialias", "Smooth what is made smaller, as TensorFlow's `antialias=True`"),
-    key("channels", "N", "Channels of decoded images", "`1`, `3`, `4`"),
+    key("channels", "N", "Channels of decoded images, or of sounds", "`1`, `3`, `4`"),
     key("ratio", "N", "Decode JPEGs at a part of their size, which is faster", "`2`, `4`, `8`"),
     key("exif", "WHAT", "Whether JPEGs are turned as Exif says; TensorFlow does not", "`ignore`, `apply`"),
     key(
@@ -213,6 +214,23 @@ impl FeatureRequest {
     #[must_use]
     pub fn asks_for_images(&self) -> bool {
         image::asks_for_images(&self.image, &self.view, self.fit.as_ref())
+    }
+
+    /// The dtype of the items of its arrays, where one is named.
+    #[must_use]
+    pub fn item_dtype(&self) -> Option<DType> {
+        if let Some(DTypeRequest::Exactly(dtype)) = self.dtype { Some(dtype) } else { None }
+    }
+
+    /// A view of it in which samples of sounds are of the dtype that is wanted, if they can be.
+    #[must_use]
+    pub fn with_depth(&self, mut view: View) -> View {
+        if let (Some(Decode::Audio { depth, .. }), Some(dtype)) = (&mut view.decode, self.item_dtype())
+            && *depth == Depth::default()
+        {
+            *depth = Depth::of(dtype).unwrap_or_default();
+        }
+        view
     }
 
     /// Whether byte strings are wanted as they are: to be read as nothing, or to be of a dtype that only they have.

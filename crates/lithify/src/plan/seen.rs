@@ -51,13 +51,14 @@ pub(super) fn see<'a>(
     kind: Kind,
     terms: &Terms,
 ) -> Result<Seen<'a>> {
-    let mut view = feature.view(&request.view);
+    let mut view = request.with_depth(feature.view(&request.view));
     let images = feature.shapes().is_some_and(|shapes| shapes.images.is_some());
+    let sounds = feature.shapes().is_some_and(|shapes| shapes.sounds.is_some());
     // A list of byte strings may be empty.
     let empty = feature.lengths.smallest.filter(|least| least.0 == 0 && kind == Kind::Bytes);
     let one_size = matches!(&feature.seen_as[..], [only] if only.differs.is_none() && empty.is_none());
     let keeps_images = !terms.decodes_images() && images && !one_size && request.view.decode.is_none();
-    if images && request.takes_bytes() || keeps_images {
+    if (images || sounds) && request.takes_bytes() || keeps_images {
         // Encoded, images are small and lose nothing; one array can be made of them only where they are of one size.
         view.decode = None;
     }

@@ -61,7 +61,7 @@ pub(super) fn describe(
                 && wanted[array.feature].dtype == Some(DTypeRequest::Text),
             fill: if padded { feature.fill.clone() } else { vec![0; array.dtype.size()] },
             dimensions,
-            attributes: attributes(array.role, feature, profile.classes.get(&feature.feature)),
+            attributes: attributes(array.role, feature, profile),
         }));
     }
     Ok(())
@@ -98,13 +98,18 @@ fn check_version_2(array: &ArrayPlan, chunks: &Chunks) -> Result<()> {
     })
 }
 
-fn attributes(role: Role, feature: &FeaturePlan, classes: Option<&Vec<String>>) -> Map<String, Value> {
+fn attributes(role: Role, feature: &FeaturePlan, profile: &Profile) -> Map<String, Value> {
     let mut attributes = Map::new();
     attributes.insert("feature".into(), json!(feature.feature));
     attributes.insert("role".into(), json!(role));
     attributes.insert("fit".into(), json!(feature.fit.to_string()));
-    if let (Role::Data, Some(classes)) = (role, classes) {
+    if let (Role::Data, Some(classes)) = (role, profile.classes.get(&feature.feature)) {
         attributes.insert("classes".into(), json!(classes));
+    }
+    if let (Role::Data | Role::Values | Role::Bucket(_), Some(rate)) =
+        (role, profile.rates.get(&feature.feature))
+    {
+        attributes.insert("rate".into(), json!(rate));
     }
     let nested = matches!(feature.fit, Fit::RaggedBytes { nested: true, .. });
     let convention = match role {

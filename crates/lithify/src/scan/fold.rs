@@ -3,6 +3,7 @@
 use super::index::{Counted, Entry};
 use super::profile::{FeatureProfile, Profile, Skipped, Witness};
 use super::{ENTRY_ELEMENTS, OnError, SKIP_HINT, Scanner, bucket_of, check_skipped};
+use crate::audio::Format;
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
@@ -42,6 +43,9 @@ struct Asked {
     /// Whether byte strings must be images, and how they are seen then.
     images: bool,
     as_images: View,
+    /// Whether byte strings that are sounds are to be decoded, and how.
+    sounds: bool,
+    as_sounds: View,
     as_tensors: View,
     caps: Vec<u64>,
     /// The counters of [`COUNTED`], made when there is something to count: features are many, and most need one.
@@ -200,8 +204,8 @@ impl<'a> Fold<'a> {
     fn check(&mut self, slot: usize, element: &Element<'_>) -> Result<u64> {
         let Some(list) = self.slots.list(slot, element) else { return Ok(0) };
         let count = list.count().map_err(|bad| Error::input(format!("the feature is damaged: {}", bad.0)))?;
-        // What is only found, and not asked for, need not be sound: then it is not even looked for here.
-        if self.asked[slot].asks()
+        // What is only found, and not asked for, need not be in order: then it is not even looked for here.
+        if self.asked[slot].asks_of(list)
             && let Some((view, true)) = self.asked[slot].sees(list)
         {
             let slots = &self.slots;
@@ -317,13 +321,14 @@ impl Asked {
         self.view.decode.is_some() || self.view.reshape.is_some()
     }
 
-    /// Whether anything is asked that an element may fail.
-    fn asks(&self) -> bool {
-        self.names_a_view() || self.images
+    /// Whether anything is asked that this list may fail. Sounds are decoded without being asked for.
+    fn asks_of(&self, list: List<'_>) -> bool {
+        let is_sound = || list.single().and_then(Format::of).is_some();
+        self.names_a_view() || self.images || self.sounds && list.kind == Kind::Bytes && is_sound()
     }
 
-    /// How a list is seen, where that is not as it is stored; and whether that was asked for. Where nothing is said, tensors
-    /// and images are looked for.
+    /// How a list is seen, where that is not as it is stored; and whether that was asked for. Where nothing is said, tensors,
+    /// images and sounds are looked for.
     fn sees(&self, list: List<'_>) -> Option<(&View, bool)> {
         if self.names_a_view() {
             let shaped = list.shape().is_some();
@@ -340,6 +345,8 @@ impl Asked {
             Some(Content::Tensor) if many => as_shaped,
             Some(Content::Tensor) => Some((&self.as_tensors, false)),
             Some(content) if content.is_image() => Some((&self.as_images, self.images)),
+            // Before images: of a sound, too, it may be asked how many channels it has.
+            Some(content) if content.is_sound() && !many => Some((&self.as_sounds, self.sounds)),
             _ if self.images => Some((&self.as_images, true)),
             _ => as_shaped,
         }
@@ -353,10 +360,14 @@ impl Asked {
             _ => Vec::new(),
         };
         let view = wanted.map(|wanted| wanted.view.clone()).unwrap_or_default().or(declared);
+        let view = if let Some(wanted) = wanted { wanted.with_depth(view) } else { view };
+        let samples = wanted.and_then(FeatureRequest::item_dtype);
         Self {
             watched,
             as_tensors: View { decode: Some(Decode::Tensor), ..view.clone() },
             as_images: View { decode: Some(Decode::IMAGE), ..view.clone() },
+            sounds: !wanted.is_some_and(FeatureRequest::takes_bytes),
+            as_sounds: View { decode: Some(Decode::audio(samples)), ..view.clone() },
             images: wanted.is_some_and(FeatureRequest::asks_for_images),
             view,
             counters: [None; COUNTED.len()],

@@ -131,6 +131,14 @@ pub(super) fn finished(
     whole.classes = source.classes();
     whole.choice = source.choice();
     whole.left_out = source.left_out();
+    whole.rates = source.rates();
+    for feature in &whole.features {
+        // What files say of themselves counts more than what is said of them.
+        if let Some(sounds) = feature.shapes().and_then(|shapes| shapes.sounds.as_ref()) {
+            whole.rates.remove(&feature.name);
+            whole.rates.extend(sounds.rate().map(|rate| (feature.name.clone(), rate)));
+        }
+    }
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
     if options.on_error == OnError::Fail

@@ -22,6 +22,8 @@ mod images;
 pub mod index;
 mod merge;
 pub mod profile;
+mod sizes;
+mod sounds;
 
 use fold::Fold;
 use merge::{Merger, finished};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 pub use super::images::Images;
 use super::index::Index;
+pub(super) use super::sizes::earliest;
+pub use super::sizes::{Sizes, bin_end, bin_of};
+pub use super::sounds::Sounds;
 use crate::decode::{Content, Decode, Numbers, View};
 use crate::error::{Error, Lost, Place};
 use crate::source::{Choice, Part};
@@ -27,6 +30,9 @@ pub struct Profile {
     /// What the dataset has that can be no feature, and why.
     #[serde(default)]
     pub left_out: BTreeMap<String, String>,
+    /// Samples a second, of features that are sounds of one rate.
+    #[serde(default)]
+    pub rates: BTreeMap<String, u64>,
     /// The number of elements, without those that were skipped.
     pub elements: u64,
     /// Bytes of all records, as stored and decompressed.
@@ -88,128 +94,6 @@ impl Witness {
     }
 }
 
-/// How sizes are distributed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sizes {
-    /// How many were seen.
-    pub count: u64,
-    /// Their sum.
-    pub total: u64,
-    /// The smallest, and the first element that has it.
-    pub smallest: Option<(u64, Witness)>,
-    /// The largest, and the first element that has it.
-    pub largest: Option<(u64, Witness)>,
-    /// How many fall in each bin of [`bin_of`].
-    pub histogram: Vec<u64>,
-}
-
-/// The bin of a size: sizes below 64 have their own, larger ones share an octave's sixteenth.
-#[must_use]
-pub fn bin_of(size: u64) -> usize {
-    if size < 64 {
-        return usize::try_from(size).unwrap_or(0);
-    }
-    let octave = size.ilog2() as usize;
-    let sixteenth = usize::try_from(size >> (octave - 4) & 15).unwrap_or(0);
-    64 + (octave - 6) * 16 + sixteenth
-}
-
-/// The largest size that falls in a bin.
-#[must_use]
-pub fn bin_end(bin: usize) -> u64 {
-    if bin < 64 {
-        return bin as u64;
-    }
-    let (octave, sixteenth) = ((bin - 64) / 16 + 6, (bin - 64) % 16);
-    let start = u128::from(16 + sixteenth as u64) << (octave - 4);
-    u64::try_from(start + (1 << (octave - 4)) - 1).unwrap_or(u64::MAX)
-}
-
-impl Sizes {
-    #[inline]
-    pub(super) fn observe(&mut self, size: u64, witness: Witness) {
-        self.count += 1;
-        self.total = self.total.saturating_add(size);
-        if self.smallest.is_none_or(|smallest| size < smallest.0) {
-            self.smallest = Some((size, witness));
-        }
-        if self.largest.is_none_or(|largest| size > largest.0) {
-            self.largest = Some((size, witness));
-        }
-        let bin = bin_of(size);
-        if self.histogram.len() <= bin {
-            self.histogram.resize(bin + 1, 0);
-        }
-        self.histogram[bin] += 1;
-    }
-
-    /// So many of the same.
-    fn repeat(&mut self, times: u64) {
-        self.count *= times;
-        self.total = self.total.saturating_mul(times);
-        self.histogram.iter_mut().for_each(|count| *count *= times);
-    }
-
-    pub(super) fn merge(&mut self, later: &Self, before: u64) {
-        self.count += later.count;
-        self.total = self.total.saturating_add(later.total);
-        let shifted =
-            |found: Option<(u64, Witness)>| found.map(|(size, witness)| (size, witness.after(before)));
-        self.smallest = earliest(self.smallest, shifted(later.smallest), |new, old| new < old);
-        self.largest = earliest(self.largest, shifted(later.largest), |new, old| new > old);
-        if self.histogram.len() < later.histogram.len() {
-            self.histogram.resize(later.histogram.len(), 0);
-        }
-        for (mine, theirs) in self.histogram.iter_mut().zip(&later.histogram) {
-            *mine += theirs;
-        }
-    }
-
-    /// The smallest size.
-    #[must_use]
-    pub fn min(&self) -> u64 {
-        self.smallest.map_or(0, |found| found.0)
-    }
-
-    /// The largest size.
-    #[must_use]
-    pub fn max(&self) -> u64 {
-        self.largest.map_or(0, |found| found.0)
-    }
-
-    /// A size that so many of the sizes do not exceed, as near as the bins tell.
-    #[must_use]
-    pub fn quantile(&self, share: f64) -> u64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a count"
-        )]
-        let wanted = (self.count as f64 * share).ceil() as u64;
-        let mut seen = 0;
-        for (bin, count) in self.histogram.iter().enumerate() {
-            seen += count;
-            if seen >= wanted {
-                return bin_end(bin).min(self.max());
-            }
-        }
-        self.max()
-    }
-}
-
-pub(super) fn earliest(
-    old: Option<(u64, Witness)>,
-    new: Option<(u64, Witness)>,
-    better: impl Fn(u64, u64) -> bool,
-) -> Option<(u64, Witness)> {
-    match (old, new) {
-        (Some(old), Some(new)) if better(new.0, old.0) => Some(new),
-        (Some(old), _) => Some(old),
-        (None, new) => new,
-    }
-}
-
 /// The shapes that a feature has where it is decoded or reshaped, of one dtype and one number of axes; of images, those
 /// of as many channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,6 +116,9 @@ pub struct Shapes {
     pub ends_in_nul: bool,
     /// What else is known, if they are images.
     pub images: Option<Images>,
+    /// The same, if they are sounds.
+    #[serde(default)]
+    pub sounds: Option<Sounds>,
 }
 
 impl Shapes {
@@ -246,13 +133,15 @@ impl Shapes {
             strings: Sizes::default(),
             ends_in_nul: false,
             images: numbers.image.map(|_| Images::default()),
+            sounds: numbers.sound.map(|_| Sounds::default()),
         }
     }
 
     /// Whether numbers of this dtype and shape belong here.
-    fn takes(&self, dtype: Option<DType>, shape: &[u64], image: bool) -> bool {
-        let alike =
-            self.dtype == dtype && self.largest.len() == shape.len() && self.images.is_some() == image;
+    fn takes(&self, dtype: Option<DType>, shape: &[u64], (image, sound): (bool, bool)) -> bool {
+        let alike = self.dtype == dtype
+            && self.largest.len() == shape.len()
+            && (self.images.is_some(), self.sounds.is_some()) == (image, sound);
         // One array holds images of one number of channels, as it holds one number of axes.
         alike && (!image || self.largest.last() == shape.last())
     }
@@ -268,6 +157,9 @@ impl Shapes {
         self.values.observe(numbers.shape.iter().product(), witness);
         if let (Some(images), Some(facts)) = (&mut self.images, &numbers.image) {
             images.observe(facts, witness);
+        }
+        if let (Some(sounds), Some(facts)) = (&mut self.sounds, &numbers.sound) {
+            sounds.observe(facts, witness);
         }
         if numbers.dtype.is_none() {
             for string in numbers.strings() {
@@ -291,6 +183,15 @@ impl Shapes {
         if let (Some(mine), Some(theirs)) = (&mut self.images, &later.images) {
             mine.merge(theirs, 0);
         }
+        if let (Some(mine), Some(theirs)) = (&mut self.sounds, &later.sounds) {
+            mine.merge(theirs, 0);
+        }
+    }
+
+    /// The most that decoding an image or a sound takes, in bytes, and the first that takes it.
+    #[must_use]
+    pub fn heaviest(&self) -> Option<(u64, Witness)> {
+        self.images.as_ref().map_or_else(|| self.sounds.as_ref()?.heaviest, |images| images.heaviest)
     }
 
     /// The same for elements that come after so many others.
@@ -308,6 +209,11 @@ impl Shapes {
             images: self.images.map(|images| {
                 let mut shifted = Images::default();
                 shifted.merge(&images, before);
+                shifted
+            }),
+            sounds: self.sounds.map(|sounds| {
+                let mut shifted = Sounds::default();
+                shifted.merge(&sounds, before);
                 shifted
             }),
             ..self
@@ -372,7 +278,7 @@ impl FeatureProfile {
         }
         // As it is stored, and not as the image or the tensor that it may be, too.
         let strings = self.kind()?.dtype().is_none();
-        let as_stored = |shapes: &&Shapes| shapes.images.is_none() && shapes.dtype.is_none() == strings;
+        let as_stored = |shapes: &&Shapes| shapes.heaviest().is_none() && shapes.dtype.is_none() == strings;
         self.seen_as.iter().find(as_stored).filter(|_| self.shaped)
     }
 
@@ -403,6 +309,13 @@ impl FeatureProfile {
         !self.viewed && count > 0 && count == self.strings.count && all
     }
 
+    /// What is known of its sounds, if each of its byte strings is one whose header can be read.
+    #[must_use]
+    pub fn sounds(&self) -> Option<&Sounds> {
+        let sounds = self.shapes()?.sounds.as_ref()?;
+        (sounds.rates.count == self.strings.count && sounds.rates.count == self.present).then_some(sounds)
+    }
+
     /// What is known of its images, whatever their channels.
     #[must_use]
     pub fn images(&self) -> Option<Images> {
@@ -429,6 +342,9 @@ impl FeatureProfile {
         }
         if view.decode.is_none() && self.is_images() {
             view.decode = Some(Decode::IMAGE);
+        }
+        if view.decode.is_none() && self.sounds().is_some() {
+            view.decode = Some(Decode::audio(self.shapes().and_then(|shapes| shapes.dtype)));
         }
         view
     }
@@ -465,8 +381,13 @@ impl FeatureProfile {
         // An empty list of byte strings, or of what they encode, tells nothing of the other axes.
         let empty = count == 0 && list.kind == Kind::Bytes;
         if let Some(numbers) = numbers.filter(|_| !empty) {
-            let takes =
-                |shapes: &Shapes| shapes.takes(numbers.dtype, &numbers.shape, numbers.image.is_some());
+            let takes = |shapes: &Shapes| {
+                shapes.takes(
+                    numbers.dtype,
+                    &numbers.shape,
+                    (numbers.image.is_some(), numbers.sound.is_some()),
+                )
+            };
             let at = self.seen_as.iter().position(takes).unwrap_or_else(|| {
                 self.seen_as.push(Shapes::of(numbers, witness));
                 self.seen_as.len() - 1
@@ -496,8 +417,9 @@ impl FeatureProfile {
         self.viewed |= later.viewed;
         self.declared = self.declared.take().or(later.declared);
         for theirs in later.seen_as.into_iter().map(|shapes| shapes.after(before)) {
-            let takes =
-                |mine: &&mut Shapes| mine.takes(theirs.dtype, &theirs.largest, theirs.images.is_some());
+            let takes = |mine: &&mut Shapes| {
+                mine.takes(theirs.dtype, &theirs.largest, (theirs.images.is_some(), theirs.sounds.is_some()))
+            };
             match self.seen_as.iter_mut().find(takes) {
                 Some(mine) => mine.merge(theirs),
                 None => self.seen_as.push(theirs),
@@ -546,28 +468,5 @@ impl Profile {
             byte: Some(witness.position),
             feature: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_size_falls_in_the_bin_that_ends_at_or_above_it() {
-        for size in (0..5000)
-            .chain((12..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]))
-            .chain([u64::MAX])
-        {
-            let bin = bin_of(size);
-            assert!(bin_end(bin) >= size && (bin == 0 || bin_end(bin - 1) < size), "{size} in {bin}");
-        }
-    }
-
-    #[test]
-    fn quantiles_are_exact_for_small_sizes() {
-        let mut sizes = Sizes::default();
-        (1..=50).for_each(|size| sizes.observe(size, Witness::default()));
-        assert_eq!((sizes.quantile(0.5), sizes.quantile(0.99), sizes.quantile(1.0)), (25, 50, 50));
     }
 }

@@ -18,8 +18,8 @@ pub mod array_record;
 pub mod arrow;
 mod columns;
 pub mod example;
+pub mod folder;
 mod framing;
-pub mod image_folder;
 pub mod input;
 pub mod npy;
 mod payload;
@@ -125,6 +125,11 @@ pub trait Source: Send + Sync {
         BTreeMap::new()
     }
 
+    /// Samples a second, of features that the dataset says are sounds of one rate.
+    fn rates(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
     /// How a feature is seen by what the dataset says of it, where nothing else is asked.
     fn view(&self, _feature: &str) -> Option<&View> {
         None
@@ -153,6 +158,11 @@ pub trait Source: Send + Sync {
     /// Bytes of memory that it holds besides what is read, for all threads.
     fn held(&self) -> u64 {
         0
+    }
+
+    /// Whether elements can be left out that are bad. Not, where the others would be in other places then.
+    fn can_skip(&self) -> bool {
+        true
     }
 
     /// How many elements the dataset says that it has, and which file says so.
@@ -228,7 +238,7 @@ pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
 pub enum Want {
     /// All of them.
     Whole,
-    /// Of an image, no more than tells its size, where a format can read so much alone.
+    /// Of an image or a sound, no more than tells its size, where a format can read so much alone.
     Heads,
 }
 
@@ -316,6 +326,8 @@ pub struct Options {
     pub largest_record: u64,
     /// Which elements are wanted.
     pub choice: Choice,
+    /// Datasets that stand beside it, element for element.
+    pub zip: Vec<PathBuf>,
     /// Bytes of memory that may be taken to bring elements into another order.
     pub memory: u64,
     /// Threads that may do so.
@@ -329,6 +341,7 @@ impl Default for Options {
         Self {
             largest_record: 1 << 40,
             choice: Choice::default(),
+            zip: Vec::new(),
             memory: 1 << 30,
             threads: 1,
             features: None,
@@ -364,7 +377,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &tfrecord::RawFormat,
     &array_record::ArrayRecord,
     &array_record::RawArrayRecord,
-    &image_folder::ImageFolder,
+    &folder::ImageFolder,
+    &folder::AudioFolder,
     &zarr::Zarr,
     &npy::Npy,
     &npy::NpyFiles,

@@ -59,6 +59,31 @@ impl Kept {
         });
     }
 
+    /// Adds the features of another element to the last.
+    pub fn append(&mut self, element: &Element<'_>) {
+        let Some(last) = self.heads.len().checked_sub(1) else { return self.push(element) };
+        self.push(element);
+        let Some(added) = self.heads.pop() else { return };
+        let last = &mut self.heads[last];
+        let (name, body) = (last.names.len(), last.bytes.len());
+        let size = last.sizes.len();
+        // The names of both must follow one another.
+        let names = self.names.len();
+        self.names.extend_from_within(last.names.clone());
+        self.names.extend_from_within(added.names);
+        for field in &mut self.fields[added.fields.clone()] {
+            let moved = |range: &Range<usize>, by: usize| range.start + by..range.end + by;
+            field.name = moved(&field.name, name);
+            field.body = moved(&field.body, body);
+            field.shape = field.shape.as_ref().map(|shape| moved(shape, size));
+        }
+        last.names = names..self.names.len();
+        last.bytes.end = added.bytes.end;
+        last.fields.end = added.fields.end;
+        last.sizes.end = added.sizes.end;
+        last.stored += added.stored;
+    }
+
     /// The element that was added as number `number`, from 0.
     #[must_use]
     pub fn element(&self, number: usize) -> Option<Element<'_>> {

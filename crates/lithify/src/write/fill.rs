@@ -2,6 +2,7 @@
 
 use super::cast::Cast;
 use super::pixels;
+use super::place::{mask, place};
 use crate::decode::{self, Look, Numbers};
 use crate::error::{Error, Result};
 use crate::image::geometry::Geometry;
@@ -216,6 +217,10 @@ impl<'p> Filler<'p> {
         let numbers = seen.transpose().map_err(|e| self.named(e))?;
         if let Some(array) = self.array(Role::Present) {
             block.next(array, 1)?[0] = u8::from(numbers.is_some());
+        }
+        if let Some(array) = self.array(Role::Rates) {
+            let sound = numbers.as_ref().and_then(|numbers| numbers.sound);
+            block.put_i64(array, sound.map_or(0, |sound| sound.rate.into()))?;
         }
         let finish = &self.plan.finish;
         let numbers = match numbers {
@@ -532,66 +537,5 @@ impl<'p> Filler<'p> {
             block.put_i64(array, block.totals[counter])?;
         }
         Ok(())
-    }
-}
-
-/// Marks the `kept` items at one end of a row.
-fn mask(out: &mut [u8], kept: usize, left: bool) {
-    out.fill(0);
-    let start = if left { out.len() - kept } else { 0 };
-    out[start..start + kept].fill(1);
-}
-
-/// Copies the items of a C-order array of one shape into one of another, to the start of each axis (or its end); what
-/// does not fit an axis is cut.
-fn place(items: &[u8], from: &[u64], out: &mut [u8], to: &[u64], item: usize, left: bool) {
-    let [size, inner_from @ ..] = from else {
-        out.copy_from_slice(items);
-        return;
-    };
-    let [room, inner_to @ ..] = to else { return };
-    let step = |shape: &[u64]| usize::try_from(shape.iter().product::<u64>()).unwrap_or_default() * item;
-    let (step_from, step_to) = (step(inner_from), step(inner_to));
-    let kept = usize::try_from(*size.min(room)).unwrap_or_default();
-    let (skip_from, skip_to) = match left {
-        true => (
-            usize::try_from(*size).unwrap_or_default() - kept,
-            usize::try_from(*room).unwrap_or_default() - kept,
-        ),
-        false => (0, 0),
-    };
-    let (items, out) = (&items[skip_from * step_from..], &mut out[skip_to * step_to..]);
-    if inner_from == inner_to {
-        out[..kept * step_to].copy_from_slice(&items[..kept * step_from]);
-        return;
-    }
-    for at in 0..kept {
-        place(
-            &items[at * step_from..][..step_from],
-            inner_from,
-            &mut out[at * step_to..][..step_to],
-            inner_to,
-            item,
-            left,
-        );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arrays_are_placed_at_either_end_of_each_axis() {
-        let items = [1, 2, 3, 4, 5, 6];
-        let mut out = [0; 12];
-        place(&items, &[2, 3], &mut out, &[3, 4], 1, false);
-        assert_eq!(out, [1, 2, 3, 0, 4, 5, 6, 0, 0, 0, 0, 0]);
-        let mut out = [0; 12];
-        place(&items, &[2, 3], &mut out, &[3, 4], 1, true);
-        assert_eq!(out, [0, 0, 0, 0, 0, 1, 2, 3, 0, 4, 5, 6]);
-        let mut out = [0; 2];
-        place(&items, &[2, 3], &mut out, &[1, 2], 1, true);
-        assert_eq!(out, [5, 6]);
     }
 }

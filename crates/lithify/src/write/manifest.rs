@@ -38,6 +38,9 @@ pub struct Manifest {
     /// The names of what numbers stand for, in the order of the numbers, by feature.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub classes: BTreeMap<String, Vec<String>>,
+    /// Samples a second, of features that are sounds of one rate.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rates: BTreeMap<String, u64>,
     /// The number of elements.
     pub elements: u64,
     /// What was asked for.
@@ -123,6 +126,7 @@ impl Manifest {
             parts: plan.parts.clone(),
             choice: plan.choice.clone(),
             classes: plan.classes.clone(),
+            rates: plan.rates.clone(),
             elements: plan.elements,
             request: plan.request.clone(),
             on_error: plan.on_error,

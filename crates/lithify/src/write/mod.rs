@@ -19,6 +19,7 @@ mod cursor;
 mod fill;
 pub mod manifest;
 mod pixels;
+mod place;
 mod publish;
 mod staging;
 pub mod verify;

@@ -301,5 +301,6 @@ pub(super) fn finished<'s>(
         shape: shape.into(),
         data: Data::Raw { bytes: items, big_endian },
         image: numbers.image,
+        sound: numbers.sound,
     })
 }

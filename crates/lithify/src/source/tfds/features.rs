@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::audio::Depth;
 use crate::decode::{Decode, Pixels, View};
-use crate::image::{Depth, Dialect};
+use crate::image::{self, Dialect};
 use crate::value::DType;
 
 /// How the values of a feature are stored.
@@ -58,6 +59,8 @@ pub(super) struct Features {
     pub views: BTreeMap<String, View>,
     /// The features whose numbers stand for classes.
     pub labels: Vec<String>,
+    /// Samples a second, of those that are sounds, by name.
+    pub rates: BTreeMap<String, u64>,
 }
 
 /// The fields of a node, by the class that each is for.
@@ -189,11 +192,8 @@ impl Features {
                 self.image(&node, path, levels, shape.last().copied().flatten());
                 levels.pop();
             }
-            // What is decoded only when it is looked at is stored as the bytes of a file.
-            "Audio" if node.get("lazyDecode").and_then(Value::as_bool) == Some(true) => {
-                self.strings(path, levels);
-            }
-            "Tensor" | "Audio" => self.tensor(&node, path, levels),
+            "Audio" => self.audio(&node, path, levels),
+            "Tensor" => self.tensor(&node, path, levels),
             _ => {}
         }
     }
@@ -205,7 +205,8 @@ impl Features {
 
     fn image(&mut self, node: &Node<'_>, path: &str, levels: &[Option<u64>], channels: Option<u64>) {
         let floats = node.text("dtype") == "float32";
-        let depth = if node.text("dtype") == "uint16" { Depth::U16 } else { Depth::U8 };
+        let deep = node.text("dtype") == "uint16";
+        let depth = if deep { image::Depth::U16 } else { image::Depth::U8 };
         // A float32 is stored as the four bytes of a pixel.
         let channels =
             if floats { Some(4) } else { channels.and_then(|channels| u8::try_from(channels).ok()) };
@@ -217,6 +218,24 @@ impl Features {
             self.labels.push(path.to_owned());
         }
         self.leaf(path, levels, None, &[]);
+    }
+
+    fn audio(&mut self, node: &Node<'_>, path: &str, levels: &[Option<u64>]) {
+        if let Some(rate) = node.get("sampleRate").and_then(size).filter(|rate| *rate > 0) {
+            self.rates.insert(path.to_owned(), rate);
+        }
+        if node.get("lazyDecode").and_then(Value::as_bool) != Some(true) {
+            return self.tensor(node, path, levels);
+        }
+        // What is decoded only when it is looked at is stored as the bytes of a file. Those of one channel have no axis for it.
+        let dtype = node.text("dtype").parse().ok();
+        let depth = dtype.and_then(Depth::of).filter(|_| levels.is_empty());
+        self.strings(path, levels);
+        if let (Some(depth), "wav" | "flac") = (depth, node.text("fileFormat")) {
+            let mono = node.shape().is_none_or(|shape| shape.len() < 2);
+            let decode = Some(Decode::Audio { depth, mono });
+            self.views.insert(path.to_owned(), View { decode, ..View::default() });
+        }
     }
 
     fn tensor(&mut self, node: &Node<'_>, path: &str, levels: &[Option<u64>]) {

@@ -62,6 +62,7 @@ impl Format for Tfds {
         let schema = Schema::read(&directory, FEATURES)?;
         let mut elements = 0_u64;
         let (views, classes, promised) = (schema.views.clone(), schema.classes.clone(), schema.promised());
+        let rates = schema.rates.clone();
         let payload = Payload::Declared(schema);
         let mut records: Box<dyn RecordSource> = match format {
             info::ARRAY_RECORD => Box::new(ArrayRecords::open(parts, payload, options)?),
@@ -77,6 +78,7 @@ impl Format for Tfds {
             records,
             views,
             classes,
+            rates,
             promised,
             elements,
             split,
@@ -131,6 +133,7 @@ struct Dataset {
     records: Box<dyn RecordSource>,
     views: BTreeMap<String, View>,
     classes: BTreeMap<String, Vec<String>>,
+    rates: BTreeMap<String, u64>,
     /// The features in which elements are alike but for their values.
     promised: BTreeSet<String>,
     elements: u64,
@@ -150,6 +153,10 @@ impl Source for Dataset {
 
     fn classes(&self) -> BTreeMap<String, Vec<String>> {
         self.classes.clone()
+    }
+
+    fn rates(&self) -> BTreeMap<String, u64> {
+        self.rates.clone()
     }
 
     fn view(&self, feature: &str) -> Option<&View> {

@@ -23,11 +23,13 @@ pub(in crate::source) struct Schema {
     pub views: BTreeMap<String, View>,
     /// What numbers stand for, by the name of the feature.
     pub classes: BTreeMap<String, Vec<String>>,
+    /// Samples a second, by the name of the feature.
+    pub rates: BTreeMap<String, u64>,
 }
 
 impl Schema {
     pub(super) fn read(directory: &Path, name: &str) -> Result<Self> {
-        let Features { declared, views, labels } = Features::of(&read_json(&directory.join(name))?);
+        let Features { declared, views, labels, rates } = Features::of(&read_json(&directory.join(name))?);
         let mut classes = BTreeMap::new();
         for name in labels {
             let path = directory.join(format!("{}.labels.txt", name.replace('/', "-")));
@@ -42,7 +44,7 @@ impl Schema {
             }
         }
         let by_key = declared.iter().enumerate().map(|(at, declared)| (declared.key.clone(), at)).collect();
-        Ok(Self { declared, by_key, views, classes })
+        Ok(Self { declared, by_key, views, classes, rates })
     }
 
     /// The names of the features in which elements are alike but for their values; none, where more is made of a record than
