@@ -204,6 +204,8 @@ impl Scratch {
     #[must_use]
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.at(name);
+        // One that is written over would be brought to the disk first, on some file systems.
+        let _ = std::fs::remove_file(&path);
         std::fs::write(&path, bytes).unwrap();
         path
     }

@@ -166,6 +166,9 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
         };
     }
     profile.feature(&wanted.name).ok_or_else(|| {
+        if let Some(why) = profile.left_out.get(&wanted.name) {
+            return Error::input(format!("it cannot be read: {why}")).in_feature(&wanted.name);
+        }
         if let Some((name, _)) =
             wanted.name.split_once(':').filter(|parts| profile.feature(parts.0).is_some())
         {

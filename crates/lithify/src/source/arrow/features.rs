@@ -332,10 +332,11 @@ fn extension_shape(field: &Field) -> Option<Vec<Option<u64>>> {
 /// What is said of the items of a list. A sequence of several features is a struct of lists, of which nothing is said here.
 fn item_json(json: Option<&Value>) -> Option<&Value> {
     let json = json?;
-    match json {
-        Value::Array(items) => items.first(),
-        _ if matches!(class_of(json), Some("Sequence" | "List" | "LargeList")) => json.get("feature"),
-        _ => Some(json),
+    match (json, class_of(json)) {
+        (Value::Array(items), _) => items.first(),
+        (_, Some("Sequence" | "List" | "LargeList")) => json.get("feature"),
+        // All lists of an array are told by its shape.
+        _ => array_shape(json).is_none().then_some(json),
     }
 }
 

@@ -60,22 +60,24 @@ impl Pages {
 
     /// Bytes of the largest page of a column's chunk, compressed and not, and of the dictionary before it.
     pub(super) fn largest(&self, chunk: &ColumnChunkMetaData) -> Result<u64> {
-        let (start, length) = chunk.byte_range();
-        let (mut at, end) = (start, start.saturating_add(length).min(self.bytes));
-        let (mut first, mut largest) = (0, 0_u64);
+        let first = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+        let size = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
+        let start = size(first);
+        let (mut at, end) = (start, start.saturating_add(size(chunk.compressed_size())).min(self.bytes));
+        let (mut dictionary, mut largest) = (0, 0_u64);
         while at < end {
             let failed = |e: io::Error| Error::new(ErrorKind::Io, format!("cannot read: {e}"));
             // What is damaged is said where it is read.
             let (_, Some(page)) = self.page(at).map_err(failed)? else { break };
             let held = page.packed.saturating_add(page.plain);
             if at == start && chunk.dictionary_page_offset().is_some() {
-                first = held.saturating_add(page.plain);
+                dictionary = held.saturating_add(page.plain);
             } else {
                 largest = largest.max(held);
             }
             at = at.saturating_add(page.header).saturating_add(page.packed);
         }
-        Ok(largest.saturating_add(first))
+        Ok(largest.saturating_add(dictionary))
     }
 }
 

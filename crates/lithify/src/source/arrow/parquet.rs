@@ -11,6 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use parquet::file::statistics::Statistics;
@@ -125,6 +126,12 @@ impl Parquet {
         for group in 0..self.groups.len() - 1 {
             let mut held = 0_u64;
             for chunk in self.chunks(group) {
+                if let codec @ (Compression::BROTLI(_) | Compression::LZO) = chunk.compression() {
+                    return Err(Error::input(format!("it is compressed by {codec}, which cannot be read"))
+                        .hint(
+                            "write it anew: `pyarrow.parquet.write_table(table, path, compression=\"zstd\")`",
+                        ));
+                }
                 let whole = u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
                 let page = if whole > SMALL_CHUNK { pages.largest(chunk)? } else { whole };
                 held = held.saturating_add(page);

@@ -278,7 +278,7 @@ impl Reader<'_> {
             let shape = Some(start.1..self.sizes.len());
             self.fields.push(Field { name: start.0..self.names.len(), kind: None, body: 0..0, form, shape });
         }
-        // What is not read is named, and holds nothing.
+        // What is not read is named, and holds nothing: in the first element, which is enough for it to be known.
         let names = features.left_out.iter().map(|(name, _)| name).chain(&features.unread);
         for name in names.filter(|name| bad_name(name.as_bytes()).is_none()) {
             let start = self.names.len();
@@ -367,7 +367,8 @@ impl Elements for Reader<'_> {
             }
             at += leaf.shape.len();
         }
-        let element = Element::named(&self.window.bytes, &self.names, &self.fields, position);
+        let fields = if position == 0 { &self.fields[..] } else { &self.fields[..leaves.len()] };
+        let element = Element::named(&self.window.bytes, &self.names, fields, position);
         Ok(Some(element.with_sizes(&self.sizes).with_stored(stored as u64).times(count)))
     }
 
