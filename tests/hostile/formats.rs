@@ -16,8 +16,12 @@ const LARGEST: u64 = 1 << 20;
 
 /// Reads a dataset to its end, over damage; gives how many elements are sound.
 fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
-    let source =
-        lithify::open(&[path.to_path_buf()], from, &Options { largest_record: LARGEST, split: None }).ok()?;
+    let source = lithify::open(
+        &[path.to_path_buf()],
+        from,
+        &Options { largest_record: LARGEST, ..Options::default() },
+    )
+    .ok()?;
     let mut found = 0;
     for part in 0..source.parts().len() {
         let mut elements = source.read(part, 0..u64::MAX, Want::Whole).ok()?;

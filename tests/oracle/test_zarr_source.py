@@ -1,7 +1,9 @@
 """Zarr stores as datasets, written by zarr-python and by TensorStore, in both versions of the format; and real ones."""
 
+import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 
 import ml_dtypes
@@ -237,8 +239,14 @@ def test_texts_of_one_width_are_turned(tmp_path):
 def test_what_is_claimed_is_not_believed(tmp_path):
     array = {"zarr_format": 2, "shape": [10], "chunks": [10], "dtype": "<f4", "fill_value": 0, "order": "C", "filters": None}
     frame = bytes([0x28, 0xB5, 0x2F, 0xFD, 0xE0]) + (2**50).to_bytes(8, "little") + bytes([1, 0, 0, 0])
+    # Blocks that are each a byte, said to be repeated 128 KiB times (RFC 8878), without a word of how many there are.
+    blocks = [(1 << 1 | 1 << 20).to_bytes(3, "little") + b"x" for _ in range(64)]
+    sizeless = bytes([0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x58]) + b"".join(blocks)
     cases = [
-        ({"compressor": {"id": "zstd", "level": 1}}, frame, "claims"),
+        ({"compressor": {"id": "zstd", "level": 1}}, frame, "more than the 40 bytes"),
+        ({"compressor": {"id": "gzip", "level": 1}}, gzip.compress(bytes(1 << 24)), "more than the 40 bytes"),
+        ({"compressor": {"id": "zlib", "level": 1}}, zlib.compress(bytes(1 << 24)), "more than the 40 bytes"),
+        ({"compressor": {"id": "zstd", "level": 1}}, sizeless, "more than the 40 bytes"),
         ({"chunks": [2**40], "compressor": None}, b"", "memory"),
         ({"chunks": [2**62], "compressor": None}, b"", "larger than any file"),
         ({"shape": [2**63], "compressor": None}, b"", "larger than any file"),

@@ -22,7 +22,7 @@ use lithify::plan::request::Request;
 use lithify::plan::{Layout, Plan, Target};
 use lithify::scan::profile::Profile;
 use lithify::scan::{OnError, ScanOptions};
-use lithify::source::{Options, Source};
+use lithify::source::{Choice, Options, Source};
 use lithify::write::WriteOptions;
 use lithify::write::manifest::Manifest;
 use ndarray::ArrayD;
@@ -247,8 +247,8 @@ pub struct Conversion {
     pub from: Option<&'static str>,
     /// What is wanted of which features, in the notation.
     pub features: Vec<String>,
-    /// Which splits, of a dataset that has such.
-    pub split: Option<String>,
+    /// Which elements.
+    pub choice: Choice,
     /// What is done about bad elements.
     pub on_error: OnError,
     /// Threads.
@@ -267,7 +267,7 @@ impl Conversion {
             inputs: inputs.into_iter().map(Into::into).collect(),
             from: None,
             features: Vec::new(),
-            split: None,
+            choice: Choice::default(),
             on_error: OnError::Fail,
             threads: 2,
             memory: 1 << 30,
@@ -299,7 +299,21 @@ impl Conversion {
     /// … of these splits.
     #[must_use]
     pub fn split(mut self, split: &str) -> Self {
-        self.split = Some(split.to_owned());
+        self.choice.split = Some(split.to_owned());
+        self
+    }
+
+    /// … of elements that meet this condition.
+    #[must_use]
+    pub fn select(mut self, condition: &str) -> Self {
+        self.choice.select.push(condition.to_owned());
+        self
+    }
+
+    /// … of no more than so many elements.
+    #[must_use]
+    pub fn limit(mut self, elements: u64) -> Self {
+        self.choice.limit = Some(elements);
         self
     }
 
@@ -343,7 +357,7 @@ impl Conversion {
     /// # Errors
     /// As the library.
     pub fn open(&self) -> Result<Box<dyn Source>> {
-        let options = Options { split: self.split.clone(), ..self.machine().source_options() };
+        let options = Options { choice: self.choice.clone(), ..self.machine().source_options() };
         lithify::open(&self.inputs, self.from, &options)
     }
 

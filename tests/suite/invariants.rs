@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["audio::Format", "decode", "error", "parallel", "plan::request", "progress", "source", "value"],
     ),
     ("scan::index", &[]),
-    ("scan::profile", &["decode", "error", "source::Part", "value"]),
+    ("scan::profile", &["decode", "error", "source::Choice", "source::Part", "value"]),
     // A plan is made without a file being opened: of sources it knows what a part is and what reading takes.
     (
         "plan",
@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "scan::OnError",
             "scan::index",
             "scan::profile",
+            "source::Choice",
             "source::Part",
             "source::input",
             "value",
@@ -76,6 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan::ArrayPlan",
             "plan::Io",
             "plan::Layout",
+            "plan::Rows",
             "plan::ZarrArray",
             "plan::codec",
             "plan::memory",
@@ -92,8 +94,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("write::cast", &["decode", "error", "plan::scalar", "source::wire", "value"]),
-    ("show", &["decode", "error", "machine", "plan", "scan::profile", "value", "write::manifest"]),
-    ("convert", &["error", "machine", "plan", "progress", "scan", "source", "write"]),
+    (
+        "show",
+        &[
+            "decode",
+            "error",
+            "machine",
+            "plan",
+            "scan::profile",
+            "source::Choice",
+            "value",
+            "write::manifest",
+        ],
+    ),
+    ("dataset", &["decode::View", "error", "plan::scalar", "source", "value"]),
+    ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 
 /// Modules that open no file, whatever they use: what opens one must not be named there.

@@ -3,6 +3,7 @@
 
 mod cli;
 mod conversions;
+mod datasets;
 mod invariants;
 mod properties;
 mod publish;

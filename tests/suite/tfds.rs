@@ -107,7 +107,7 @@ fn slices_are_what_they_are_of_the_whole() {
         let output = scratch.at(&number.to_string());
         let conversion = Conversion::of([&directory]).split(split);
         let manifest = conversion.convert(&output).unwrap();
-        assert_eq!(manifest.split.as_deref(), Some(split));
+        assert_eq!(manifest.choice.split.as_deref(), Some(split));
         let found: Vec<_> = read_npy::<u16>(&output.join("id.npy")).into_iter().collect();
         assert_eq!(found, wanted, "{split}");
     }

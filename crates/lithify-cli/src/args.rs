@@ -8,6 +8,7 @@ use lithify::machine::parse_size;
 use lithify::plan::request::{FeatureRequest, KEYS, Request};
 use lithify::plan::{Io, Layout, Target};
 use lithify::scan::OnError;
+use lithify::source::Choice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -123,7 +124,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Dataset {
-    /// Files, directories or globs. Files of a directory or glob are taken in the order of their names.
+    /// Files, directories or globs: the elements of one after those of another. Files of a directory or glob are taken in the
+    /// order of their names.
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind,
@@ -135,9 +137,23 @@ pub struct Dataset {
     /// it, all splits one after another.
     #[arg(long, value_name = "SPLIT")]
     pub split: Option<String>,
+    /// Take elements that meet a condition on one of their features, and no others: `label < 10`, `source != web`,
+    /// `len(tokens) <= 512`. Of several conditions, all.
+    #[arg(long, value_name = "CONDITION")]
+    pub select: Vec<String>,
+    /// Take no more than the first so many elements.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
     /// What to do about elements that are damaged or do not fit: fail, or skip and list them.
     #[arg(long, value_enum, default_value_t = ErrorPolicy::Fail)]
     pub on_error: ErrorPolicy,
+}
+
+impl Dataset {
+    /// Which elements are wanted.
+    pub fn choice(&self) -> Choice {
+        Choice { split: self.split.clone(), select: self.select.clone(), limit: self.limit }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -71,8 +71,7 @@ pub fn run(command: Command) -> Result<Outcome> {
                     .hint("make it anew with `lithify plan`")
             })?;
             let context = Context::new(&run, &plan.output)?;
-            let parts = plan.parts.iter().map(|part| part.path.as_path());
-            let source = reopen(&plan.format, parts, plan.split.as_deref(), &context.machine)?;
+            let source = reopen(&plan.format, &plan.parts, &plan.choice, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
             let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
@@ -110,7 +109,7 @@ impl Context {
     }
 
     fn open(&self, dataset: &Dataset) -> Result<Box<dyn Source>> {
-        let options = Options { split: dataset.split.clone(), ..self.machine.source_options() };
+        let options = Options { choice: dataset.choice(), ..self.machine.source_options() };
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
@@ -176,12 +175,7 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     let manifest = Manifest::read(output)?;
     let mut differences = verify(output, context.machine.threads, &context.progress)?;
     if against_source {
-        let source = reopen(
-            &manifest.format,
-            manifest.parts.iter().map(|part| part.path.as_path()),
-            manifest.split.as_deref(),
-            &context.machine,
-        )?;
+        let source = reopen(&manifest.format, &manifest.parts, &manifest.choice, &context.machine)?;
         let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
         differences.extend(verify_against_source(output, source.as_ref(), &plan, &context.progress)?);
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::dataset::open_parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::Machine;
 use crate::plan::request::Request;
@@ -10,8 +11,7 @@ use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
-use crate::source::probe::open;
-use crate::source::{Options, Source, name_file};
+use crate::source::{Choice, Options, Part, Source, name_file};
 use crate::write::manifest::Manifest;
 use crate::write::{Report, WriteOptions, write};
 
@@ -106,15 +106,9 @@ fn say_skip(error: Error, on_error: OnError) -> Error {
 ///
 /// # Errors
 /// A file is not there any more, or cannot be read.
-pub fn reopen<'p>(
-    format: &str,
-    parts: impl IntoIterator<Item = &'p Path>,
-    split: Option<&str>,
-    machine: &Machine,
-) -> Result<Box<dyn Source>> {
-    let paths: Vec<_> = parts.into_iter().map(Path::to_path_buf).collect();
-    let options = Options { split: split.map(str::to_owned), ..machine.source_options() };
-    open(&paths, Some(format), &options)
+pub fn reopen(format: &str, parts: &[Part], choice: &Choice, machine: &Machine) -> Result<Box<dyn Source>> {
+    let options = Options { choice: choice.clone(), ..machine.source_options() };
+    open_parts(format, parts, &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }
 

@@ -27,6 +27,7 @@
 
 pub mod audio;
 pub mod convert;
+mod dataset;
 pub mod decode;
 pub mod error;
 pub mod image;
@@ -41,8 +42,8 @@ pub mod store;
 pub mod value;
 pub mod write;
 
+pub use dataset::{open, open_parts};
 pub use error::{Error, Result};
 pub use plan::plan;
 pub use scan::scan;
-pub use source::probe::open;
 pub use write::write;

@@ -72,7 +72,7 @@ impl Machine {
     /// What a source must know of this machine.
     #[must_use]
     pub fn source_options(&self) -> crate::source::Options {
-        crate::source::Options { largest_record: self.largest_record(), split: None }
+        crate::source::Options { largest_record: self.largest_record(), ..Default::default() }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
 use crate::plan::{ArrayPlan, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
+use crate::source::Choice;
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
 
@@ -227,7 +228,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
         plural(profile.elements, "element"),
         plural(profile.parts.len() as u64, part_name(&profile.format)),
         show_size(stored),
-        split_of(profile.split.as_deref())
+        choice(&profile.choice)
     );
     if profile.elements > 0 {
         text.push('\n');
@@ -254,9 +255,12 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     text
 }
 
-/// Which splits a dataset's elements are of, if it has such.
-fn split_of(split: Option<&str>) -> String {
-    split.map_or(String::new(), |split| format!(", split {}", split.escape_debug()))
+/// Which of a dataset's elements are taken, if not all.
+fn choice(choice: &Choice) -> String {
+    let split = choice.split.iter().map(|split| format!(", split {}", split.escape_debug()));
+    let select = choice.select.iter().map(|condition| format!(", where {}", condition.escape_debug()));
+    let limit = choice.limit.iter().map(|limit| format!(", the first {limit} at most"));
+    split.chain(select).chain(limit).collect()
 }
 
 /// What a part of a dataset of this format is.
@@ -364,9 +368,8 @@ fn role_name(role: Role) -> &'static str {
 /// What pass 2 will do.
 #[must_use]
 pub fn plan(plan: &Plan, machine: &Machine) -> String {
-    let split = plan.split.as_ref().map_or(String::new(), |split| format!(" of {}", split.escape_debug()));
     let elements = plural(plan.elements, "element");
-    let mut text = format!("{elements}{split} to `{}`\n\n", plan.output.display());
+    let mut text = format!("{elements} to `{}`{}\n\n", plan.output.display(), choice(&plan.choice));
     let mut rows = vec![["array", "dtype", "shape", "bytes", "chunks", "how"].map(str::to_owned).to_vec()];
     for array in &plan.arrays {
         let feature = &plan.features[array.feature];
@@ -423,7 +426,7 @@ pub fn manifest(manifest: &Manifest) -> String {
         "{} from {}{}, by {}\n\n",
         plural(manifest.elements, "element"),
         plural(manifest.parts.len() as u64, part_name(&manifest.format)),
-        split_of(manifest.split.as_deref()),
+        choice(&manifest.choice),
         manifest.written_by
     );
     let head = ["array", "dtype", "shape", "bytes", "chunks", "feature", "how"];

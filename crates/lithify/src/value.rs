@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use dtype::DType;
 pub(crate) use items::{advance, fill};
+pub use owned::OwnedElement;
 
 mod dtype;
 mod items;
+mod owned;
 
 /// The sizes of an element's axes. Up to four stand in place, so that looking at an element allocates nothing.
 pub type Shape = smallvec::SmallVec<[u64; 4]>;
@@ -35,6 +37,12 @@ pub enum Kind {
 
 impl Kind {
     const NAMED: [(Self, &str); 3] = [(Self::Bytes, "bytes"), (Self::Float, "float"), (Self::Int64, "int64")];
+
+    /// Whether values of both are of one dtype, however they are stored.
+    #[must_use]
+    pub fn alike(self, other: Self) -> bool {
+        self.dtype() == other.dtype()
+    }
 
     /// The dtype that its values have by themselves; `None` for byte strings.
     #[must_use]

@@ -73,7 +73,7 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&*FILE, &file).is_err() {
         return;
     }
-    let options = Options { largest_record: 1 << 20, split: None };
+    let options = Options { largest_record: 1 << 20, ..Options::default() };
     let Ok(source) = lithify::open(&[FILE.clone()], Some("array_record-raw"), &options) else { return };
     for part in 0..source.parts().len() {
         let Ok(mut elements) = source.read(part, 0..u64::MAX, Want::Whole) else { return };

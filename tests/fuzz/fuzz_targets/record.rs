@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let format = [None, Some("tfrecord"), Some("tfrecord-raw")][usize::from(first >> 1) % 3];
-    let Ok(source) = lithify::open(&[FILE.clone()], format, &Options { largest_record: 1 << 20, split: None }) else { return };
+    let Ok(source) = lithify::open(&[FILE.clone()], format, &Options { largest_record: 1 << 20, ..Options::default() }) else { return };
     let Ok(mut elements) = source.read(0, 0..u64::MAX, lithify::source::Want::Whole) else { return };
     let mut position = 0;
     loop {

@@ -48,7 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
     if written.is_err() {
         return;
     }
-    let Ok(source) = lithify::open(&[ROOT.clone()], None, &Options { largest_record: 1 << 20, split: None }) else { return };
+    let Ok(source) = lithify::open(&[ROOT.clone()], None, &Options { largest_record: 1 << 20, ..Options::default() }) else { return };
     for part in 0..source.parts().len() {
         let Ok(mut elements) = source.read(part, 0..u64::MAX, Want::Whole) else { return };
         let mut position = 0;

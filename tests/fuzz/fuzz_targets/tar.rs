@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let format = if first & 1 == 1 { "webdataset" } else { "webdataset-raw" };
-    let Ok(source) = lithify::open(&[FILE.clone()], Some(format), &Options { largest_record: 1 << 20, split: None }) else { return };
+    let Ok(source) = lithify::open(&[FILE.clone()], Some(format), &Options { largest_record: 1 << 20, ..Options::default() }) else { return };
     for part in 0..source.parts().len() {
         let Ok(mut elements) = source.read(part, 0..u64::MAX, Want::Whole) else { return };
         let mut position = 0;

@@ -140,6 +140,34 @@ impl ArrayPlan {
     }
 }
 
+/// What of a Zarr array is in memory.
+impl ArrayPlan {
+    /// Bytes of a chunk before it is encoded.
+    #[must_use]
+    pub fn chunk_bytes(&self) -> u64 {
+        let item = self.dtype.size() as u64;
+        let chunk = self.zarr.iter().flat_map(|zarr| &zarr.chunks.chunk);
+        chunk.fold(item, |bytes, size| bytes.saturating_mul(*size))
+    }
+
+    /// Whether rows go to their file as they are, so that pieces of it can be written: a chunk that is not encoded and holds
+    /// whole rows.
+    #[must_use]
+    pub fn in_pieces(&self) -> bool {
+        self.zarr.as_ref().is_some_and(|zarr| {
+            zarr.is_plain() && zarr.chunks.shard.is_none() && zarr.chunks.chunk[1..] == self.shape[1..]
+        })
+    }
+
+    /// Whether blocks of so many rows are made of whole slabs: then a slab is encoded as it is filled, and need not be in
+    /// memory as a whole.
+    #[must_use]
+    pub fn whole_slabs(&self, block_rows: u64) -> bool {
+        let slab = self.zarr.as_ref().map(|zarr| zarr.chunks.slab_rows());
+        self.rows == Rows::Elements && slab.is_some_and(|rows| block_rows.is_multiple_of(rows))
+    }
+}
+
 /// Adds the arrays of the feature numbered `number`, in the names of a layout.
 pub(super) fn add_arrays(
     (profile, layout): (&Profile, Layout),

@@ -37,7 +37,7 @@ pub struct Memory {
     pub input: u64,
     /// The largest payload that is decoded.
     pub payload: u64,
-    /// The largest file of a Zarr array before it is encoded, which must be in memory whole; else 0.
+    /// The most of a Zarr array that must be in memory in one piece before it is encoded, a chunk or a slab; else 0.
     pub slab: u64,
 }
 
@@ -52,6 +52,9 @@ impl Memory {
         let windows = arrays.iter().map(|array| {
             let plan = &features[array.feature];
             match &array.zarr {
+                Some(_) if array.whole_slabs(blocks.rows) && array.in_pieces() => {
+                    window(array, plan, profile, blocks.rows, Io::Pwrite)
+                }
                 Some(zarr) => {
                     slab_window(array, zarr, blocks.rows).saturating_add(longest(array, plan, profile))
                 }
@@ -94,12 +97,7 @@ impl Memory {
                 .saturating_add(payload.saturating_mul(2))
                 .saturating_add(floats),
             payload,
-            slab: arrays
-                .iter()
-                .filter(|array| array.zarr.is_some())
-                .map(ArrayPlan::largest_file)
-                .max()
-                .unwrap_or(0),
+            slab: slabs.largest,
         }
     }
 
@@ -136,7 +134,7 @@ impl Memory {
         }
         if self.slab > 0 {
             error = error.hint(format!(
-                "or make files smaller, which are of {} in memory: `shard=none`, or a smaller `chunk`",
+                "or make what is encoded at once smaller, which is of {} in memory: a smaller `chunk`, or `shard=none`",
                 show_size(self.slab)
             ));
         }
@@ -179,6 +177,8 @@ struct Slabs {
     block: u64,
     /// Of that, slabs that wait for other blocks.
     waiting: u64,
+    /// The largest piece of an array that must be in memory at once.
+    largest: u64,
 }
 
 impl Slabs {
@@ -186,33 +186,27 @@ impl Slabs {
         let mut all = Self::default();
         for array in arrays {
             let Some(zarr) = &array.zarr else { continue };
-            let (rows, bytes) = (zarr.chunks.slab_rows(), slab_bytes(array, zarr));
-            let slabs = array.shape[0].div_ceil(rows);
-            // A thread encodes one slab at a time: chunk by chunk, or all chunks of a shard.
-            let shard = if zarr.chunks.shard.is_some() { array.largest_file() } else { 0 };
-            let gathered = if array.largest_file() == rows.saturating_mul(array.row_bytes()) {
-                0
-            } else {
-                array.largest_file()
-            };
-            let mut encoded = zarr.chunks.codec.most_bytes(array.largest_file()).saturating_add(shard);
+            let (bytes, chunk) = (slab_bytes(array, zarr), array.chunk_bytes());
+            // A thread encodes one chunk at a time, which is cut out of its rows unless it is them.
+            let mut encoded = zarr.chunks.codec.most_bytes(chunk).saturating_add(chunk);
             if zarr.text {
                 // Texts without what fills them up, where each begins, and both as one piece.
-                let items = array.largest_file() / (array.dtype.size() as u64).max(1);
-                encoded = encoded
-                    .saturating_add(array.largest_file())
-                    .saturating_add(items.saturating_mul(TEXT_BYTES));
+                let items = chunk / (array.dtype.size() as u64).max(1);
+                encoded = encoded.saturating_add(chunk).saturating_add(items.saturating_mul(TEXT_BYTES));
             }
-            all.block = all.block.max(encoded.saturating_add(gathered));
-            // Where blocks are not whole slabs, slabs wait for what other blocks bring: those at both ends of each block
-            // (or run of blocks) in flight, and the one that the next block goes on with.
-            let whole = array.rows == Rows::Elements && block_rows.is_multiple_of(rows);
-            if !whole {
-                all.fixed = all.fixed.saturating_add(bytes);
-                all.waiting =
-                    all.waiting.saturating_add(bytes.saturating_mul(slabs.saturating_sub(1).min(2)));
-            }
+            let in_pieces = array.in_pieces();
+            all.block = all.block.max(if in_pieces { 0 } else { encoded });
             all.fixed = all.fixed.saturating_add(array.files().saturating_mul(FILE_NOTE_BYTES));
+            if array.whole_slabs(block_rows) {
+                all.largest = all.largest.max(if in_pieces { 0 } else { chunk });
+                continue;
+            }
+            // Slabs wait for what other blocks bring: those at both ends of each block (or run of blocks) in flight, and the
+            // one that the next block goes on with.
+            let slabs = array.shape[0].div_ceil(zarr.chunks.slab_rows());
+            all.largest = all.largest.max(bytes);
+            all.fixed = all.fixed.saturating_add(bytes);
+            all.waiting = all.waiting.saturating_add(bytes.saturating_mul(slabs.saturating_sub(1).min(2)));
         }
         all.block = all.block.saturating_add(all.waiting);
         all
@@ -223,10 +217,13 @@ fn slab_bytes(array: &ArrayPlan, zarr: &ZarrArray) -> u64 {
     zarr.chunks.slab_rows().saturating_mul(array.row_bytes()).min(array.bytes())
 }
 
-/// The piece of a Zarr array that a block has in memory: a slab, or what the block has of it.
+/// The piece of a Zarr array that a block has in memory: a band of whole slabs, or what it has of a slab.
 fn slab_window(array: &ArrayPlan, zarr: &ZarrArray, block_rows: u64) -> u64 {
     let slab = slab_bytes(array, zarr);
     match array.rows {
+        Rows::Elements if array.whole_slabs(block_rows) => {
+            zarr.chunks.chunk[0].saturating_mul(array.row_bytes()).min(slab)
+        }
         Rows::Elements => slab.min(block_rows.saturating_mul(array.row_bytes())),
         Rows::ElementsAndEnd | Rows::Counted(_) | Rows::CountedAndEnd(_) => slab,
     }

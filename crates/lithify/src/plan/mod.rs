@@ -11,7 +11,7 @@ use crate::machine::{Machine, show_size};
 use crate::scan::OnError;
 use crate::scan::index::Index;
 use crate::scan::profile::{FeatureProfile, Profile, Skipped};
-use crate::source::Part;
+use crate::source::{Choice, Part};
 use crate::value::Kind;
 
 pub mod advice;
@@ -46,6 +46,10 @@ const MOST_BLOCKS: u64 = 1 << 13;
 const BLOCK_STORED_BYTES: u64 = 32 << 20;
 /// Rows of a block, at most.
 const BLOCK_ROWS: u64 = 1 << 20;
+/// How many bytes are read for a byte that is written where reading takes longer.
+const READ_MORE: u64 = 2;
+/// Slabs that are too few for threads to take whole ones.
+const FEW_SLABS: u64 = 8;
 
 /// What pass 2 will do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,9 +62,9 @@ pub struct Plan {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
-    /// Of which splits of the dataset they hold the elements, if it has such.
-    #[serde(default)]
-    pub split: Option<String>,
+    /// Which elements of the dataset they are.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// Samples a second, of features that are sounds of one rate.
@@ -322,7 +326,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         layout,
         format: profile.format.clone(),
         parts: profile.parts.iter().map(Part::absolute).collect(),
-        split: profile.split.clone(),
+        choice: profile.choice.clone(),
         classes: profile.classes.clone(),
         rates: profile.rates.clone(),
         elements: profile.elements,
@@ -384,6 +388,17 @@ fn block_rows(profile: &Profile, arrays: &[ArrayPlan], layout: Layout) -> u64 {
     let rows = rows_of(written, BLOCK_BYTES)
         .min(rows_of(profile.stored_bytes, BLOCK_STORED_BYTES))
         .clamp(1, BLOCK_ROWS);
+    if !layout.is_zarr() {
+        return rows;
+    }
     // Slabs have so many rows, too, so that blocks are whole slabs, or slabs whole blocks.
-    if layout.is_zarr() { chunks::power_of_two_within(rows) } else { rows }
+    let rows = chunks::power_of_two_within(rows);
+    // What has all of a slab encodes it as it is filled, and need not keep it. But where reading takes longer than writing, and
+    // where slabs are few, blocks that are smaller keep more threads at work.
+    let by_elements = arrays.iter().filter(|array| array.rows == Rows::Elements);
+    let largest = by_elements.max_by_key(|array| array.bytes()).and_then(|array| array.zarr.as_ref());
+    let slab = largest.map_or(1, |zarr| zarr.chunks.slab_rows());
+    let whole = rows.next_multiple_of(slab);
+    let reading = profile.stored_bytes > written.saturating_mul(READ_MORE);
+    if reading || elements < whole.saturating_mul(FEW_SLABS) { rows } else { whole }
 }

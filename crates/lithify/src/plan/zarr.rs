@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::chunks::{self, Chunks};
+use super::codec::{Codec, Compressor};
 use super::request::{DTypeRequest, FeatureRequest};
 use super::{ArrayPlan, FeaturePlan, Fit, Layout, Role, Rows};
 use crate::error::{Error, Result};
@@ -27,6 +28,14 @@ pub struct ZarrArray {
     pub dimensions: Vec<String>,
     /// Its attributes.
     pub attributes: Map<String, Value>,
+}
+
+impl ZarrArray {
+    /// Whether the bytes of a chunk on disk are those of its items in memory.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.chunks.codec == Codec { compressor: Compressor::None, crc32c: false } && !self.text
+    }
 }
 
 /// Says of each array what it is in a Zarr store. `wanted` are the requests, in the order of the features.

@@ -111,9 +111,11 @@ impl<'a> Fold<'a> {
             self.profile.skipped.push(skipped);
             return Ok(true);
         }
+        let source = self.scanner.source;
         self.fold(&element).map_err(|e| match element.file() {
             Some(file) => e.in_file(file),
-            None => e.at_byte(element.position()),
+            None if source.positions_are_bytes(self.part) => e.at_byte(element.position()),
+            None => e,
         })?;
         Ok(true)
     }
@@ -295,7 +297,7 @@ impl<'a> Fold<'a> {
     pub(super) fn bad(&mut self, error: Error, position: u64) -> Result<()> {
         let source = self.scanner.source;
         let mut error = error.in_file(&source.parts()[self.part].path).at_element(self.profile.elements);
-        if !source.elements_are_files() {
+        if source.positions_are_bytes(self.part) {
             error = error.at_byte(position);
         }
         if error.kind() != ErrorKind::Input {

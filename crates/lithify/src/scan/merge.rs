@@ -17,10 +17,12 @@ pub(super) struct Merger<'a> {
     position: u64,
     pub(super) whole: Profile,
     pub(super) error: Option<Error>,
+    /// How many elements are wanted.
+    limit: u64,
 }
 
 impl<'a> Merger<'a> {
-    pub(super) fn new(scanner: &'a Scanner<'a>) -> Self {
+    pub(super) fn new(scanner: &'a Scanner<'a>, limit: u64) -> Self {
         Self {
             scanner,
             waiting: BTreeMap::new(),
@@ -28,12 +30,18 @@ impl<'a> Merger<'a> {
             position: 0,
             whole: Profile::default(),
             error: None,
+            limit,
         }
+    }
+
+    /// Whether there are as many elements as are wanted.
+    pub(super) fn is_full(&self) -> bool {
+        self.whole.elements >= self.limit
     }
 
     pub(super) fn take(&mut self, spans: &[Span], number: usize, piece: Result<Piece>) -> Result<()> {
         self.waiting.insert(number, piece);
-        while self.error.is_none() {
+        while self.error.is_none() && !self.is_full() {
             let Some(piece) = self.waiting.remove(&self.next) else { break };
             let span = &spans[self.next];
             self.next += 1;
@@ -54,13 +62,20 @@ impl<'a> Merger<'a> {
         let part_bytes = self.scanner.source.parts()[span.part].bytes;
         let nothing_left =
             piece.covers.is_none() && self.scanner.source.seekable(span.part) && self.position >= part_bytes;
-        let piece =
-            if starts_right || nothing_left { piece } else { self.scanner.scan_from(span, self.position)? };
+        let most = self.limit - self.whole.elements;
+        let piece = if (starts_right || nothing_left) && piece.profile.elements <= most {
+            piece
+        } else {
+            self.scanner.scan_from(span, self.position, most)?
+        };
         self.position = piece.covers.map_or(self.position, |covers| covers.end);
         let before = self.whole.elements;
         merge(&mut self.whole, piece.profile);
         check_skipped(self.whole.skipped.len())?;
-        piece.error.map_or(Ok(()), |error| Err(error.after_elements(before)))
+        match piece.error {
+            Some(error) if !self.is_full() => Err(error.after_elements(before)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -122,11 +137,14 @@ pub(super) fn finished(
             whole.rates.extend(sounds.rate().map(|rate| (feature.name.clone(), rate)));
         }
     }
-    whole.split = source.split().map(str::to_owned);
+    whole.choice = source.choice();
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
-    if options.on_error == OnError::Fail {
-        source.check_count(whole.elements).map_err(|e| e.hint("`--on-error skip` takes what is there"))?;
+    if options.on_error == OnError::Fail
+        && let Some((said, file)) = source.count()?.filter(|(said, _)| *said != whole.elements)
+    {
+        let message = format!("it says that there are {said} elements, and {} were found", whole.elements);
+        return Err(Error::input(message).in_file(file).hint("`--on-error skip` takes what is there"));
     }
     if whole.elements > 0 && whole.features.is_empty() {
         let raw = raw_format(source.format());

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::request::{FeatureRequest, Request};
 use crate::progress::Progress;
-use crate::source::{Source, Want, name_file};
+use crate::source::{Alike, Source, Want, name_file};
 
 mod fold;
 mod images;
@@ -89,9 +89,10 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
     let want = if options.request.takes_bytes() { Want::Whole } else { Want::Heads };
     // Where what is damaged is to be left out, it must be found before rows are counted.
     let promised = options.on_error == OnError::Fail && promises(source, options.request);
+    let limit = source.choice().limit.unwrap_or(u64::MAX);
     let scanner =
         Scanner { source, options, want, promised, excluded, spacing, stop: AtomicBool::new(false) };
-    let merger = Mutex::new(Merger::new(&scanner));
+    let merger = Mutex::new(Merger::new(&scanner, limit));
     let advanced = Condvar::new();
     let next = AtomicUsize::new(0);
     let threads = options.threads.min(spans.len());
@@ -108,11 +109,15 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
             if scanner.stopped() {
                 break;
             }
-            let found = scanner.find_and_scan(span);
+            let found = scanner.find_and_scan(span, limit);
             let mut merger = merger.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = merger.take(&spans, span.number, found) {
-                scanner.stop.store(true, Ordering::Relaxed);
-                merger.error.get_or_insert(error);
+            match merger.take(&spans, span.number, found) {
+                Ok(()) if !merger.is_full() => {}
+                Ok(()) => scanner.stop.store(true, Ordering::Relaxed),
+                Err(error) => {
+                    scanner.stop.store(true, Ordering::Relaxed);
+                    merger.error.get_or_insert(error);
+                }
             }
             advanced.notify_all();
         }
@@ -188,7 +193,8 @@ impl Scanner<'_> {
         self.stop.load(Ordering::Relaxed) || self.options.progress.cancelled()
     }
 
-    fn find_and_scan(&self, span: &Span) -> Result<Piece> {
+    /// Scans a span, but no more than so many elements.
+    fn find_and_scan(&self, span: &Span, most: u64) -> Result<Piece> {
         let start = match span.range.start {
             0 => Some(0),
             _ => self.source.find_element(
@@ -197,19 +203,20 @@ impl Scanner<'_> {
             )?,
         };
         match start {
-            Some(start) => self.scan_from(span, start),
+            Some(start) => self.scan_from(span, start, most),
             None => Ok(Piece { covers: None, profile: Profile::default(), error: None }),
         }
     }
 
-    fn scan_from(&self, span: &Span, start: u64) -> Result<Piece> {
+    fn scan_from(&self, span: &Span, start: u64, most: u64) -> Result<Piece> {
         let range = start..span.range.end;
         let alike = self.source.alike(span.part);
+        let alike = alike.map(|alike| Alike { elements: alike.elements.min(most), ..alike });
         let mut elements = self.source.read(span.part, range, self.want)?;
         let mut fold = Fold::new(self, span.part);
         let mut error = None;
         let (mut looked, mut told) = (start, start);
-        loop {
+        while fold.profile.elements < most {
             let at = elements.position();
             if at - looked >= STEP_BYTES {
                 self.options.progress.advance(elements.consumed().saturating_sub(told));

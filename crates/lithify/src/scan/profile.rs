@@ -12,7 +12,7 @@ pub use super::sizes::{Sizes, bin_end, bin_of};
 pub use super::sounds::Sounds;
 use crate::decode::{Content, Decode, Numbers, View};
 use crate::error::{Error, Lost, Place};
-use crate::source::Part;
+use crate::source::{Choice, Part};
 use crate::value::{DType, Kind, List};
 
 /// What is known of a dataset after it was read once.
@@ -22,9 +22,9 @@ pub struct Profile {
     pub format: String,
     /// Its files.
     pub parts: Vec<Part>,
-    /// Of which splits of the dataset they hold the elements, if it has such.
-    #[serde(default)]
-    pub split: Option<String>,
+    /// Which elements of the dataset they are.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// The names of what numbers stand for, by feature.
     pub classes: BTreeMap<String, Vec<String>>,
     /// Samples a second, of features that are sounds of one rate.
@@ -355,7 +355,7 @@ impl FeatureProfile {
         numbers: Option<&Numbers<'_>>,
         witness: Witness,
     ) -> u64 {
-        if self.kinds.iter().all(|kind| kind.0 != list.kind) {
+        if self.kinds.iter().all(|kind| !kind.0.alike(list.kind)) {
             self.kinds.push((list.kind, witness));
         }
         self.present += 1;
@@ -396,7 +396,7 @@ impl FeatureProfile {
 
     pub(super) fn merge(&mut self, later: Self, before: u64) {
         for (kind, witness) in later.kinds {
-            if self.kinds.iter().all(|seen| seen.0 != kind) {
+            if self.kinds.iter().all(|seen| !seen.0.alike(kind)) {
                 self.kinds.push((kind, witness.after(before)));
             }
         }

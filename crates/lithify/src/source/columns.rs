@@ -136,6 +136,10 @@ impl Source for Tables {
         &self.parts
     }
 
+    fn positions_are_bytes(&self, _: usize) -> bool {
+        false
+    }
+
     fn part_now(&self, part: usize) -> Result<Part> {
         Part::whole(&self.parts[part].path)
     }

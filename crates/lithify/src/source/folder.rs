@@ -216,7 +216,7 @@ impl Folder {
     }
 
     fn part(&self, root: &Path) -> Part {
-        Part { path: root.to_path_buf(), bytes: self.end, modified_ns: self.changed_ns }
+        Part { path: root.to_path_buf(), bytes: self.end, modified_ns: self.changed_ns, dataset: 0 }
     }
 
     fn name(&self, file: usize) -> &[u8] {
@@ -285,7 +285,7 @@ impl Source for Files {
         self.view.as_ref().filter(|_| feature == self.medium.feature())
     }
 
-    fn elements_are_files(&self) -> bool {
+    fn elements_are_files(&self, _: usize) -> bool {
         true
     }
 

@@ -41,6 +41,14 @@ pub struct Part {
     pub bytes: u64,
     /// When it was last changed, in nanoseconds since 1970.
     pub modified_ns: u64,
+    /// The number of its dataset, where several are read one after another.
+    #[serde(skip_serializing_if = "is_first", default)]
+    pub dataset: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it like that")]
+fn is_first(dataset: &usize) -> bool {
+    *dataset == 0
 }
 
 impl Part {
@@ -84,14 +92,15 @@ impl Part {
             path: path.to_path_buf(),
             bytes: metadata.len(),
             modified_ns: modified.map_or(0, |age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)),
+            dataset: 0,
         })
     }
 }
 
 /// A dataset of one format.
 pub trait Source: Send + Sync {
-    /// The format's name, as in [`FORMATS`].
-    fn format(&self) -> &'static str;
+    /// The format's name, as in [`FORMATS`]; of several datasets, the names with `+` between them.
+    fn format(&self) -> &str;
 
     /// The parts, in the order of the dataset.
     fn parts(&self) -> &[Part];
@@ -124,22 +133,27 @@ pub trait Source: Send + Sync {
         false
     }
 
-    /// The splits whose elements these are, of a dataset that has such: see [`Options::split`].
-    fn split(&self) -> Option<&str> {
-        None
+    /// Which of the dataset's elements these are. Where it has splits, it says which.
+    fn choice(&self) -> Choice {
+        Choice::default()
     }
 
-    /// Whether each element is a file of its own, so that its position in a part tells people nothing.
-    fn elements_are_files(&self) -> bool {
+    /// Whether each element of a part is a file of its own, so that its position there tells people nothing.
+    fn elements_are_files(&self, _part: usize) -> bool {
         false
     }
 
-    /// Compares the number of elements that were found with what the dataset says of itself.
+    /// Whether a position in a part is a byte of its file, that people can look at.
+    fn positions_are_bytes(&self, part: usize) -> bool {
+        !self.elements_are_files(part)
+    }
+
+    /// How many elements the dataset says that it has, and which file says so.
     ///
     /// # Errors
-    /// It says another number.
-    fn check_count(&self, _elements: u64) -> Result<()> {
-        Ok(())
+    /// It says that it is not complete.
+    fn count(&self) -> Result<Option<(u64, &Path)>> {
+        Ok(None)
     }
 
     /// What is known of a part whose elements are alike in all but their values, so that one tells of all.
@@ -183,9 +197,13 @@ pub(crate) fn raw_format(format: &str) -> &'static str {
 /// there.
 pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
     let place = error.place();
-    let (true, Some(position)) = (source.elements_are_files(), place.byte) else { return error };
     let part = source.parts().iter().position(|part| place.file.as_ref() == Some(&part.path));
-    let elements = part.and_then(|part| source.read(part, position..u64::MAX, Want::Heads).ok());
+    let (Some(part), Some(position)) = (part, place.byte) else { return error };
+    if source.positions_are_bytes(part) {
+        return error;
+    }
+    let files = source.elements_are_files(part);
+    let elements = if files { source.read(part, position..u64::MAX, Want::Heads).ok() } else { None };
     let file = elements.and_then(|mut elements| {
         let element = elements.next().ok().flatten()?;
         element.file().map(Path::to_path_buf)
@@ -267,6 +285,11 @@ pub trait Format: Sync {
         false
     }
 
+    /// Whether such a directory is a dataset by itself, that has nothing to do with one beside it.
+    fn stands_alone(&self) -> bool {
+        false
+    }
+
     /// Opens the parts.
     ///
     /// # Errors
@@ -279,15 +302,28 @@ pub trait Format: Sync {
 pub struct Options {
     /// The largest record that will be held in memory, in bytes.
     pub largest_record: u64,
-    /// Of a dataset that has splits, which of them, or which parts of them: `train`, `train[:10%]`, `train+test`. Without
-    /// it, all.
-    pub split: Option<String>,
+    /// Which elements are wanted.
+    pub choice: Choice,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40, split: None }
+        Self { largest_record: 1 << 40, choice: Choice::default() }
     }
+}
+
+/// Which elements of a dataset are wanted: all, where nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Of a dataset that has splits, those of these, or of parts of them: `train`, `train[:10%]`, `train+test`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub split: Option<String>,
+    /// Those that meet all of these conditions, such as `label < 10` or `len(tokens) <= 512`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub select: Vec<String>,
+    /// No more than so many of them: the first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limit: Option<u64>,
 }
 
 /// All formats, the most specific first.

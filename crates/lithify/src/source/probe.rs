@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{FORMATS, Format, Options, Part, Source, Verdict};
+use super::{FORMATS, Format, Part, Verdict};
 use crate::error::{Error, Result, printable};
 
 /// How many of a file's first bytes a format may see.
@@ -64,27 +64,33 @@ pub(super) fn names_in(directory: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Opens the dataset that `inputs` name: files, directories, or globs, in this order; the files of a directory or glob
-/// sorted by name. The format is found by content, unless `from` names it.
+/// A dataset that was found, not yet opened.
+pub(crate) struct Found {
+    /// Its format.
+    pub format: &'static dyn Format,
+    /// Its parts.
+    pub parts: Vec<Part>,
+}
+
+/// Finds the datasets that `inputs` name: files, directories, or globs, in this order; the files of a directory or glob sorted
+/// by name. What is of one format is one dataset. The format is found by content, unless `from` names it.
 ///
 /// # Errors
 /// Nothing is there, or it is of no known format.
-pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result<Box<dyn Source>> {
+pub(crate) fn find(inputs: &[PathBuf], from: Option<&str>) -> Result<Vec<Found>> {
     let forced = from.map(format_named).transpose()?;
-    let mut parts = Vec::new();
-    let mut format = forced;
+    let mut datasets: Vec<(Option<&'static dyn Format>, Vec<Part>)> = Vec::new();
     // The first file whose beginning tells nothing: damaged, if the others are of a format, and unknown if not.
     let mut strange: Option<Error> = None;
     for input in inputs {
+        let (mut format, mut parts) = (forced, Vec::new());
         // Some formats read directories as wholes.
         let whole = |format: &&&dyn Format| match forced {
             Some(forced) => forced.name() == format.name() && format.takes(input),
             None => format.takes(input),
         };
         if let Some(found) = FORMATS.iter().filter(|_| input.is_dir()).find(whole).copied() {
-            same_format(input, found, format)?;
-            format = Some(found);
-            parts.push(Part::of(input)?);
+            join(&mut datasets, Some(found), vec![Part::of(input)?]);
             continue;
         }
         for (path, listed) in files_of(input)? {
@@ -112,11 +118,14 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             }
             parts.push(part);
         }
+        if !parts.is_empty() {
+            join(&mut datasets, format, parts);
+        }
     }
-    if let (None, Some(error)) = (format, strange) {
+    if let (true, Some(error)) = (datasets.iter().all(|dataset| dataset.0.is_none()), strange) {
         return Err(error);
     }
-    if parts.is_empty() {
+    if datasets.is_empty() {
         let names: Vec<_> = inputs.iter().map(|input| format!("`{}`", printable(input))).collect();
         let error = Error::input(format!("no data files in {}", names.join(", ")));
         let nested = inputs.iter().find_map(|input| directory_in(input));
@@ -128,13 +137,30 @@ pub fn open(inputs: &[PathBuf], from: Option<&str>, options: &Options) -> Result
             None => error,
         });
     }
-    let source = format.unwrap_or(&super::tfrecord::ExampleFormat).open(parts, options)?;
-    match (&options.split, source.split()) {
-        (Some(split), None) => {
-            Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
-                .hint("splits are those of directories that TensorFlow Datasets has written"))
+    let usual: &dyn Format = &super::tfrecord::ExampleFormat;
+    let found =
+        |(format, parts): (Option<&'static dyn Format>, _)| Found { format: format.unwrap_or(usual), parts };
+    Ok(datasets.into_iter().map(found).collect())
+}
+
+/// Adds parts to the last dataset, if they are of its format, or else as one of their own.
+fn join(
+    datasets: &mut Vec<(Option<&'static dyn Format>, Vec<Part>)>,
+    format: Option<&'static dyn Format>,
+    mut parts: Vec<Part>,
+) {
+    let alone = format.is_some_and(Format::stands_alone) && parts.iter().any(|part| part.path.is_dir());
+    match datasets.last_mut() {
+        Some((before, there))
+            if !alone
+                && (before.is_none()
+                    || format.is_none()
+                    || before.map(Format::name) == format.map(Format::name)) =>
+        {
+            *before = before.or(format);
+            there.append(&mut parts);
         }
-        _ => Ok(source),
+        _ => datasets.push((format, parts)),
     }
 }
 

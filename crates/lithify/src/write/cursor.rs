@@ -72,10 +72,10 @@ impl<'a> Cursor<'a> {
         let path = |part: usize| &self.source.parts()[part].path;
         let Some(open) = &mut self.open else { return Err(changed()) };
         let (part, number) = (open.part, open.next);
-        let files = self.source.elements_are_files();
+        let bytes = self.source.positions_are_bytes(part);
         let place = |e: Error, byte: u64| {
             let e = e.in_file(path(part)).at_element(number);
-            if files { e } else { e.at_byte(byte) }
+            if bytes { e.at_byte(byte) } else { e }
         };
         let at = open.elements.position();
         self.last = (part, at);

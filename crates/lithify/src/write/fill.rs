@@ -153,7 +153,7 @@ impl<'p> Filler<'p> {
         look: Look,
         scratch: &'e mut decode::Scratch,
     ) -> Result<Numbers<'e>> {
-        if list.kind != self.plan.kind {
+        if !list.kind.alike(self.plan.kind) {
             return Err(Error::input(format!(
                 "it holds {} here, but {} in other elements",
                 list.kind, self.plan.kind

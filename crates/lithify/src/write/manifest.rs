@@ -11,7 +11,7 @@ use crate::plan::request::Request;
 use crate::plan::{Fit, Io, Layout, Plan, ZarrArray};
 use crate::scan::OnError;
 use crate::scan::profile::Skipped;
-use crate::source::Part;
+use crate::source::{Choice, Part};
 use crate::store::files::FileRecord;
 use crate::store::{Checksum, Stored};
 use crate::value::DType;
@@ -32,9 +32,9 @@ pub struct Manifest {
     pub format: String,
     /// The files that were read.
     pub parts: Vec<Part>,
-    /// Of which splits of the dataset they hold the elements, if it has such.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub split: Option<String>,
+    /// Which elements of the dataset they are.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// The names of what numbers stand for, in the order of the numbers, by feature.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub classes: BTreeMap<String, Vec<String>>,
@@ -124,7 +124,7 @@ impl Manifest {
             written_by: format!("lithify {}", env!("CARGO_PKG_VERSION")),
             format: plan.format.clone(),
             parts: plan.parts.clone(),
-            split: plan.split.clone(),
+            choice: plan.choice.clone(),
             classes: plan.classes.clone(),
             rates: plan.rates.clone(),
             elements: plan.elements,

@@ -11,7 +11,7 @@ use super::array_record::ArrayRecords;
 use super::payload::{Payload, RecordSource};
 use super::probe::{Evidence, shown_in};
 use super::tfrecord::TfRecords;
-use super::{Elements, Format, Options, Part, Source, Verdict, Want};
+use super::{Choice, Elements, Format, Options, Part, Source, Verdict, Want};
 use crate::decode::View;
 use crate::error::{Error, Result, printable};
 
@@ -49,10 +49,14 @@ impl Format for Tfds {
         !versions_in(directory, DEPTH).is_empty()
     }
 
+    fn stands_alone(&self) -> bool {
+        true
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let directory = one_directory(&parts)?;
         let (format, splits) = info::splits_of(&directory)?;
-        let split = options.split.clone().unwrap_or_else(|| split::all(&splits));
+        let split = options.choice.split.clone().unwrap_or_else(|| split::all(&splits));
         let slices = split::slices_of(&split, &splits)?;
         let mut wanted = Vec::new();
         for (number, slice) in &slices {
@@ -83,7 +87,16 @@ impl Format for Tfds {
                 records.keep(number, range)?;
             }
         }
-        Ok(Box::new(Dataset { records, views, classes, rates, promised, elements, split, directory }))
+        Ok(Box::new(Dataset {
+            records,
+            views,
+            classes,
+            rates,
+            promised,
+            elements,
+            split,
+            info: directory.join(info::FILE),
+        }))
     }
 }
 
@@ -138,7 +151,8 @@ struct Dataset {
     promised: BTreeSet<String>,
     elements: u64,
     split: String,
-    directory: PathBuf,
+    /// What says how many elements there are.
+    info: PathBuf,
 }
 
 impl Source for Dataset {
@@ -166,16 +180,12 @@ impl Source for Dataset {
         self.promised.contains(feature)
     }
 
-    fn check_count(&self, elements: u64) -> Result<()> {
-        if elements == self.elements {
-            return Ok(());
-        }
-        let message = format!("it says that there are {} elements, and {elements} were found", self.elements);
-        Err(Error::input(message).in_file(&self.directory.join(info::FILE)))
+    fn count(&self) -> Result<Option<(u64, &Path)>> {
+        Ok(Some((self.elements, &self.info)))
     }
 
-    fn split(&self) -> Option<&str> {
-        Some(&self.split)
+    fn choice(&self) -> Choice {
+        Choice { split: Some(self.split.clone()), ..Choice::default() }
     }
 
     fn seekable(&self, part: usize) -> bool {

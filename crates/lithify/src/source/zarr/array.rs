@@ -39,11 +39,11 @@ type Band = Arc<Mutex<Vec<u8>>>;
 
 impl ZarrColumn {
     pub(super) fn open(path: &Path, mut node: Node) -> Result<Self> {
-        let (blosc, zstd) = (node.take_blosc(), node.has_zstd());
+        let (blosc, packed) = (node.take_blosc(), node.packed());
         let (item, big_endian, document) = node.array().map_err(Error::input)?;
         let metadata: ArrayMetadata = serde_json::from_value(document)
             .map_err(|e| Error::input(format!("what is said of the array is not as it should be: {e}")))?;
-        let files = |most| Arc::new(Files { directory: path.to_path_buf(), most, blosc, zstd });
+        let files = |most| Arc::new(Files { directory: path.to_path_buf(), most, blosc, packed });
         let array = guarded(|| Array::new_with_metadata(files(0), "/", metadata))
             .and_then(|array| array.map_err(|e| e.to_string()))
             .map_err(|why| Error::input(format!("it cannot be read: {why}")))?;

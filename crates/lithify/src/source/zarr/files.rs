@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use zarrs::storage::byte_range::{ByteRange, ByteRangeIterator, InvalidByteRangeError, extract_byte_ranges};
 use zarrs::storage::{Bytes, MaybeBytes, MaybeBytesIterator, ReadableStorageTraits, StorageError, StoreKey};
 
@@ -13,6 +14,10 @@ use super::blosc;
 
 /// The first bytes of a frame of Zstandard.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The first bytes of a member of gzip.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bytes that are expanded at a time.
+const EXPAND_BYTES: usize = 64 << 10;
 
 /// The directory of an array.
 pub(super) struct Files {
@@ -21,8 +26,16 @@ pub(super) struct Files {
     pub most: usize,
     /// Whether what is stored is in Blosc's container: it is taken out of that here.
     pub blosc: bool,
-    /// Whether chunks are compressed by Zstandard, whose decoder takes as much memory as they claim to need.
-    pub zstd: bool,
+    /// By what else chunks are compressed: the decoders of `zarrs` take as much memory as what is stored asks for.
+    pub packed: Option<Packed>,
+}
+
+/// A way to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    Zstd,
+    Gzip,
+    Zlib,
 }
 
 fn failed(error: std::io::Error) -> StorageError {
@@ -30,16 +43,41 @@ fn failed(error: std::io::Error) -> StorageError {
 }
 
 impl Files {
-    /// Refuses a frame of Zstandard that claims to hold more than a chunk.
+    /// Refuses what would expand to more than a chunk. Where that is not said, it is expanded once to see.
     fn check(&self, bytes: &[u8]) -> Result<(), StorageError> {
-        let is_frame = self.zstd && bytes.starts_with(&ZSTD_MAGIC);
-        match zstd::zstd_safe::get_frame_content_size(bytes) {
-            Ok(Some(claimed)) if is_frame && claimed > self.most as u64 => Err(StorageError::Other(format!(
-                "a chunk claims to hold {claimed} bytes, and there are {}",
-                self.most
-            ))),
-            _ => Ok(()),
+        let holds = match self.packed {
+            Some(Packed::Zstd) if bytes.starts_with(&ZSTD_MAGIC) => {
+                match zstd::zstd_safe::get_frame_content_size(bytes) {
+                    Ok(Some(claimed)) => claimed,
+                    _ => self.expand(zstd::Decoder::new(bytes)),
+                }
+            }
+            Some(Packed::Gzip) if bytes.starts_with(&GZIP_MAGIC) => {
+                self.expand(Ok(MultiGzDecoder::new(bytes)))
+            }
+            Some(Packed::Zlib) => self.expand(Ok(ZlibDecoder::new(bytes))),
+            _ => 0,
+        };
+        if holds <= self.most as u64 {
+            return Ok(());
         }
+        Err(StorageError::Other(format!(
+            "a chunk is compressed from more than the {} bytes that it should have",
+            self.most
+        )))
+    }
+
+    /// How many bytes there are in what is compressed, up to one more than there may be. Of what is damaged, those that can
+    /// be had.
+    fn expand(&self, stream: std::io::Result<impl Read>) -> u64 {
+        let Ok(stream) = stream else { return 0 };
+        let mut stream = stream.take(self.most as u64 + 1);
+        let mut buffer = vec![0; EXPAND_BYTES];
+        let mut bytes = 0;
+        while let Ok(more @ 1..) = stream.read(&mut buffer) {
+            bytes += more as u64;
+        }
+        bytes
     }
 
     /// A file that may not be there, and its size.

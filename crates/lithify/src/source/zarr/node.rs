@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::document;
+use super::files::Packed;
 use crate::error::{Error, Result};
 use crate::source::npy::header::{Item, item_of};
 use crate::value::DType;
@@ -27,9 +28,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Whether Zstandard is among what is done to chunks.
-    pub(super) fn has_zstd(&self) -> bool {
-        self.document.to_string().contains("\"zstd\"")
+    /// What chunks are compressed by, of what can claim to hold more than they do.
+    pub(super) fn packed(&self) -> Option<Packed> {
+        let text = self.document.to_string();
+        let names = [("\"zstd\"", Packed::Zstd), ("\"gzip\"", Packed::Gzip), ("\"zlib\"", Packed::Zlib)];
+        names.into_iter().find(|(name, _)| text.contains(name)).map(|(_, packed)| packed)
     }
 
     /// The node in a directory, if it is one.

@@ -1,197 +1,233 @@
-//! From a slab to the files of its chunks.
+//! From the rows of a slab to the files of its chunks.
 
-use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 
-use zarrs::array::codec::{ShardingCodecOptions, SubchunkWriteOrder};
-use zarrs::array::{
-    ArrayBytes, ArrayBytesOffsets, ArrayToBytesCodecTraits, CodecChain, CodecOptions, CodecSpecificOptions,
-    DataType, FillValue,
-};
-use zarrs::metadata::v3::MetadataV3;
+use crc_fast::{CrcAlgorithm, checksum};
 
-use super::metadata::{TEXT, codecs};
-use crate::error::{Error, ErrorKind, Result};
-use crate::plan::codec::Compressor;
-use crate::plan::{ArrayPlan, Layout, ZarrArray};
+use super::codec::ChunkCodec;
+use super::planned;
+use crate::error::{Error, Result};
+use crate::plan::{ArrayPlan, Layout};
+use crate::store::changed;
+use crate::store::files::{FileRecord, WholeFile, write_whole};
 use crate::value::{advance, fill};
 
-/// Encodes the slabs of an array.
+/// Bytes of the fill value that are written at once.
+const FILL_BYTES: usize = 64 << 10;
+/// What a shard's index has for a chunk that is not stored.
+const ABSENT: [u64; 2] = [u64::MAX; 2];
+
+/// How the slabs of an array are cut into chunks and encoded.
 pub(super) struct Encoder {
     name: String,
     shape: Vec<u64>,
-    /// The shape of what is a file, and its bytes.
-    file_shape: Vec<u64>,
-    file_bytes: usize,
+    /// The shape of a chunk, and its bytes.
+    chunk: Vec<u64>,
+    chunk_bytes: usize,
+    /// How many chunks there are along each axis but the first.
+    across: Vec<u64>,
+    /// How many chunks a shard holds, if there are shards: those of a slab are one.
+    shard: Option<usize>,
+    slab_rows: u64,
     item: usize,
     fill: Vec<u8>,
     /// Whether the store is of version 2, which has files of other names, and all of them.
     version_2: bool,
-    /// Whether items are texts.
-    text: bool,
-    /// How a file is encoded; `None` where it is the bytes as they are.
-    chain: Option<Chain>,
-}
-
-struct Chain {
-    codecs: CodecChain,
-    options: CodecOptions,
-    data_type: DataType,
-    fill_value: FillValue,
-    shape: Vec<NonZeroU64>,
+    codec: ChunkCodec,
+    /// Whether slabs are written in pieces of any size.
+    in_pieces: bool,
 }
 
 impl Encoder {
     pub(super) fn new(array: &ArrayPlan, layout: Layout) -> Result<Self> {
         let zarr = planned(array)?;
         let chunks = &zarr.chunks;
-        let encoded =
-            chunks.shard.is_some() || chunks.codec.compressor != Compressor::None || chunks.codec.crc32c;
+        let size = |bytes: u64| {
+            usize::try_from(bytes).map_err(|_| {
+                Error::request(format!("a chunk of `{}` is larger than memory can be", array.name))
+            })
+        };
+        let shard = chunks.shard.as_ref().map(|shard| {
+            let along = shard.iter().zip(&chunks.chunk).map(|(shard, chunk)| shard / chunk);
+            size(along.fold(1, u64::saturating_mul))
+        });
         Ok(Self {
             name: array.name.clone(),
             shape: array.shape.clone(),
-            file_shape: chunks.file_shape().to_vec(),
-            file_bytes: usize::try_from(array.largest_file())
-                .map_err(|_| defect(array, "a chunk is larger than memory can be"))?,
+            chunk: chunks.chunk.clone(),
+            chunk_bytes: size(array.chunk_bytes())?,
+            across: array
+                .shape
+                .iter()
+                .zip(&chunks.chunk)
+                .skip(1)
+                .map(|(all, one)| all.div_ceil(*one))
+                .collect(),
+            shard: shard.transpose()?,
+            slab_rows: chunks.slab_rows(),
             item: array.dtype.size(),
             fill: zarr.fill.clone(),
             version_2: layout == Layout::Zarr2,
-            text: zarr.text,
-            chain: if encoded || zarr.text { Some(Chain::new(array, zarr)?) } else { None },
+            codec: ChunkCodec::new(array)?,
+            in_pieces: array.in_pieces(),
         })
     }
 
+    /// Rows of a slab: those that a file holds.
     pub(super) fn slab_rows(&self) -> u64 {
-        self.file_shape.first().copied().unwrap_or(1)
+        self.slab_rows
     }
 
-    /// Encodes a slab, and gives each file that is to be: its name, and its bytes. What holds the fill value alone is none.
-    pub(super) fn encode(
-        &self,
-        slab: u64,
-        bytes: &mut Vec<u8>,
-        write: &mut dyn FnMut(&str, &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let across: Vec<u64> = self
-            .shape
-            .iter()
-            .zip(&self.file_shape)
-            .skip(1)
-            .map(|(size, file)| size.div_ceil(*file))
-            .collect();
-        if self.shape[1..] == self.file_shape[1..] {
-            // One file. The last chunk of an array is as large as all others.
-            let there = bytes.len();
-            bytes.resize(self.file_bytes, 0);
-            fill(&mut bytes[there..], &self.fill);
-            let key = self.key(slab, &vec![0; across.len()]);
-            return self.encode_file(&key, bytes, write);
+    /// Rows of a band: those that a chunk holds.
+    pub(super) fn band_rows(&self) -> u64 {
+        self.chunk[0]
+    }
+
+    /// Begins the files of a slab.
+    pub(super) fn begin<'s>(&'s self, directory: &'s Path, slab: u64) -> SlabWriter<'s> {
+        SlabWriter {
+            encoder: self,
+            directory,
+            slab,
+            file: None,
+            index: Vec::new(),
+            blank: 0,
+            files: Vec::new(),
         }
-        let row = self.shape.iter().skip(1).fold(self.item as u64, |bytes, size| bytes * size);
-        let mut file = vec![0; self.file_bytes];
-        let mut from = vec![bytes.len() as u64 / row.max(1)];
-        from.extend(&self.shape[1..]);
-        let mut at = vec![0; across.len()];
-        for _ in 0..across.iter().product::<u64>() {
-            fill(&mut file, &self.fill);
-            let start: Vec<u64> = std::iter::once(0)
-                .chain(at.iter().zip(&self.file_shape[1..]).map(|(at, size)| at * size))
-                .collect();
-            gather(bytes, &from, &start, &mut file, &self.file_shape, self.item);
-            self.encode_file(&self.key(slab, &at), &file, write)?;
-            advance(&mut at, &across);
+    }
+
+    /// Whether all items are the fill value, so that readers need no file to know them.
+    fn is_fill(&self, bytes: &[u8]) -> bool {
+        // All items are the first, as each is the one before; and so most chunks are told by their first bytes.
+        !self.version_2
+            && bytes.starts_with(&self.fill)
+            && bytes[self.fill.len()..] == bytes[..bytes.len() - self.fill.len()]
+    }
+
+    /// Where the file of a chunk is.
+    fn path(&self, slab: u64, others: &[u64]) -> PathBuf {
+        let first = if self.version_2 { slab.to_string() } else { format!("c.{slab}") };
+        Path::new(&self.name).join(others.iter().fold(first, |key, at| format!("{key}.{at}")))
+    }
+}
+
+/// A slab on its way to its files, from its first row to its last. What holds the fill value alone is not stored.
+pub(super) struct SlabWriter<'s> {
+    encoder: &'s Encoder,
+    directory: &'s Path,
+    slab: u64,
+    /// The slab's only file, once there is something in it.
+    file: Option<WholeFile>,
+    /// Of a shard, where its chunks start, and their bytes.
+    index: Vec<[u64; 2]>,
+    /// Bytes of the fill value that are still to be written before what follows them.
+    blank: u64,
+    files: Vec<FileRecord>,
+}
+
+impl SlabWriter<'_> {
+    /// Takes the next rows: a band of them, or as many as are left of the array; where rows are written
+    /// [in pieces](ArrayPlan::in_pieces), any. `room` is memory to work in.
+    pub(super) fn rows(&mut self, bytes: &[u8], room: &mut Vec<u8>) -> Result<()> {
+        let encoder = self.encoder;
+        if encoder.in_pieces {
+            return self.piece(bytes);
+        }
+        if bytes.len() == encoder.chunk_bytes && encoder.chunk[1..] == encoder.shape[1..] {
+            return self.chunk(&vec![0; encoder.across.len()], bytes);
+        }
+        let row = encoder.shape[1..].iter().fold(encoder.item as u64, |bytes, size| bytes * size);
+        let mut from = encoder.shape.clone();
+        from[0] = bytes.len() as u64 / row.max(1);
+        let mut start = vec![0; from.len()];
+        let mut at = vec![0; encoder.across.len()];
+        room.resize(encoder.chunk_bytes, 0);
+        for _ in 0..encoder.across.iter().product::<u64>() {
+            fill(room, &encoder.fill);
+            for ((start, at), size) in start[1..].iter_mut().zip(&at).zip(&encoder.chunk[1..]) {
+                *start = at * size;
+            }
+            gather(bytes, &from, &start, room, &encoder.chunk, encoder.item);
+            self.chunk(&at, room)?;
+            advance(&mut at, &encoder.across);
         }
         Ok(())
     }
 
-    fn encode_file(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        write: &mut dyn FnMut(&str, &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        if !self.version_2 && self.is_fill(bytes) {
+    fn chunk(&mut self, at: &[u64], items: &[u8]) -> Result<()> {
+        let encoder = self.encoder;
+        let bytes = if encoder.is_fill(items) { None } else { Some(encoder.codec.encode(items)?) };
+        if encoder.shard.is_none() {
+            let path = || encoder.path(self.slab, at);
+            let file = bytes.map(|bytes| write_whole(self.directory, path(), &bytes));
+            self.files.extend(file.transpose()?);
             return Ok(());
         }
-        let Some(chain) = &self.chain else { return write(key, bytes) };
-        let items = if self.text { self.texts(bytes)? } else { ArrayBytes::from(bytes) };
-        let encoded = chain
-            .codecs
-            .encode(items, &chain.shape, &chain.data_type, &chain.fill_value, &chain.options)
-            .map_err(|e| self.failed(&e.to_string()))?;
-        write(key, &encoded)
-    }
-
-    /// Byte strings without what fills them up.
-    fn texts(&self, bytes: &[u8]) -> Result<ArrayBytes<'static>> {
-        let mut texts = Vec::with_capacity(bytes.len());
-        let mut offsets = Vec::with_capacity(bytes.len() / self.item + 1);
-        offsets.push(0);
-        for item in bytes.chunks_exact(self.item) {
-            let length = item.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            if std::str::from_utf8(&item[..length]).is_err() {
-                let text = item[..length].escape_ascii();
-                return Err(Error::input(format!(
-                    "a byte string of `{}` is no text in UTF-8: `{text}`",
-                    self.name
-                ))
-                .hint("keep byte strings as they are: `dtype=S`, or `ragged`"));
+        let entry = match bytes {
+            Some(bytes) => {
+                let file = self.file()?;
+                let start = file.bytes();
+                file.append(&bytes)?;
+                [start, bytes.len() as u64]
             }
-            texts.extend_from_slice(&item[..length]);
-            offsets.push(texts.len());
+            None => ABSENT,
+        };
+        self.index.push(entry);
+        Ok(())
+    }
+
+    /// Adds bytes to a chunk that is stored as it is.
+    fn piece(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.file.is_none() && self.encoder.is_fill(bytes) {
+            self.blank += bytes.len() as u64;
+            return Ok(());
         }
-        let offsets = ArrayBytesOffsets::new(offsets).map_err(|e| self.failed(&e.to_string()))?;
-        ArrayBytes::new_vlen(texts, offsets).map_err(|e| self.failed(&e.to_string()))
+        self.catch_up()?;
+        self.file()?.append(bytes)
     }
 
-    /// The name of the file of a chunk.
-    fn key(&self, slab: u64, others: &[u64]) -> String {
-        let first = if self.version_2 { slab.to_string() } else { format!("c.{slab}") };
-        others.iter().fold(first, |key, at| format!("{key}.{at}"))
+    /// Writes what was left out so far.
+    fn catch_up(&mut self) -> Result<()> {
+        if self.blank == 0 {
+            return Ok(());
+        }
+        let item = self.encoder.fill.len();
+        let mut some = vec![0; (FILL_BYTES / item).max(1) * item];
+        fill(&mut some, &self.encoder.fill);
+        while self.blank > 0 {
+            let now = usize::try_from(self.blank).map_or(some.len(), |blank| blank.min(some.len()));
+            self.file()?.append(&some[..now])?;
+            self.blank -= now as u64;
+        }
+        Ok(())
     }
 
-    fn failed(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Resources, format!("a chunk of `{}` cannot be encoded: {why}", self.name))
+    fn file(&mut self) -> Result<&mut WholeFile> {
+        if self.file.is_none() {
+            let path = self.encoder.path(self.slab, &vec![0; self.encoder.across.len()]);
+            self.file = Some(WholeFile::create(self.directory, path)?);
+        }
+        self.file.as_mut().ok_or_else(changed)
     }
 
-    /// Whether all items are the fill value.
-    fn is_fill(&self, bytes: &[u8]) -> bool {
-        // All items are the first, as each is the one before; and so most chunks are told by their first bytes.
-        bytes.starts_with(&self.fill) && bytes[self.fill.len()..] == bytes[..bytes.len() - self.fill.len()]
+    /// Completes the files, and tells of them.
+    pub(super) fn finish(mut self) -> Result<Vec<FileRecord>> {
+        let Some(file) = &mut self.file else { return Ok(self.files) };
+        if let Some(chunks) = self.encoder.shard {
+            // Beyond the end of the array there are none.
+            self.index.resize(chunks, ABSENT);
+            let mut index: Vec<u8> = self.index.iter().flatten().flat_map(|n| n.to_le_bytes()).collect();
+            let sum = u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, &index)).unwrap_or_default();
+            index.extend(sum.to_le_bytes());
+            file.append(&index)?;
+        } else {
+            // The last chunk of an array is as large as all others.
+            self.blank = self.encoder.chunk_bytes as u64 - file.bytes();
+            self.catch_up()?;
+        }
+        self.files.extend(self.file.map(WholeFile::finish));
+        Ok(self.files)
     }
-}
-
-impl Chain {
-    fn new(array: &ArrayPlan, zarr: &ZarrArray) -> Result<Self> {
-        let wrong = |e: String| defect(array, &e);
-        let metadata: Vec<MetadataV3> =
-            serde_json::from_value(codecs(array, zarr)).map_err(|e| wrong(e.to_string()))?;
-        // The order in which chunks stand in a shard must not depend on anything.
-        let in_order = ShardingCodecOptions::default().with_subchunk_write_order(SubchunkWriteOrder::C);
-        let codecs = CodecChain::from_metadata(&metadata)
-            .map_err(|e| wrong(e.to_string()))?
-            .with_codec_specific_options(&CodecSpecificOptions::default().with_option(in_order));
-        // Items are little-endian already. To what encodes them, they are opaque bytes.
-        let opaque = format!("r{}", array.dtype.size() * 8);
-        let items = MetadataV3::new(if zarr.text { TEXT.to_owned() } else { opaque });
-        let shape = zarr.chunks.file_shape().iter().map(|size| NonZeroU64::new(*size)).collect::<Option<_>>();
-        Ok(Self {
-            codecs,
-            // Threads are lithify's own.
-            options: CodecOptions::default().with_concurrent_target(1),
-            data_type: DataType::from_metadata(&items).map_err(|e| wrong(e.to_string()))?,
-            fill_value: FillValue::new(if zarr.text { Vec::new() } else { zarr.fill.clone() }),
-            shape: shape.ok_or_else(|| wrong("a chunk has no size".into()))?,
-        })
-    }
-}
-
-/// What is planned for an array in a Zarr store.
-pub(super) fn planned(array: &ArrayPlan) -> Result<&ZarrArray> {
-    array.zarr.as_deref().ok_or_else(|| defect(array, "its chunks are not planned"))
-}
-
-fn defect(array: &ArrayPlan, what: &str) -> Error {
-    Error::request(format!("`{}` cannot be kept in Zarr: {what}", array.name))
 }
 
 /// Copies what an array of one shape has from `start` on to the front of one of another shape.

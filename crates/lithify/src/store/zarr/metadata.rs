@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 
-use super::encode::planned;
+use super::planned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::codec::Compressor;
 use crate::plan::{ArrayPlan, ZarrArray};
@@ -97,12 +97,21 @@ fn data_type(dtype: DType) -> Value {
 }
 
 /// The codecs of a file's bytes.
-pub(super) fn codecs(array: &ArrayPlan, zarr: &ZarrArray) -> Value {
-    let chunks = &zarr.chunks;
-    let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
-    let crc32c = json!({"name": "crc32c"});
-    let mut codecs = vec![if zarr.text { json!({"name": "vlen-utf8"}) } else { bytes.clone() }];
-    match chunks.codec.compressor {
+fn codecs(array: &ArrayPlan, zarr: &ZarrArray) -> Vec<Value> {
+    let codecs = chunk_codecs(array, zarr);
+    if zarr.chunks.shard.is_none() {
+        return codecs;
+    }
+    let index = [bytes_codec(), json!({"name": "crc32c"})];
+    vec![json!({"name": "sharding_indexed", "configuration": {
+        "chunk_shape": zarr.chunks.chunk, "codecs": codecs, "index_codecs": index, "index_location": "end",
+    }})]
+}
+
+/// The codecs of a chunk's bytes.
+pub(super) fn chunk_codecs(array: &ArrayPlan, zarr: &ZarrArray) -> Vec<Value> {
+    let mut codecs = vec![if zarr.text { json!({"name": "vlen-utf8"}) } else { bytes_codec() }];
+    match zarr.chunks.codec.compressor {
         Compressor::None => {}
         Compressor::Zstd { level } => {
             codecs.push(json!({"name": "zstd", "configuration": {"level": level, "checksum": false}}));
@@ -113,15 +122,14 @@ pub(super) fn codecs(array: &ArrayPlan, zarr: &ZarrArray) -> Value {
             "shuffle": if array.dtype.size() > 1 { "shuffle" } else { "noshuffle" },
         }})),
     }
-    if chunks.codec.crc32c {
-        codecs.push(crc32c.clone());
+    if zarr.chunks.codec.crc32c {
+        codecs.push(json!({"name": "crc32c"}));
     }
-    if chunks.shard.is_none() {
-        return json!(codecs);
-    }
-    json!([{"name": "sharding_indexed", "configuration": {
-        "chunk_shape": chunks.chunk, "codecs": codecs, "index_codecs": [bytes, crc32c], "index_location": "end",
-    }}])
+    codecs
+}
+
+fn bytes_codec() -> Value {
+    json!({"name": "bytes", "configuration": {"endian": "little"}})
 }
 
 /// An item as JSON.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::encode::planned;
 use super::metadata::{groups, text};
+use super::planned;
 use crate::error::Result;
 use crate::plan::codec::Compressor;
 use crate::plan::{ArrayPlan, ZarrArray};

@@ -8,20 +8,22 @@
 //! ```
 //! Chunks of one array stand in one directory (a separator `.` instead of `/`), which takes a third of the inodes.
 //!
-//! What is gathered in memory is a *slab*: the rows that a file holds, with all of their other axes. Blocks need not be
-//! whole slabs. What a block has of a slab that is not its own alone is kept until the last block that has a part in it has
-//! brought that, and whoever brings it encodes the slab. So no file is ever read again, and none is written by two threads.
+//! A *slab* is the rows that a file holds, with all of their other axes, and a *band* the rows that a chunk holds. A block that
+//! has all of a slab encodes it band by band, as it is filled. But blocks need not be whole slabs: what a block has of a slab that
+//! is not its own alone is kept until the last block that has a part in it has brought that, and whoever brings it encodes
+//! the slab. So no file is ever read again, and none is written by two threads.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{FileRecord, write_whole};
 use super::{Output, Region, Store, Stored, changed};
-use crate::error::Result;
-use crate::plan::{ArrayPlan, Layout};
+use crate::error::{Error, Result};
+use crate::plan::{ArrayPlan, Layout, Rows, ZarrArray};
 
+mod codec;
 mod encode;
 mod metadata;
 mod metadata_v2;
@@ -38,15 +40,23 @@ pub struct ZarrStore {
     waiting: Mutex<HashMap<(usize, u64), Waiting>>,
     /// The files that are written.
     files: Mutex<Vec<FileRecord>>,
+    /// Memory for a chunk that nobody uses now.
+    rooms: Mutex<Vec<Vec<u8>>>,
 }
 
 /// An array on its way to its files.
 struct Target {
-    name: String,
-    /// Bytes of the array, and of a slab that is not the last.
+    /// Bytes of the array, of a slab that is not the last, and of a band.
     bytes: u64,
     slab_bytes: u64,
+    band_bytes: u64,
+    /// Whether it has a row for each element, so that what is expected of a block is what comes.
+    by_elements: bool,
+    /// Whether slabs are written in pieces of any size.
+    in_pieces: bool,
     encoder: Encoder,
+    /// Windows that nobody uses now.
+    windows: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A slab that several blocks fill, in turns.
@@ -82,32 +92,63 @@ impl ZarrStore {
         }
         let target = |array: &ArrayPlan| {
             let encoder = Encoder::new(array, layout)?;
-            let slab_bytes = encoder.slab_rows().saturating_mul(array.row_bytes());
-            Ok(Target { name: array.name.clone(), bytes: array.bytes(), slab_bytes, encoder })
+            Ok(Target {
+                bytes: array.bytes(),
+                slab_bytes: encoder.slab_rows().saturating_mul(array.row_bytes()),
+                band_bytes: encoder.band_rows().saturating_mul(array.row_bytes()),
+                by_elements: array.rows == Rows::Elements,
+                in_pieces: array.in_pieces(),
+                encoder,
+                windows: Mutex::default(),
+            })
         };
         Ok(Self {
             directory: directory.to_path_buf(),
             arrays: arrays.iter().map(target).collect::<Result<_>>()?,
             waiting: Mutex::default(),
             files: Mutex::new(files),
+            rooms: Mutex::default(),
         })
     }
 
-    /// Encodes and writes a slab that is complete. Its memory may be made larger, to the size of a chunk.
-    fn write(&self, array: usize, slab: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    /// Memory that was a window before: to take it anew for each block costs as much as to fill it.
+    fn spare_window(&self, array: usize) -> Vec<u8> {
+        lock(&self.arrays[array].windows).pop().unwrap_or_default()
+    }
+
+    fn keep_window(&self, array: usize, window: Vec<u8>) {
+        lock(&self.arrays[array].windows).push(window);
+    }
+
+    /// Lends memory for a chunk.
+    fn with_room<T>(&self, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut room = lock(&self.rooms).pop().unwrap_or_default();
+        let outcome = work(&mut room);
+        lock(&self.rooms).push(room);
+        outcome
+    }
+
+    fn add_files(&self, files: Vec<FileRecord>) {
+        lock(&self.files).extend(files);
+    }
+
+    /// Encodes and writes a slab that is complete.
+    fn write(&self, array: usize, slab: u64, bytes: &[u8]) -> Result<()> {
         let target = &self.arrays[array];
-        target.encoder.encode(slab, bytes, &mut |key, encoded| {
-            let record = write_whole(&self.directory, Path::new(&target.name).join(key), encoded)?;
-            self.files.lock().unwrap_or_else(PoisonError::into_inner).push(record);
-            Ok(())
-        })
+        let mut writer = target.encoder.begin(&self.directory, slab);
+        let band = usize::try_from(target.band_bytes).unwrap_or(usize::MAX);
+        self.with_room(|room| bytes.chunks(band).try_for_each(|band| writer.rows(band, room)))?;
+        self.add_files(writer.finish()?);
+        Ok(())
     }
 
     /// Takes a part of a slab, and writes the slab if that was the last of it.
-    fn part(&self, array: usize, slab: u64, at: usize, part: &[u8]) -> Result<()> {
+    fn part(&self, array: usize, at: u64, part: &[u8]) -> Result<()> {
+        let slab_bytes = self.arrays[array].slab_bytes;
+        let (slab, at) = (at / slab_bytes, usize::try_from(at % slab_bytes).unwrap_or(usize::MAX));
         let whole = self.arrays[array].bytes_of(slab);
         let partial = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = lock(&self.waiting);
             match waiting.entry((array, slab)) {
                 Entry::Occupied(there) => Arc::clone(there.get()),
                 Entry::Vacant(free) => {
@@ -116,7 +157,7 @@ impl ZarrStore {
                 }
             }
         };
-        let mut partial = partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partial = lock(&partial);
         // It is gone where it was complete before: then blocks overlap, and that is not what was planned.
         let place = partial.bytes.get_mut(at..at + part.len()).ok_or_else(changed)?;
         place.copy_from_slice(part);
@@ -124,10 +165,10 @@ impl ZarrStore {
         if partial.filled < whole {
             return Ok(());
         }
-        let mut bytes = std::mem::take(&mut partial.bytes);
+        let bytes = std::mem::take(&mut partial.bytes);
         drop(partial);
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&(array, slab));
-        self.write(array, slab, &mut bytes)
+        lock(&self.waiting).remove(&(array, slab));
+        self.write(array, slab, &bytes)
     }
 }
 
@@ -146,4 +187,15 @@ impl Output for ZarrStore {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Stored { headers: Vec::new(), files })
     }
+}
+
+/// What is planned for an array in a Zarr store.
+fn planned(array: &ArrayPlan) -> Result<&ZarrArray> {
+    let missing =
+        || Error::request(format!("`{}` cannot be kept in Zarr: its chunks are not planned", array.name));
+    array.zarr.as_deref().ok_or_else(missing)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,20 @@
-//! A block's bytes of one array, gathered slab by slab.
+//! A block's bytes of one array, on their way to its slabs.
 
+use super::encode::SlabWriter;
 use super::{Target, ZarrStore};
 use crate::error::Result;
+use crate::plan::memory::BUFFER_BYTES;
 use crate::store::{Checksum, Hasher, Region, too_much};
 
 /// Bytes that are added to a checksum at once, while they are still in a core's cache.
 const HASH_BYTES: usize = 256 << 10;
 
-/// A piece of an array. What it has of the present slab is in memory.
+/// Bytes of a piece, unless a row is larger.
+#[expect(clippy::cast_possible_truncation, reason = "it is below a mebibyte")]
+const PIECE_BYTES: usize = BUFFER_BYTES as usize;
+
+/// A piece of an array, of which a window is in memory: a band of chunks where a whole slab is filled, which is encoded while
+/// it is; else all that it has of the present slab.
 pub(super) struct SlabRegion<'s> {
     store: &'s ZarrStore,
     target: &'s Target,
@@ -15,90 +22,116 @@ pub(super) struct SlabRegion<'s> {
     start: u64,
     /// Where what was expected ends.
     expected_end: u64,
-    /// What it has of the present slab: the first `used` bytes, from `at` on in the array; the first `hashed` are in the
-    /// checksum.
+    /// The present slab, where all of it is filled here.
+    slab: Option<SlabWriter<'s>>,
+    /// Bytes of the array from `at` on: the first `used` are filled, the first `hashed` in the checksum.
     window: Vec<u8>,
     at: u64,
     used: usize,
     hashed: usize,
-    /// Bytes that were given and lie in more than one slab: they go to their slabs once they are filled.
+    /// Where the window ends at the latest, in bytes of the array.
+    window_end: u64,
+    /// Bytes that were given and lie in more than one window: they go there once they are filled.
     straddling: Vec<u8>,
     hasher: Hasher,
 }
 
 impl<'s> SlabRegion<'s> {
     pub(super) fn new(store: &'s ZarrStore, array: usize, start: u64, expected: u64) -> Self {
-        Self {
+        let mut region = Self {
             store,
             target: &store.arrays[array],
             array,
             start,
             expected_end: start.saturating_add(expected),
-            window: Vec::new(),
+            slab: None,
+            window: store.spare_window(array),
             at: start,
             used: 0,
             hashed: 0,
+            window_end: start,
             straddling: Vec::new(),
             hasher: Hasher::new(),
+        };
+        region.go_on();
+        region
+    }
+
+    /// Says what the window is from here on.
+    fn go_on(&mut self) {
+        let Self { target, at, .. } = *self;
+        if target.slab_bytes == 0 || at >= target.bytes {
+            return;
         }
+        let number = at / target.slab_bytes;
+        let slab_end = number * target.slab_bytes + target.bytes_of(number) as u64;
+        if at.is_multiple_of(target.slab_bytes) && target.by_elements && slab_end <= self.expected_end {
+            self.slab = Some(target.encoder.begin(&self.store.directory, number));
+        }
+        let pieces = target.in_pieces || self.slab.is_none();
+        self.window_end =
+            if pieces { slab_end } else { slab_end.min((at / target.band_bytes + 1) * target.band_bytes) };
     }
 
-    /// The number of the present slab, and how many of its bytes lie before the window.
-    fn slab(&self) -> (u64, usize) {
-        let slab = self.at / self.target.slab_bytes;
-        (slab, usize::try_from(self.at % self.target.slab_bytes).unwrap_or(usize::MAX))
-    }
-
-    /// Bytes of the present slab from the window's start on.
+    /// Bytes of the window, at most.
     fn room(&self) -> usize {
-        let (slab, before) = self.slab();
-        self.target.bytes_of(slab) - before
+        usize::try_from(self.window_end - self.at).unwrap_or(usize::MAX)
     }
 
     /// The next bytes of the window, which has room for them.
-    fn take(&mut self, bytes: usize) -> &mut [u8] {
+    fn take(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        let in_pieces = self.slab.is_some() && self.target.in_pieces;
+        if in_pieces && self.used > 0 && self.used + bytes > PIECE_BYTES {
+            self.give()?;
+        }
         let end = self.used + bytes;
         if end > self.window.len() {
-            // All that is expected of this slab at once; where there is more, all of the slab.
+            // All that is expected at once; where there is more, all that there can be.
             let expected = usize::try_from(self.expected_end.saturating_sub(self.at)).unwrap_or(usize::MAX);
             let room = self.room();
-            let length = if end <= expected { expected.min(room) } else { room };
-            self.window.resize(length, 0);
+            let most = if in_pieces { room.min(end.max(PIECE_BYTES)) } else { room };
+            self.window.resize(if end <= expected { expected.min(most) } else { most }, 0);
         }
         self.used = end;
-        &mut self.window[end - bytes..end]
+        Ok(&mut self.window[end - bytes..end])
     }
 
-    /// Adds what is filled to the checksum, and gives the slab away if that was the last of it.
+    /// Adds what is filled to the checksum, and gives the window away if that was the last of it.
     fn settle(&mut self, at_least: usize) -> Result<()> {
-        if self.used - self.hashed >= at_least.max(1) || (self.used > 0 && self.used == self.room()) {
+        let full = self.used > 0 && self.used == self.room();
+        if self.used - self.hashed >= at_least.max(1) || full {
             self.hasher.update(&self.window[self.hashed..self.used]);
             self.hashed = self.used;
         }
-        if self.used > 0 && self.used == self.room() { self.give() } else { Ok(()) }
+        if full { self.give() } else { Ok(()) }
     }
 
-    /// Gives what is filled of the present slab to the store.
+    /// Gives what is filled to the slab, or to the store where the slab is not filled here alone.
     fn give(&mut self) -> Result<()> {
-        let (slab, before) = self.slab();
         let used = std::mem::take(&mut self.used);
-        self.hashed = 0;
-        self.at += used as u64;
-        if used == self.target.bytes_of(slab) {
-            self.window.truncate(used);
-            self.store.write(self.array, slab, &mut self.window)
-        } else {
-            self.store.part(self.array, slab, before, &self.window[..used])
+        self.hasher.update(&self.window[std::mem::take(&mut self.hashed)..used]);
+        match &mut self.slab {
+            Some(slab) => self.store.with_room(|room| slab.rows(&self.window[..used], room))?,
+            None => self.store.part(self.array, self.at, &self.window[..used])?,
         }
+        self.at += used as u64;
+        let slab_ends = self.at == self.target.bytes || self.at.is_multiple_of(self.target.slab_bytes);
+        if slab_ends && let Some(slab) = self.slab.take() {
+            self.store.add_files(slab.finish()?);
+        }
+        if self.at == self.window_end {
+            self.go_on();
+        }
+        Ok(())
     }
 
-    /// Brings bytes that lie in several slabs there.
+    /// Brings bytes that lie in several windows there.
     fn distribute(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.straddling);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.room() - self.used));
-            self.take(now.len()).copy_from_slice(now);
+            self.take(now.len())?.copy_from_slice(now);
             self.settle(HASH_BYTES)?;
             rest = later;
         }
@@ -120,7 +153,7 @@ impl Region for SlabRegion<'_> {
             return Err(too_much());
         }
         if bytes <= self.room() - self.used {
-            return Ok(self.take(bytes));
+            return self.take(bytes);
         }
         self.straddling.resize(bytes, 0);
         Ok(&mut self.straddling)
@@ -136,6 +169,7 @@ impl Region for SlabRegion<'_> {
         if self.used > 0 {
             self.give()?;
         }
+        self.store.keep_window(self.array, self.window);
         Ok(self.hasher.finish())
     }
 }
