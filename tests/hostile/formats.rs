@@ -15,13 +15,9 @@ use crate::MOST_AT_ONCE;
 const LARGEST: u64 = 1 << 20;
 
 /// Reads a dataset to its end, over damage; gives how many elements are sound.
-fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
-    let source = lithify::open(
-        &[path.to_path_buf()],
-        from,
-        &Options { largest_record: LARGEST, ..Options::default() },
-    )
-    .ok()?;
+pub fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
+    let options = Options { largest_record: LARGEST, ..Options::default() };
+    let source = lithify::open(&[path.to_path_buf()], from, &options).ok()?;
     let mut found = 0;
     for part in 0..source.parts().len() {
         let mut elements = source.read(part, 0..u64::MAX, Want::Whole).ok()?;
@@ -36,7 +32,8 @@ fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
                 }
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Input => {
-                    assert!(error.place().file.is_some() && error.place().byte.is_some(), "{error}");
+                    assert!(error.place().file.is_some(), "{error}");
+                    assert_eq!(error.place().byte.is_some(), source.positions_are_bytes(part), "{error}");
                 }
                 Err(_) => return None,
             }
@@ -54,7 +51,7 @@ fn read_all(path: &Path, from: Option<&str>) -> Option<usize> {
 }
 
 /// Calls `then` with each of the bytes changed, in two ways.
-fn changed(bytes: &[u8], mut then: impl FnMut(&[u8])) {
+pub fn changed(bytes: &[u8], mut then: impl FnMut(&[u8])) {
     let mut changed = bytes.to_vec();
     for at in 0..bytes.len() {
         for bits in [1, 0xff] {

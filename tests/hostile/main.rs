@@ -7,6 +7,7 @@ mod data;
 mod formats;
 mod images;
 mod sounds;
+mod tables;
 mod tfds;
 
 #[global_allocator]

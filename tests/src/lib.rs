@@ -35,6 +35,7 @@ pub mod images;
 pub mod memory;
 pub mod model;
 pub mod sounds;
+pub mod tables;
 pub mod tfds;
 pub mod values;
 
@@ -310,6 +311,13 @@ impl Conversion {
         self
     }
 
+    /// … in the random order of this seed.
+    #[must_use]
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.choice.shuffle = Some(seed);
+        self
+    }
+
     /// … of no more than so many elements.
     #[must_use]
     pub fn limit(mut self, elements: u64) -> Self {
@@ -357,7 +365,11 @@ impl Conversion {
     /// # Errors
     /// As the library.
     pub fn open(&self) -> Result<Box<dyn Source>> {
-        let options = Options { choice: self.choice.clone(), ..self.machine().source_options() };
+        let options = Options {
+            choice: self.choice.clone(),
+            features: self.request()?.names(),
+            ..self.machine().source_options()
+        };
         lithify::open(&self.inputs, self.from, &options)
     }
 

@@ -227,7 +227,7 @@ fn exit_codes_say_what_happened() {
         ("convert 'train-*'", 2),
         ("convert 'train-*' -o y --threads 0", 2),
         ("convert 'train-*' -o y --recipe none", 1),
-        ("scan 'train-*' --from arrow", 2),
+        ("scan 'train-*' --from csv", 2),
         ("", 2),
         ("--version", 0),
     ] {
@@ -312,7 +312,7 @@ fn refusals_say_what_to_do() {
              hint: or give such elements no value: `ragged`, or `ragged present`\n"
                 .to_owned(),
         ),
-        ("scan 'train-*' --from arrow", format!("error: `arrow` is not a format\n\nhint: use {}\n", formats.join(" or "))),
+        ("scan 'train-*' --from csv", format!("error: `csv` is not a format\n\nhint: use {}\n", formats.join(" or "))),
     ] {
         assert_shown(&shown(line), &wanted);
     }

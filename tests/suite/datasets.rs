@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use lithify::convert::{plan_again, reopen};
 use lithify::plan::Layout;
+use lithify::source::{Choice, Options, Want};
 use lithify::store::npy::header;
-use lithify::value::DType;
+use lithify::value::{DType, Slots};
 use lithify::write::verify::verify_against_source;
+use lithify_tests::command::run;
 use lithify_tests::tfds::{dataset, dict, tensor};
 use lithify_tests::{Conversion, Scratch, example, floats, gzip, integers, read_npy, record, strings};
 
@@ -56,7 +58,8 @@ fn ids(output: &Path) -> Vec<i64> {
 fn convert(conversion: &Conversion, output: &Path) {
     let manifest = conversion.convert(output).unwrap();
     let machine = conversion.machine();
-    let source = reopen(&manifest.format, &manifest.parts, &manifest.choice, &machine).unwrap();
+    let source =
+        reopen(&manifest.format, &manifest.parts, &manifest.choice, &manifest.request, &machine).unwrap();
     let plan = plan_again(source.as_ref(), &manifest, output, &machine, &()).unwrap();
     assert_eq!(plan.layout, Layout::NpyDirectory);
     assert!(verify_against_source(output, source.as_ref(), &plan, &()).unwrap().is_empty());
@@ -122,6 +125,96 @@ fn conditions_leave_the_others_out() {
     assert!(of(&files).select("id").open().is_err());
 }
 
+/// Read with so little memory that it takes many windows, by one thread and by several that are at different places.
+fn windows_make_no_difference(files: &[PathBuf], order: &[i64]) {
+    let choice = Choice { shuffle: Some(7), ..Choice::default() };
+    let options = Options { choice, memory: 120_000, threads: 2, ..Options::default() };
+    let source = lithify::open(files, None, &options).unwrap();
+    assert!(source.held() <= 120_000);
+    let ids = |from: u64, until: u64| {
+        let mut elements = source.read(0, from..until, Want::Whole).unwrap();
+        let mut slots = Slots::of(["id"]);
+        let mut ids = Vec::new();
+        while let Some(element) = elements.next().unwrap() {
+            slots.find(&element, |_| Ok::<_, ()>(false)).unwrap();
+            let run = slots.named("id", &element).unwrap().runs().next().unwrap().unwrap();
+            ids.push(i64::try_from(lithify::source::wire::varint(&mut &run[..]).unwrap()).unwrap());
+        }
+        ids
+    };
+    assert_eq!(ids(0, u64::MAX), order);
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let ids = &ids;
+            scope.spawn(move || {
+                for start in (thread * 20..1200).step_by(60) {
+                    let at = usize::try_from(start).unwrap();
+                    assert_eq!(ids(start, start + 20), order[at..at + 20]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_shuffled_dataset_has_the_same_elements_in_an_order_of_its_seed() {
+    let scratch = Scratch::new();
+    let files = files(&scratch, &[400, 300, 500]);
+    let mut orders = Vec::new();
+    for (seed, threads) in [(7, 1), (7, 3), (8, 2)] {
+        let output = scratch.at(&format!("{seed}-{threads}"));
+        convert(&of(&files).shuffle(seed).threads(threads), &output);
+        orders.push(ids(&output));
+    }
+    assert_eq!(orders[0], orders[1], "threads do not matter");
+    assert_ne!(orders[0], orders[2]);
+    windows_make_no_difference(&files, &orders[0]);
+    let in_place = orders[0].iter().zip(0..).filter(|(id, place)| **id == *place).count();
+    assert!(in_place < 10, "{in_place}");
+    let mut sorted = orders[0].clone();
+    sorted.sort_unstable();
+    assert!(sorted.into_iter().eq(0..1200));
+}
+
+#[test]
+fn what_is_chosen_is_shuffled() {
+    let scratch = Scratch::new();
+    let files = files(&scratch, &[40, 30, 50]);
+    let output = scratch.at("out");
+    convert(&of(&files).select("id >= 20").limit(60).shuffle(1), &output);
+    let mut found = ids(&output);
+    assert_ne!(found, (20..80).collect::<Vec<_>>());
+    found.sort_unstable();
+    assert_eq!(found, (20..80).collect::<Vec<_>>());
+}
+
+/// Rows of arrays, and many more of them than memory that is allowed.
+#[test]
+fn arrays_are_shuffled() {
+    let scratch = Scratch::new();
+    let values: Vec<u8> = (0..800_000_i64).flat_map(i64::to_le_bytes).collect();
+    let file = scratch.file("x.npy", &[&header(DType::Int64, &[200_000, 4])[..], &values].concat());
+    let mut orders = Vec::new();
+    for memory in [48 << 20, 1 << 30] {
+        let output = scratch.at(&format!("{memory}.npy"));
+        let manifest = Conversion::of([&file]).shuffle(3).memory(memory).convert(&output).unwrap();
+        assert_eq!(manifest.choice.shuffle, Some(3));
+        orders.push(read_npy::<i64>(&output));
+    }
+    assert_eq!(orders[0], orders[1]);
+    let mut firsts: Vec<i64> = orders[0]
+        .rows()
+        .into_iter()
+        .map(|row| {
+            assert!(row.iter().copied().eq(row[0]..row[0] + 4));
+            row[0]
+        })
+        .collect();
+    assert!(!firsts.is_sorted());
+    firsts.sort_unstable();
+    assert!(firsts.into_iter().eq((0..200_000).map(|row| row * 4)));
+}
+
 #[test]
 fn datasets_follow_one_another() {
     let scratch = Scratch::new();
@@ -160,4 +253,28 @@ fn directories_are_datasets_each() {
         let ids: Vec<i64> = read_npy::<i64>(&output.join("id.npy")).into_iter().collect();
         assert_eq!(ids, wanted);
     }
+}
+
+#[test]
+fn outputs_of_a_split_are_of_one_shape_and_have_all_elements() {
+    let scratch = Scratch::new();
+    files(&scratch, &[40, 30, 50]);
+    let line = "convert *.tfrecord -o out --split train=0.8,val=0.2 --shuffle 5 -f 'id' -f 'v: pad=max' -f 's: dtype=S' -q";
+    assert_eq!(run(&scratch, line).code, Some(0));
+    let mut all = Vec::new();
+    for (name, count) in [("train", 96), ("val", 24)] {
+        let output = scratch.at("out").join(name);
+        let ids: Vec<i64> = read_npy::<i64>(&output.join("id.npy")).into_iter().collect();
+        assert_eq!(ids.len(), count);
+        assert_eq!(read_npy::<f32>(&output.join("v.npy")).shape(), [count, 4]);
+        all.extend(ids);
+        assert_eq!(run(&scratch, &format!("verify out/{name} --against-source")).code, Some(0));
+    }
+    assert_ne!(all, (0..120).collect::<Vec<_>>());
+    all.sort_unstable();
+    assert_eq!(all, (0..120).collect::<Vec<_>>());
+    let ran = run(&scratch, "plan *.tfrecord --to out -o plan --split a=0.5,b=0.5");
+    assert!(ran.code == Some(2) && ran.err.contains("several"), "{}", ran.err);
+    let ran = run(&scratch, "convert *.tfrecord -o x --shuffle 1 --on-error skip");
+    assert!(ran.code == Some(2) && ran.err.contains("--shuffle"), "{}", ran.err);
 }

@@ -29,6 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source::tfds", &["audio::Depth", "decode", "error", "image", "value"]),
     // Files of images and of sounds are told by their first bytes.
     ("source::folder", &["audio", "decode", "error", "image::Format", "image::is_head", "value"]),
+    // As these do: what a text is need not be looked for.
+    ("source::arrow", &["decode", "error", "value"]),
     // What it holds are serialized tensors.
     ("source::saved", &["decode::tensor_proto", "error", "value"]),
     ("source::wire", &[]),
@@ -107,7 +109,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "write::manifest",
         ],
     ),
-    ("dataset", &["decode::View", "error", "plan::scalar", "source", "value"]),
+    ("dataset", &["decode::View", "error", "parallel", "plan::scalar", "source", "value"]),
     ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 

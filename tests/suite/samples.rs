@@ -3,7 +3,10 @@
 use std::io::Write;
 
 use lithify_tests::array_record::{self, Packed};
-use lithify_tests::{example, field, floats, gzip, integers, numbered, record, strings, tar_member, zlib};
+use lithify_tests::{
+    example, field, floats, gzip, integers, numbered, record, strings, tables, tar_member, zlib,
+};
+use parquet::file::properties::WriterProperties;
 
 pub type Feature = (String, Vec<u8>);
 
@@ -84,7 +87,36 @@ pub fn samples() -> Vec<Sample> {
     samples.extend(saved());
     samples.extend(tars());
     samples.extend(arrays());
+    samples.extend(tables());
     samples
+}
+
+/// The file of a directory that `save_to_disk` writes.
+const SAVED: &str = "data-00000-of-00001.arrow";
+
+/// Tables of five rows in two groups. Positions are as if all rows had as many bytes of the file.
+fn tables() -> Vec<Sample> {
+    let batches = [tables::batch(0..3), tables::batch(3..5)];
+    let sample = |format, what, bytes: Vec<u8>| {
+        let step = bytes.len() as u64 / 5;
+        let elements = (0..5).map(|at| (u64::from(at) * step, tables::values(at))).collect();
+        Sample { format, what, bytes, files: Vec::new(), part: "", elements, end: 5 * step, plain: true }
+    };
+    let stream = sample("huggingface", "directory", tables::stream(&batches));
+    let files = vec![
+        ("dataset_info.json", b"{}".to_vec()),
+        (
+            "state.json",
+            format!(r#"{{"_data_files": [{{"filename": "{SAVED}"}}], "_split": null}}"#).into_bytes(),
+        ),
+        (SAVED, stream.bytes.clone()),
+    ];
+    vec![
+        Sample { files, part: SAVED, bytes: Vec::new(), ..stream },
+        sample("arrow", "file", tables::arrow(&batches)),
+        sample("arrow", "stream", tables::stream(&batches)),
+        sample("parquet", "file", tables::parquet(&batches, WriterProperties::default())),
+    ]
 }
 
 /// A `.npy` file of these rows.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use lithify::Portion;
 use lithify::error::Result;
 use lithify::machine::parse_size;
 use lithify::plan::request::{FeatureRequest, KEYS, Request};
@@ -134,7 +135,7 @@ pub struct Dataset {
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
     /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without
-    /// it, all splits one after another.
+    /// it, all splits one after another. Of any dataset, outputs to split it into at random: `train=0.9,val=0.1`.
     #[arg(long, value_name = "SPLIT")]
     pub split: Option<String>,
     /// Take elements that meet a condition on one of their features, and no others: `label < 10`, `source != web`,
@@ -144,6 +145,10 @@ pub struct Dataset {
     /// Take no more than the first so many elements.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
+    /// Write rows in a random order, which depends on this number and on nothing else. What does not fit half of the memory is
+    /// read several times.
+    #[arg(long, value_name = "SEED")]
+    pub shuffle: Option<u64>,
     /// What to do about elements that are damaged or do not fit: fail, or skip and list them.
     #[arg(long, value_enum, default_value_t = ErrorPolicy::Fail)]
     pub on_error: ErrorPolicy,
@@ -152,7 +157,22 @@ pub struct Dataset {
 impl Dataset {
     /// Which elements are wanted.
     pub fn choice(&self) -> Choice {
-        Choice { split: self.split.clone(), select: self.select.clone(), limit: self.limit }
+        let portions = self.split.as_ref().is_some_and(|split| split.contains('='));
+        Choice {
+            split: self.split.clone().filter(|_| !portions),
+            select: self.select.clone(),
+            limit: self.limit,
+            shuffle: self.shuffle.or(portions.then_some(0)),
+            rows: None,
+        }
+    }
+
+    /// Into which outputs it is to be split, if it is.
+    ///
+    /// # Errors
+    /// They cannot be understood.
+    pub fn portions(&self) -> Result<Option<Vec<Portion>>> {
+        self.split.as_ref().map_or(Ok(None), |split| Portion::all(split))
     }
 }
 

@@ -10,14 +10,14 @@ use lithify::convert::{Job, plan_again, reopen, scan_and_plan, write_plan};
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
 use lithify::plan::request::Request;
-use lithify::plan::{Plan, Target, advice};
+use lithify::plan::{Plan, Target, advice, settled};
 use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
-use lithify::source::{Options, Source};
+use lithify::source::{Choice, Options, Source};
 use lithify::write::manifest::Manifest;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{WriteOptions, check_target};
-use lithify::{open, scan, show};
+use lithify::{Portion, open, scan, show};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::Outcome;
@@ -31,7 +31,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
-            let source = context.open(&dataset)?;
+            let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(output, &dataset)?;
             let writing = context.writing(&writing);
             let job =
@@ -40,20 +40,18 @@ pub fn run(command: Command) -> Result<Outcome> {
                 let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
                 return show_plan(&profile, &plan, &context.machine, json);
             }
-            check_target(&target, writing.overwrite)?;
-            let start = Instant::now();
-            let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
-            if !context.quiet {
-                for advice in advice::for_plan(&profile, &plan) {
-                    eprintln!("advice: {advice}");
-                }
+            match dataset.portions()? {
+                None => context.convert(source.as_ref(), &job, json),
+                Some(portions) => context.convert_portions(&dataset, source, &job, &portions, json),
             }
-            context.write(source.as_ref(), &job, plan, start, json)
         }
         Command::Plan { dataset, to, output, wanted, run } => {
             let context = Context::new(&run, &to)?;
             let request = wanted.request()?;
-            let source = context.open(&dataset)?;
+            if dataset.portions()?.is_some() {
+                return Err(Error::request("a plan is for one output, and `--split` names several"));
+            }
+            let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(absolute(&to), &dataset)?;
             let writing = WriteOptions { overwrite: false, progress: &context.progress };
             let job =
@@ -71,7 +69,7 @@ pub fn run(command: Command) -> Result<Outcome> {
                     .hint("make it anew with `lithify plan`")
             })?;
             let context = Context::new(&run, &plan.output)?;
-            let source = reopen(&plan.format, &plan.parts, &plan.choice, &context.machine)?;
+            let source = reopen(&plan.format, &plan.parts, &plan.choice, &plan.request, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
             let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
@@ -108,13 +106,52 @@ impl Context {
         Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
     }
 
-    fn open(&self, dataset: &Dataset) -> Result<Box<dyn Source>> {
-        let options = Options { choice: dataset.choice(), ..self.machine.source_options() };
+    fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {
+        let options = Options { choice, features: request.names(), ..self.machine.source_options() };
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
     fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
         WriteOptions { overwrite: flags.overwrite, progress: &self.progress }
+    }
+
+    fn convert(&self, source: &dyn Source, job: &Job<'_>, json: bool) -> Result<Outcome> {
+        check_target(job.target, job.writing.overwrite)?;
+        let start = Instant::now();
+        let (profile, plan) = scan_and_plan(source, job, &[])?;
+        if !self.quiet {
+            for advice in advice::for_plan(&profile, &plan) {
+                eprintln!("advice: {advice}");
+            }
+        }
+        self.write(source, job, plan, start, json)
+    }
+
+    /// Converts portions of a dataset, each to an output of its own, all of the shapes that the whole needs.
+    fn convert_portions(
+        &self,
+        dataset: &Dataset,
+        whole: Box<dyn Source>,
+        job: &Job<'_>,
+        portions: &[Portion],
+        json: bool,
+    ) -> Result<Outcome> {
+        let target_of =
+            |portion: &Portion| Target { output: portion.output(&job.target.output), ..job.target.clone() };
+        for portion in portions {
+            check_target(&target_of(portion), job.writing.overwrite)?;
+        }
+        let (profile, plan) = scan_and_plan(whole.as_ref(), job, &[])?;
+        // It holds memory that its portions want.
+        drop(whole);
+        let request = settled(&plan);
+        for portion in portions {
+            let target = target_of(portion);
+            let choice = Choice { rows: Some(portion.rows(profile.elements)), ..dataset.choice() };
+            let source = self.open(dataset, &request, choice)?;
+            self.convert(source.as_ref(), &Job { request: &request, target: &target, ..*job }, json)?;
+        }
+        Ok(Outcome::Done)
     }
 
     fn write(
@@ -150,7 +187,7 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
 
 fn scan_command(dataset: &Dataset, run: &Run, json: bool) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
-    let source = context.open(dataset)?;
+    let source = context.open(dataset, &Request::default(), dataset.choice())?;
     let profile = scan(
         source.as_ref(),
         &ScanOptions {
@@ -175,7 +212,8 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     let manifest = Manifest::read(output)?;
     let mut differences = verify(output, context.machine.threads, &context.progress)?;
     if against_source {
-        let source = reopen(&manifest.format, &manifest.parts, &manifest.choice, &context.machine)?;
+        let Manifest { format, parts, choice, request, .. } = &manifest;
+        let source = reopen(format, parts, choice, request, &context.machine)?;
         let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
         differences.extend(verify_against_source(output, source.as_ref(), &plan, &context.progress)?);
     }

@@ -61,6 +61,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
             json!({
                 "name": feature.name,
                 "kind": feature.kind(),
+                "left_out": profile.left_out.get(&feature.name),
                 "present": feature.present,
                 "lengths": sizes(&feature.lengths),
                 "strings": (feature.strings.count > 0).then(|| sizes(&feature.strings)),

@@ -33,21 +33,28 @@ pub struct Job<'a> {
 /// As [`scan`] and [`plan`].
 pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
     job.request.check()?;
+    if source.choice().shuffle.is_some() && job.target.on_error == OnError::Skip {
+        return Err(Error::request(
+            "what is bad cannot be left out of a shuffled dataset: its order would not be known",
+        )
+        .hint("convert it without `--shuffle` first, and shuffle what comes out"));
+    }
+    let machine = &job.machine.without(source.held());
     let scan_for = |request: &Request| {
         scan(
             source,
             &ScanOptions {
                 request,
                 on_error: job.target.on_error,
-                threads: job.machine.threads,
-                largest_payload: job.machine.largest_record(),
+                threads: machine.threads,
+                largest_payload: machine.largest_record(),
                 excluded: bad,
                 progress: job.writing.progress,
             },
         )
     };
     let plan_for = |profile: &Profile, request: &Request| {
-        plan(profile, request, job.machine, job.target).map_err(|e| name_file(source, e))
+        plan(profile, request, machine, job.target).map_err(|e| name_file(source, e))
     };
     let profile = scan_for(job.request)?;
     let Some(settled) = settle_buckets(&profile, job.request)? else {
@@ -106,8 +113,14 @@ fn say_skip(error: Error, on_error: OnError) -> Error {
 ///
 /// # Errors
 /// A file is not there any more, or cannot be read.
-pub fn reopen(format: &str, parts: &[Part], choice: &Choice, machine: &Machine) -> Result<Box<dyn Source>> {
-    let options = Options { choice: choice.clone(), ..machine.source_options() };
+pub fn reopen(
+    format: &str,
+    parts: &[Part],
+    choice: &Choice,
+    request: &Request,
+    machine: &Machine,
+) -> Result<Box<dyn Source>> {
+    let options = Options { choice: choice.clone(), features: request.names(), ..machine.source_options() };
     open_parts(format, parts, &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
 }

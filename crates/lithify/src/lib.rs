@@ -42,7 +42,7 @@ pub mod store;
 pub mod value;
 pub mod write;
 
-pub use dataset::{open, open_parts};
+pub use dataset::{Portion, open, open_parts};
 pub use error::{Error, Result};
 pub use plan::plan;
 pub use scan::scan;

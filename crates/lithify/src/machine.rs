@@ -69,10 +69,21 @@ impl Machine {
         self.memory / 4 / self.threads.max(1) as u64
     }
 
+    /// This machine, of whose memory so many bytes are taken.
+    #[must_use]
+    pub fn without(&self, bytes: u64) -> Self {
+        Self { memory: self.memory.saturating_sub(bytes), ..self.clone() }
+    }
+
     /// What a source must know of this machine.
     #[must_use]
     pub fn source_options(&self) -> crate::source::Options {
-        crate::source::Options { largest_record: self.largest_record(), ..Default::default() }
+        crate::source::Options {
+            largest_record: self.largest_record(),
+            memory: self.memory / 2,
+            threads: self.threads,
+            ..Default::default()
+        }
     }
 }
 

@@ -260,7 +260,9 @@ fn choice(choice: &Choice) -> String {
     let split = choice.split.iter().map(|split| format!(", split {}", split.escape_debug()));
     let select = choice.select.iter().map(|condition| format!(", where {}", condition.escape_debug()));
     let limit = choice.limit.iter().map(|limit| format!(", the first {limit} at most"));
-    split.chain(select).chain(limit).collect()
+    let shuffle = choice.shuffle.iter().map(|seed| format!(", shuffled by {seed}"));
+    let rows = choice.rows.iter().map(|[start, end]| format!(", of that {start} to {end}"));
+    split.chain(select).chain(limit).chain(shuffle).chain(rows).collect()
 }
 
 /// What a part of a dataset of this format is.
@@ -289,6 +291,7 @@ fn features(profile: &Profile) -> String {
             feature.kind().map_or("nothing".into(), |kind| kind.to_string()),
             match feature.present == profile.elements {
                 true => "all".into(),
+                false if feature.present == 0 => "none".into(),
                 // Neither 0 % nor 100 % where it is not so.
                 false => format!("{:.1} %", share.clamp(0.1, 99.9)),
             },
@@ -297,7 +300,7 @@ fn features(profile: &Profile) -> String {
             if feature.kind() == Some(Kind::Bytes) { range(&feature.strings) } else { String::new() },
             show_size(dense_bytes_of(profile, feature)),
             waste(profile, feature),
-            looks_like(feature),
+            profile.left_out.get(&feature.name).cloned().unwrap_or_else(|| looks_like(feature)),
         ]);
     }
     table_of_used(&[&[Side::Left; 2][..], &[Side::Right; 6], &[Side::Left]].concat(), &rows)

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use dtype::DType;
 pub(crate) use items::{advance, fill};
-pub use owned::OwnedElement;
+pub use kept::Kept;
 
 mod dtype;
 mod items;
-mod owned;
+mod kept;
 
 /// The sizes of an element's axes. Up to four stand in place, so that looking at an element allocates nothing.
 pub type Shape = smallvec::SmallVec<[u64; 4]>;
@@ -178,6 +178,12 @@ impl<'a> Element<'a> {
     #[must_use]
     pub fn with_stored(self, bytes: u64) -> Self {
         Self { stored: Some(bytes), ..self }
+    }
+
+    /// The same at another position.
+    #[must_use]
+    pub fn at(self, position: u64) -> Self {
+        Self { position, ..self }
     }
 
     /// The same as the content of a file.

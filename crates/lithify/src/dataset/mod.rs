@@ -10,10 +10,15 @@ use crate::source::probe::{self, Found};
 use crate::source::{Alike, Choice, Elements, Options, Part, Source, Want};
 
 mod condition;
+mod permutation;
+mod portions;
 mod select;
+mod shuffle;
 
 use condition::Condition;
+pub use portions::Portion;
 use select::Selected;
+use shuffle::Shuffled;
 
 /// Opens the datasets that `inputs` name: files, directories, or globs, one after another in this order; the files of a
 /// directory or glob sorted by name. Formats are found by content, unless `from` names the one of all.
@@ -67,16 +72,24 @@ impl Dataset {
             choice: options.choice.clone(),
             conditions: options.choice.select.iter().map(|text| text.parse()).collect::<Result<_>>()?,
         };
+        let features = options.features.clone().map(|mut features| {
+            features.extend(all.conditions.iter().map(|condition| condition.feature.clone()));
+            features
+        });
+        let options = &Options { features, ..options.clone() };
         for Found { format, parts } in found {
             all.push(format.open(parts, options)?, options)?;
         }
-        Ok(Box::new(all))
+        match options.choice.shuffle {
+            Some(seed) => Ok(Box::new(Shuffled::open(Box::new(all), seed, options)?)),
+            None => Ok(Box::new(all)),
+        }
     }
 
     fn push(&mut self, source: Box<dyn Source>, options: &Options) -> Result<()> {
         if let (Some(split), None) = (&options.choice.split, &source.choice().split) {
             return Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
-                .hint("splits are those of directories that TensorFlow Datasets has written"));
+                .hint("splits are those of directories that TensorFlow Datasets or Hugging Face's datasets have written"));
         }
         self.choice.split = self.choice.split.take().or(source.choice().split);
         for (feature, names) in source.classes() {
@@ -134,6 +147,10 @@ impl Source for Dataset {
         })
     }
 
+    fn left_out(&self) -> BTreeMap<String, String> {
+        self.datasets.iter().flat_map(|source| source.left_out()).collect()
+    }
+
     fn view(&self, feature: &str) -> Option<&View> {
         self.datasets.iter().find_map(|source| source.view(feature))
     }
@@ -181,6 +198,11 @@ impl Source for Dataset {
             return Ok(elements);
         }
         Ok(Box::new(Selected::new(elements, &self.conditions)))
+    }
+
+    fn entry(&self, part: usize, position: u64) -> u64 {
+        let (source, within) = self.of(part);
+        source.entry(within, position)
     }
 
     fn seekable(&self, part: usize) -> bool {

@@ -1,9 +1,11 @@
 //! Elements that meet conditions; the others are as if they were not there.
 
+use std::path::{Path, PathBuf};
+
 use super::condition::Condition;
 use crate::error::{Error, Result};
 use crate::source::Elements;
-use crate::value::{Element, OwnedElement, Slots};
+use crate::value::{Element, Kept, Slots};
 
 /// The elements of a part that meet all conditions.
 pub(super) struct Selected<'s> {
@@ -11,13 +13,14 @@ pub(super) struct Selected<'s> {
     conditions: &'s [Condition],
     slots: Slots,
     /// The element that was found last. What is lent cannot be looked at, let go, and lent again.
-    found: OwnedElement,
+    found: Kept,
+    file: Option<PathBuf>,
 }
 
 impl<'s> Selected<'s> {
     pub(super) fn new(elements: Box<dyn Elements + 's>, conditions: &'s [Condition]) -> Self {
         let slots = Slots::of(conditions.iter().map(|condition| condition.feature.as_str()));
-        Self { elements, conditions, slots, found: OwnedElement::default() }
+        Self { elements, conditions, slots, found: Kept::default(), file: None }
     }
 
     /// Goes on to the next element that meets the conditions; says whether there was one.
@@ -33,7 +36,9 @@ impl<'s> Selected<'s> {
             }
             if met {
                 if keep {
-                    self.found.copy(&element);
+                    self.found.clear();
+                    self.found.push(&element);
+                    self.file = element.file().map(Path::to_path_buf);
                 }
                 return Ok(true);
             }
@@ -44,7 +49,14 @@ impl<'s> Selected<'s> {
 
 impl Elements for Selected<'_> {
     fn next(&mut self) -> Result<Option<Element<'_>>> {
-        Ok(if self.find(true)? { Some(self.found.lend()) } else { None })
+        if !self.find(true)? {
+            return Ok(None);
+        }
+        let element = self.found.element(0);
+        Ok(match &self.file {
+            Some(file) => element.map(|element| element.of_file(file)),
+            None => element,
+        })
     }
 
     fn skip(&mut self) -> Result<bool> {

@@ -54,6 +54,13 @@ pub enum Advice {
         /// Its dtype.
         dtype: DType,
     },
+    /// A column is left out.
+    LeftOut {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Byte strings end in NUL, which `NumPy` takes off fixed-width items when it reads them.
     Nuls {
         /// The feature.
@@ -69,6 +76,7 @@ impl fmt::Display for Advice {
                 "`{feature}`: `resize={height}x{width}` makes images of one size, in {}",
                 show_size(*bytes)
             ),
+            Self::LeftOut { name, why } => write!(f, "`{}` is left out: {why}", name.escape_debug()),
             Self::Ratio { feature, ratio } => write!(
                 f,
                 "`{feature}`: most images are much larger than what is made of them; `ratio={ratio}` decodes them at a part of their size, which is faster, and smoother than `resize` alone"
@@ -258,7 +266,10 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
         .filter(|array| array.zarr.as_ref().is_some_and(|zarr| !zarr.text))
         .filter(|array| matches!(array.dtype, DType::Bytes(_) | DType::BFloat16));
     let readers = readers.map(|array| Advice::Readers { array: array.name.clone(), dtype: array.dtype });
-    nuls.chain(padding).chain(ratios).chain(readers).collect()
+    let all = plan.request.features.is_empty();
+    let left_out = profile.left_out.iter().filter(|_| all);
+    let left_out = left_out.map(|(name, why)| Advice::LeftOut { name: name.clone(), why: why.clone() });
+    nuls.chain(padding).chain(ratios).chain(readers).chain(left_out).collect()
 }
 
 #[cfg(test)]

@@ -195,7 +195,10 @@ pub(super) fn plan_feature(
     terms: &Terms,
 ) -> Result<FeaturePlan> {
     let &Terms { chosen, single, skip } = terms;
-    let kind = feature.kind().ok_or_else(|| Error::input("no element has a value of it"))?;
+    let kind = feature.kind().ok_or_else(|| match profile.left_out.get(&feature.name) {
+        Some(why) => Error::input(format!("it cannot be read: {why}")),
+        None => Error::input("no element has a value of it"),
+    })?;
     let mut seen = see(profile, feature, request, kind, terms)?;
     let finish = &request.image.finish;
     let sound = matches!(seen.view.decode, Some(Decode::Audio { .. }));

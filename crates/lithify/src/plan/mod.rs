@@ -28,13 +28,15 @@ pub mod notation;
 pub mod request;
 pub(crate) mod scalar;
 mod seen;
+mod settle;
 mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
 pub use fit::{FeaturePlan, Fit};
 pub use layout::Layout;
 pub(crate) use layout::MANIFEST;
-use request::{FeatureRequest, FitRequest, Request};
+use request::{FeatureRequest, Request};
+pub use settle::{settle_buckets, settled};
 pub use zarr::ZarrArray;
 
 /// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
@@ -148,30 +150,14 @@ impl Plan {
     }
 }
 
-/// Chooses the buckets that the request leaves to the plan. Gives the request with them, if there were any: the dataset
-/// must then be scanned again, to count them.
-///
-/// # Errors
-/// The feature is not there.
-pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Request>> {
-    let mut settled = request.clone();
-    for wanted in &mut settled.features {
-        if let Some(FitRequest::AutoBucket(count)) = wanted.fit {
-            let feature = named(profile, wanted)?;
-            let sizes = feature.shapes().map_or(&feature.lengths, |shapes| &shapes.values);
-            wanted.fit = Some(FitRequest::Bucket(advice::buckets(sizes, count)));
-        }
-    }
-    Ok((settled != *request).then_some(settled))
-}
-
 fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a FeatureProfile> {
     let names = || {
         profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ")
     };
     if wanted.name.is_empty() {
-        return match &profile.features[..] {
-            [only] => Ok(only),
+        let mut filled = profile.features.iter().filter(|feature| feature.kind().is_some());
+        return match (filled.next(), filled.next(), &profile.features[..]) {
+            (Some(only), None, _) | (None, None, [only]) => Ok(only),
             _ => Err(Error::request(format!(
                 "the dataset has {} features, and it is not said which one is meant",
                 profile.features.len()

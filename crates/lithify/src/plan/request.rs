@@ -1,5 +1,7 @@
 //! What the user wants of each feature. How it is written is in [`notation`](super::notation).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{self, ChunkRequest};
@@ -16,6 +18,19 @@ use crate::value::DType;
 pub struct Request {
     /// The features that are wanted, in this order.
     pub features: Vec<FeatureRequest>,
+}
+
+impl Request {
+    /// The features that must be read for it; `None` if that is not known before they are.
+    #[must_use]
+    pub fn names(&self) -> Option<BTreeSet<String>> {
+        let known = !self.features.is_empty() && self.features.iter().all(|feature| !feature.name.is_empty());
+        let names = |feature: &FeatureRequest| {
+            let shape: Vec<_> = feature.view.shape_features().map(str::to_owned).collect();
+            shape.into_iter().chain([feature.name.clone()])
+        };
+        known.then(|| self.features.iter().flat_map(names).collect())
+    }
 }
 
 /// What is wanted of one feature.

@@ -138,6 +138,7 @@ pub(super) fn finished(
         }
     }
     whole.choice = source.choice();
+    whole.left_out = source.left_out();
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
     if options.on_error == OnError::Fail

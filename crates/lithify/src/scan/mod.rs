@@ -157,10 +157,13 @@ fn spans_of(source: &dyn Source) -> Vec<Span> {
         } else {
             1
         };
-        for piece in 0..pieces {
-            let last_of_part = piece + 1 == pieces;
-            let end = if last_of_part { u64::MAX } else { (piece + 1) * SPAN_BYTES };
-            spans.push(Span { number: spans.len(), part, range: piece * SPAN_BYTES..end, last_of_part });
+        // Spans begin where reading can.
+        let mut starts: Vec<u64> = (0..pieces).map(|piece| source.entry(part, piece * SPAN_BYTES)).collect();
+        starts.dedup();
+        for (piece, &start) in starts.iter().enumerate() {
+            let end = starts.get(piece + 1).copied().unwrap_or(u64::MAX);
+            let last_of_part = piece + 1 == starts.len();
+            spans.push(Span { number: spans.len(), part, range: start..end, last_of_part });
         }
     }
     spans

@@ -30,6 +30,9 @@ pub struct Profile {
     /// Samples a second, of features that are sounds of one rate.
     #[serde(default)]
     pub rates: BTreeMap<String, u64>,
+    /// What the dataset has that can be no feature, and why.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
     /// The number of elements, without those that were skipped.
     pub elements: u64,
     /// Bytes of all records, as stored and decompressed.

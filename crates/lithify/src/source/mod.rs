@@ -3,7 +3,7 @@
 //! A [`Source`] has parts, which can be read by themselves and from any element on. A new format is a file of this
 //! folder and a line in [`FORMATS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::value::Element;
 
 pub mod array_record;
+pub mod arrow;
 mod columns;
 pub mod example;
 pub mod folder;
@@ -26,6 +27,7 @@ pub mod probe;
 pub mod saved;
 mod sequence;
 pub mod snappy;
+mod split;
 pub mod tfds;
 pub mod tfrecord;
 pub mod webdataset;
@@ -123,6 +125,11 @@ pub trait Source: Send + Sync {
         BTreeMap::new()
     }
 
+    /// What the dataset has that can be no feature, and why.
+    fn left_out(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// How a feature is seen by what the dataset says of it, where nothing else is asked.
     fn view(&self, _feature: &str) -> Option<&View> {
         None
@@ -148,6 +155,11 @@ pub trait Source: Send + Sync {
         !self.elements_are_files(part)
     }
 
+    /// Bytes of memory that it holds besides what is read, for all threads.
+    fn held(&self) -> u64 {
+        0
+    }
+
     /// How many elements the dataset says that it has, and which file says so.
     ///
     /// # Errors
@@ -168,8 +180,13 @@ pub trait Source: Send + Sync {
     /// The file cannot be opened.
     fn read(&self, part: usize, range: Range<u64>, want: Want) -> Result<Box<dyn Elements + '_>>;
 
-    /// Whether a part can be entered anywhere at no cost. Otherwise all that comes before is read, too.
+    /// Whether a part can be entered in many places. Otherwise all that comes before is read, too.
     fn seekable(&self, part: usize) -> bool;
+
+    /// Where reading begins that is to give what is at a position: there, where that costs nothing more.
+    fn entry(&self, part: usize, position: u64) -> u64 {
+        if self.seekable(part) { position } else { 0 }
+    }
 
     /// The first position in `range` where an element seems to start, of a seekable part. It may be wrong: a payload
     /// can hold what looks like a record. Whoever asks must check that the elements before end there.
@@ -304,11 +321,23 @@ pub struct Options {
     pub largest_record: u64,
     /// Which elements are wanted.
     pub choice: Choice,
+    /// Bytes of memory that may be taken to bring elements into another order.
+    pub memory: u64,
+    /// Threads that may do so.
+    pub threads: usize,
+    /// The features that will be looked at, if not all: a format that keeps features apart need not read the others.
+    pub features: Option<BTreeSet<String>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_record: 1 << 40, choice: Choice::default() }
+        Self {
+            largest_record: 1 << 40,
+            choice: Choice::default(),
+            memory: 1 << 30,
+            threads: 1,
+            features: None,
+        }
     }
 }
 
@@ -324,6 +353,12 @@ pub struct Choice {
     /// No more than so many of them: the first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limit: Option<u64>,
+    /// Those, in a random order that is drawn by this seed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shuffle: Option<u64>,
+    /// Of that order, the rows from the first of these numbers up to the second, without it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rows: Option<[u64; 2]>,
 }
 
 /// All formats, the most specific first.
@@ -342,4 +377,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &npy::npz::Npz,
     &webdataset::WebDataset,
     &webdataset::RawWebDataset,
+    &arrow::HuggingFace,
+    &arrow::Arrow,
+    &arrow::Parquet,
 ];

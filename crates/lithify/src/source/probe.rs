@@ -33,6 +33,13 @@ pub(super) fn head_of(path: &Path) -> Result<Vec<u8>> {
     Ok(head)
 }
 
+/// Reads a file of JSON.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(path))
+}
+
 /// Whether a file's name ends in one of these.
 pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
     path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
@@ -235,8 +242,6 @@ fn looks_like(head: &[u8]) -> &'static str {
         [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] | [b'G', b'I', b'F', b'8', ..] => "an image",
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a .npy array",
         [b'P', b'K', 3, 4, ..] => "a zip or .npz file",
-        [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
-        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => "an Arrow file",
         [0x1f, 0x8b, ..] => GZIP,
         head if head.get(257..262) == Some(b"ustar") => "a tar file",
         head if is_text(head) => "text",

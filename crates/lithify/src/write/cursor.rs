@@ -40,8 +40,11 @@ impl<'a> Cursor<'a> {
         };
         let here = self.open.as_ref().filter(|open| open.next <= element && open.part == entry.part);
         if let Some(open) = here {
-            // Going on is as good as starting anew, where that would mean to read all again.
-            if open.next == element || !self.source.seekable(open.part) {
+            // Going on is as good as starting anew, where that would mean to read the same again.
+            let again = || self.source.entry(entry.part, entry.position) <= open.elements.position();
+            let costs = !self.source.seekable(open.part)
+                || self.source.entry(entry.part, entry.position) < entry.position && again();
+            if open.next == element || costs {
                 return Ok((open.next, None));
             }
         }
@@ -52,7 +55,9 @@ impl<'a> Cursor<'a> {
     fn open_at(&mut self, part: usize, position: u64, next: u64, stop: u64) -> Result<()> {
         // A part that is read from end to end is opened once.
         let end =
-            self.plan.index.after(stop).filter(|entry| entry.part == part && self.source.seekable(part));
+            self.plan.index.after(stop).filter(|entry| {
+                entry.part == part && self.source.entry(part, entry.position) == entry.position
+            });
         let (end, until) = end.map_or_else(
             || (u64::MAX, self.plan.index.end_of(part)),
             |entry| (entry.position, entry.element),

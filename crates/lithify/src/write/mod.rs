@@ -180,19 +180,20 @@ fn check_parts(source: &dyn Source, then: &[Part]) -> Result<()> {
     Ok(())
 }
 
-/// Blocks that one thread fills one after another: single ones where a part can be entered anywhere, all of a part where
-/// entering it means to read it from its start.
+/// Blocks that one thread fills one after another: single ones where reading can begin anywhere, and else those for which it
+/// begins in the same place.
 fn runs_of(source: &dyn Source, plan: &Plan) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     let mut last = None;
     for number in 0..plan.blocks() {
-        let part = plan.index.before(number * plan.block_rows).map(|(_, entry)| entry.part);
-        let whole = part.filter(|part| !source.seekable(*part));
+        let at = plan.index.before(number * plan.block_rows).map(|(_, entry)| (entry.part, entry.position));
+        let entry = at.map(|(part, position)| (part, source.entry(part, position)));
+        let goes_on = at != entry || at.is_some_and(|(part, _)| !source.seekable(part));
         match runs.last_mut() {
-            Some(run) if whole.is_some() && whole == last => run.end = number + 1,
+            Some(run) if goes_on && entry == last => run.end = number + 1,
             _ => runs.push(number..number + 1),
         }
-        last = whole;
+        last = entry;
     }
     runs
 }

@@ -1,11 +1,13 @@
 //! `dataset_info.json`: which splits there are, in which files, and of how many elements each.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result, printable};
+use crate::source::probe::read_json;
+use crate::source::split::Split;
 
 /// The name of the file.
 pub(super) const FILE: &str = "dataset_info.json";
@@ -16,22 +18,6 @@ const TEMPLATE: &str = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}";
 const FORMATS: [&str; 2] = ["tfrecord", ARRAY_RECORD];
 /// That of files which are no TFRecords.
 pub(super) const ARRAY_RECORD: &str = "array_record";
-
-/// A split.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Split {
-    /// Its name.
-    pub name: String,
-    /// Its files, and how many elements are in each.
-    pub shards: Vec<(PathBuf, u64)>,
-}
-
-impl Split {
-    /// How many elements it has.
-    pub(super) fn elements(&self) -> u64 {
-        self.shards.iter().fold(0, |sum, shard| sum.saturating_add(shard.1))
-    }
-}
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -47,13 +33,6 @@ struct SplitInfo {
     name: String,
     shard_lengths: Vec<Value>,
     filepath_template: Option<String>,
-}
-
-/// Reads a file of JSON.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-    serde_json::from_slice(&text)
-        .map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(path))
 }
 
 /// The splits of the dataset in `directory`, and the format of their files.

@@ -11,14 +11,13 @@ use super::array_record::ArrayRecords;
 use super::payload::{Payload, RecordSource};
 use super::probe::{Evidence, shown_in};
 use super::tfrecord::TfRecords;
-use super::{Choice, Elements, Format, Options, Part, Source, Verdict, Want};
+use super::{Choice, Elements, Format, Options, Part, Source, Verdict, Want, split};
 use crate::decode::View;
 use crate::error::{Error, Result, printable};
 
 mod features;
 mod info;
 pub(super) mod schema;
-mod split;
 
 use schema::Schema;
 
@@ -57,20 +56,8 @@ impl Format for Tfds {
         let directory = one_directory(&parts)?;
         let (format, splits) = info::splits_of(&directory)?;
         let split = options.choice.split.clone().unwrap_or_else(|| split::all(&splits));
-        let slices = split::slices_of(&split, &splits)?;
-        let mut wanted = Vec::new();
-        for (number, slice) in &slices {
-            let mut start = 0_u64;
-            for (path, elements) in &splits[*number].shards {
-                let end = start.saturating_add(*elements);
-                let (first, last) = (slice.start.max(start), slice.end.min(end));
-                if first < last {
-                    wanted.push((path, first - start..last - start, *elements));
-                }
-                start = end;
-            }
-        }
-        let parts = wanted.iter().map(|(path, ..)| Part::of(path).map_err(|e| missing(e, &directory)));
+        let wanted = split::kept(&split, &splits)?;
+        let parts = wanted.iter().map(|kept| Part::of(kept.path).map_err(|e| missing(e, &directory)));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let schema = Schema::read(&directory, FEATURES)?;
         let mut elements = 0_u64;
@@ -81,10 +68,10 @@ impl Format for Tfds {
             info::ARRAY_RECORD => Box::new(ArrayRecords::open(parts, payload, options)?),
             _ => Box::new(TfRecords::open(parts, payload, options)?),
         };
-        for (number, (_, range, all)) in wanted.into_iter().enumerate() {
-            elements = elements.saturating_add(range.end - range.start);
-            if range != (0..all) {
-                records.keep(number, range)?;
+        for (number, kept) in wanted.into_iter().enumerate() {
+            elements = elements.saturating_add(kept.range.end - kept.range.start);
+            if kept.range != (0..kept.all) {
+                records.keep(number, kept.range)?;
             }
         }
         Ok(Box::new(Dataset {

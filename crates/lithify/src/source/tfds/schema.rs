@@ -8,10 +8,10 @@ use std::path::Path;
 use flate2::read::ZlibDecoder;
 
 use super::features::{Declared, Encoding, Features};
-use super::info::read_json;
 use crate::decode::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::payload::Parsed;
+use crate::source::probe::read_json;
 use crate::source::wire::{each_varint, range_in};
 use crate::value::{DType, Form, Kind};
 

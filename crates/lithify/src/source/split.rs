@@ -1,12 +1,58 @@
 //! Which elements of which splits are wanted: `train`, `train[:10%]+test[100:200]`, `train[2shard]`, `all`.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use super::info::Split;
 use crate::error::{Error, Result};
 
+/// A split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Split {
+    /// Its name.
+    pub name: String,
+    /// Its files, and how many elements are in each.
+    pub shards: Vec<(PathBuf, u64)>,
+}
+
+impl Split {
+    /// How many elements it has.
+    fn elements(&self) -> u64 {
+        self.shards.iter().fold(0, |sum, shard| sum.saturating_add(shard.1))
+    }
+}
+
 /// A run of the elements of a split: the number of the split, and those of its elements.
-pub(super) type Slice = (usize, Range<u64>);
+type Slice = (usize, Range<u64>);
+
+/// Elements of a file.
+pub(super) struct Kept<'s> {
+    /// The file.
+    pub path: &'s Path,
+    /// Which of its elements.
+    pub range: Range<u64>,
+    /// How many it has.
+    pub all: u64,
+}
+
+/// The elements that `text` means, in its order, by the files that they are in.
+///
+/// # Errors
+/// There is no such split, or it has fewer elements.
+pub(super) fn kept<'s>(text: &str, splits: &'s [Split]) -> Result<Vec<Kept<'s>>> {
+    let mut kept = Vec::new();
+    for (number, slice) in slices_of(text, splits)? {
+        let mut start = 0_u64;
+        for (path, all) in &splits[number].shards {
+            let end = start.saturating_add(*all);
+            let (first, last) = (slice.start.max(start), slice.end.min(end));
+            if first < last {
+                kept.push(Kept { path, range: first - start..last - start, all: *all });
+            }
+            start = end;
+        }
+    }
+    Ok(kept)
+}
 
 /// What a boundary counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,7 +63,7 @@ enum Unit {
 }
 
 /// The elements that `text` means, in its order.
-pub(super) fn slices_of(text: &str, splits: &[Split]) -> Result<Vec<Slice>> {
+fn slices_of(text: &str, splits: &[Split]) -> Result<Vec<Slice>> {
     let mut slices = Vec::new();
     for term in text.split('+').map(str::trim) {
         if term == "all" && splits.iter().all(|split| split.name != "all") {

@@ -1,0 +1,425 @@
+//! Elements in a random order, of datasets that are larger than memory.
+//!
+//! The dataset is read from its start to its end as often as it is larger than the memory that may be taken, and each time the
+//! elements of the next *window* of the new order are kept. So all reading is in sequence, whatever the disk is, and nothing
+//! is written in between.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use super::permutation::Permutation;
+use crate::decode::View;
+use crate::error::{Error, ErrorKind, Result};
+use crate::parallel::on_threads;
+use crate::source::{Choice, Elements, Options, Part, Source, Want};
+use crate::value::{Element, Field, Kept};
+
+/// Bytes of a part between two places where reading can start.
+const PIECE_BYTES: u64 = 4 << 20;
+/// Bytes of elements that are kept in one piece of memory.
+const ARENA_BYTES: usize = 1 << 20;
+
+/// A dataset in another order.
+pub(super) struct Shuffled {
+    source: Box<dyn Source>,
+    choice: Choice,
+    order: Permutation,
+    /// Places of the order that are taken.
+    rows: Range<u64>,
+    pieces: Vec<Piece>,
+    /// Elements of a window, and bytes that windows may take.
+    window: u64,
+    memory: u64,
+    threads: usize,
+    windows: Mutex<Windows>,
+    freed: Condvar,
+}
+
+/// Elements of a part that follow one another.
+struct Piece {
+    part: usize,
+    positions: Range<u64>,
+    /// Their numbers, in the order of the dataset.
+    numbers: Range<u64>,
+}
+
+/// The windows in memory: the one that is read, and the one before, as long as someone is still there.
+#[derive(Default)]
+struct Windows {
+    latest: Option<(u64, Arc<Window>)>,
+    before: Weak<Window>,
+}
+
+impl Shuffled {
+    /// The elements of `source` in the order of the seed in `options`, or those of its rows that are asked for.
+    ///
+    /// # Errors
+    /// The dataset cannot be read, or has fewer elements than rows are asked for.
+    pub(super) fn open(source: Box<dyn Source>, seed: u64, options: &Options) -> Result<Self> {
+        let mut pieces = pieces_of(source.as_ref(), options.threads)?;
+        let limit = options.choice.limit.unwrap_or(u64::MAX);
+        let mut next = 0;
+        for piece in &mut pieces {
+            let count = (piece.numbers.end - piece.numbers.start).min(limit - next);
+            piece.numbers = next..next + count;
+            next += count;
+        }
+        pieces.retain(|piece| !piece.numbers.is_empty());
+        let rows = options.choice.rows.map_or(0..next, |[start, end]| start..end);
+        if rows.end > next || rows.start > rows.end {
+            return Err(Error::input(format!(
+                "rows {} to {} are wanted of the shuffled dataset, and it has {next}",
+                rows.start, rows.end
+            )));
+        }
+        let bytes: u64 = source.parts().iter().map(|part| part.bytes).sum();
+        let bytes =
+            pieces.iter().map(|piece| piece.positions.end - piece.positions.start).sum::<u64>().max(bytes);
+        // What an element takes on average, with all that is kept of it; and a quarter more, since windows are not alike.
+        let each = bytes.div_ceil(next.max(1))
+            + fields_of(source.as_ref())? as u64 * size_of::<Field>() as u64
+            + 128;
+        let each = each + each / 4;
+        let count = rows.end - rows.start;
+        // While a window is read, some may still be busy with the one before.
+        let window =
+            if each.saturating_mul(count) <= options.memory { count } else { options.memory / 2 / each };
+        Ok(Self {
+            choice: Choice { shuffle: Some(seed), rows: options.choice.rows, ..source.choice() },
+            order: Permutation::new(next, seed),
+            rows,
+            pieces,
+            window: window.max(1),
+            memory: options.memory.min(each.saturating_mul(count)),
+            threads: options.threads,
+            windows: Mutex::default(),
+            freed: Condvar::new(),
+            source,
+        })
+    }
+
+    /// The window of this number. Who asks must have let go of the one that it had.
+    fn window(&self, number: u64) -> Result<Arc<Window>> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some((_, window)) = windows.latest.as_ref().filter(|latest| latest.0 == number) {
+                return Ok(Arc::clone(window));
+            }
+            // Two are in memory at most: the one that is made, and the one before, which others may still read.
+            if windows.before.strong_count() == 0 {
+                break;
+            }
+            let timeout = Duration::from_millis(20);
+            (windows, _) = self.freed.wait_timeout(windows, timeout).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some((_, window)) = windows.latest.take() {
+            windows.before = Arc::downgrade(&window);
+        }
+        let start = self.rows.start + number * self.window;
+        let window = Arc::new(self.load(start..(start + self.window).min(self.rows.end))?);
+        windows.latest = Some((number, Arc::clone(&window)));
+        Ok(window)
+    }
+
+    /// Reads the dataset, and keeps the elements whose places are these.
+    fn load(&self, places: Range<u64>) -> Result<Window> {
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let held = AtomicUsize::new(0);
+        let outcome: Mutex<Result<Vec<Loaded>>> = Mutex::new(Ok(Vec::new()));
+        on_threads(self.threads, || {
+            let mut loaded = Loaded::default();
+            while let Some(piece) = self.pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if failed.load(Ordering::Relaxed) {
+                    return;
+                }
+                let read = self.read_piece(piece, &places, &mut loaded, &held);
+                if let Err(error) = read {
+                    failed.store(true, Ordering::Relaxed);
+                    *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
+                    return;
+                }
+            }
+            if let Ok(all) = &mut *outcome.lock().unwrap_or_else(PoisonError::into_inner) {
+                all.push(loaded);
+            }
+        })?;
+        let all = outcome.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        let mut window = Window { first: places.start, slots: Vec::new(), arenas: Vec::new() };
+        window.slots.resize(usize::try_from(places.end - places.start).unwrap_or_default(), Slot::default());
+        for Loaded { arenas, found } in all {
+            let before = window.arenas.len();
+            window.arenas.extend(arenas);
+            for (place, slot) in found {
+                let at = usize::try_from(place - places.start).unwrap_or(usize::MAX);
+                window.slots[at] = Slot { arena: slot.arena + before, ..slot };
+            }
+        }
+        Ok(window)
+    }
+
+    fn read_piece(
+        &self,
+        piece: &Piece,
+        places: &Range<u64>,
+        loaded: &mut Loaded,
+        held: &AtomicUsize,
+    ) -> Result<()> {
+        let path = &self.source.parts()[piece.part].path;
+        let bytes = self.source.positions_are_bytes(piece.part);
+        let mut elements = self.source.read(piece.part, piece.positions.clone(), Want::Whole)?;
+        for number in piece.numbers.clone() {
+            let place = self.order.place(number);
+            let at = elements.position();
+            let located = |e: Error| {
+                let e = e.in_file(path).at_element(number);
+                if bytes { e.at_byte(at) } else { e }
+            };
+            if !places.contains(&place) {
+                if !elements.skip().map_err(located)? {
+                    return Err(changed());
+                }
+                continue;
+            }
+            let element = elements.next().map_err(located)?.ok_or_else(changed)?;
+            let grown = loaded.keep(&element, place, piece.part);
+            let all = held.fetch_add(grown, Ordering::Relaxed) + grown;
+            let single = self.window >= self.rows.end - self.rows.start;
+            if all as u64 > if single { self.memory } else { self.memory / 2 } {
+                return Err(Error::new(
+                    ErrorKind::Resources,
+                    "elements are of too different sizes to be shuffled in the memory that there is",
+                )
+                .hint("give more memory with `--memory`"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn changed() -> Error {
+    Error::input("the dataset holds fewer elements than when it was opened: it has changed in between")
+        .hint("run it again")
+}
+
+/// How many fields the first element has.
+fn fields_of(source: &dyn Source) -> Result<usize> {
+    for part in 0..source.parts().len() {
+        if let Some(element) = source.read(part, 0..u64::MAX, Want::Heads)?.next()? {
+            return Ok(element.len());
+        }
+    }
+    Ok(0)
+}
+
+/// Counts the elements of all parts, and notes where reading can start.
+fn pieces_of(source: &dyn Source, threads: usize) -> Result<Vec<Piece>> {
+    let parts = source.parts().len();
+    let next = AtomicUsize::new(0);
+    let by_part: Mutex<BTreeMap<usize, Result<Vec<Piece>>>> = Mutex::default();
+    on_threads(threads.min(parts), || {
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part >= parts {
+                return;
+            }
+            let pieces = pieces_of_part(source, part);
+            by_part.lock().unwrap_or_else(PoisonError::into_inner).insert(part, pieces);
+        }
+    })?;
+    let by_part = by_part.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let pieces: Result<Vec<_>> = by_part.into_values().collect();
+    Ok(pieces?.into_iter().flatten().collect())
+}
+
+fn pieces_of_part(source: &dyn Source, part: usize) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    // What cannot be entered anywhere is read from its start.
+    let most = if source.seekable(part) { PIECE_BYTES } else { u64::MAX };
+    if let Some(alike) = source.alike(part) {
+        let per_piece = (most / alike.step.max(1)).max(1);
+        let mut start = 0;
+        while start < alike.elements {
+            let end = start.saturating_add(per_piece).min(alike.elements);
+            pieces.push(Piece { part, positions: start * alike.step..end * alike.step, numbers: start..end });
+            start = end;
+        }
+        return Ok(pieces);
+    }
+    let path = &source.parts()[part].path;
+    let mut elements = source.read(part, 0..u64::MAX, Want::Heads)?;
+    let (mut start, mut number) = ((0, 0), 0);
+    loop {
+        let at = elements.position();
+        let there = elements.skip().map_err(|e| {
+            let e = e.in_file(path).at_element(number);
+            if source.positions_are_bytes(part) { e.at_byte(at) } else { e }
+        })?;
+        if number > start.1 && (!there || at - start.0 >= most) {
+            pieces.push(Piece { part, positions: start.0..at, numbers: start.1..number });
+            start = (at, number);
+        }
+        if !there {
+            return Ok(pieces);
+        }
+        number += 1;
+    }
+}
+
+/// Elements of consecutive places.
+struct Window {
+    first: u64,
+    slots: Vec<Slot>,
+    arenas: Vec<Kept>,
+}
+
+/// Where an element is kept, and the part that it is of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    arena: usize,
+    number: usize,
+    part: usize,
+}
+
+/// What a thread has kept.
+#[derive(Default)]
+struct Loaded {
+    arenas: Vec<Kept>,
+    /// By place.
+    found: Vec<(u64, Slot)>,
+}
+
+impl Loaded {
+    /// Keeps an element; tells by how many bytes it has grown.
+    fn keep(&mut self, element: &Element<'_>, place: u64, part: usize) -> usize {
+        if self.arenas.last().is_none_or(|arena| arena.bytes() >= ARENA_BYTES) {
+            if let Some(full) = self.arenas.last_mut() {
+                full.shrink();
+            }
+            self.arenas.push(Kept::default());
+        }
+        let arena = self.arenas.len() - 1;
+        let kept = &mut self.arenas[arena];
+        let before = kept.bytes();
+        self.found.push((place, Slot { arena, number: kept.len(), part }));
+        kept.push(element);
+        kept.bytes() - before + size_of::<(u64, Slot)>()
+    }
+}
+
+impl Source for Shuffled {
+    fn format(&self) -> &str {
+        self.source.format()
+    }
+
+    fn parts(&self) -> &[Part] {
+        self.source.parts()
+    }
+
+    fn part_now(&self, part: usize) -> Result<Part> {
+        self.source.part_now(part)
+    }
+
+    fn classes(&self) -> BTreeMap<String, Vec<String>> {
+        self.source.classes()
+    }
+
+    fn left_out(&self) -> BTreeMap<String, String> {
+        self.source.left_out()
+    }
+
+    fn view(&self, feature: &str) -> Option<&View> {
+        self.source.view(feature)
+    }
+
+    fn promised(&self, feature: &str) -> bool {
+        self.source.promised(feature)
+    }
+
+    fn choice(&self) -> Choice {
+        self.choice.clone()
+    }
+
+    fn positions_are_bytes(&self, _: usize) -> bool {
+        false
+    }
+
+    fn held(&self) -> u64 {
+        self.memory
+    }
+
+    fn count(&self) -> Result<Option<(u64, &Path)>> {
+        Ok(self.source.count()?.filter(|_| self.choice.rows.is_none()))
+    }
+
+    /// All elements are those of the first part: their positions are their places in the new order.
+    fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
+        let rows = if part == 0 { self.rows.end - self.rows.start } else { 0 };
+        let places = range.start.min(rows)..range.end.min(rows);
+        Ok(Box::new(Reader { shuffled: self, next: places.start, until: places.end, window: None }))
+    }
+
+    fn seekable(&self, part: usize) -> bool {
+        part == 0
+    }
+
+    fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
+        let there = part == 0 && range.start < range.end.min(self.rows.end - self.rows.start);
+        Ok(there.then_some(range.start))
+    }
+}
+
+struct Reader<'s> {
+    shuffled: &'s Shuffled,
+    next: u64,
+    until: u64,
+    window: Option<(u64, Arc<Window>)>,
+}
+
+impl Reader<'_> {
+    fn let_go(&mut self) {
+        if self.window.take().is_some() {
+            self.shuffled.freed.notify_all();
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+impl Elements for Reader<'_> {
+    fn next(&mut self) -> Result<Option<Element<'_>>> {
+        if self.next >= self.until {
+            return Ok(None);
+        }
+        let number = self.next / self.shuffled.window;
+        if self.window.as_ref().is_none_or(|window| window.0 != number) {
+            self.let_go();
+            self.window = Some((number, self.shuffled.window(number)?));
+        }
+        let Some((_, window)) = &self.window else { return Ok(None) };
+        let place = self.shuffled.rows.start + self.next;
+        let slot = window.slots[usize::try_from(place - window.first).unwrap_or(usize::MAX)];
+        let element = window.arenas[slot.arena].element(slot.number).ok_or_else(changed)?;
+        let position = self.next;
+        self.next += 1;
+        Ok(Some(element.at(position).of_file(&self.shuffled.source.parts()[slot.part].path)))
+    }
+
+    fn skip(&mut self) -> Result<bool> {
+        let there = self.next < self.until;
+        self.next += u64::from(there);
+        Ok(there)
+    }
+
+    fn position(&self) -> u64 {
+        self.next
+    }
+}

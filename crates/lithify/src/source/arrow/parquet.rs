@@ -1,0 +1,265 @@
+//! Parquet files, by the crate `parquet`: a reader for a row group, from which windows are taken as its batches.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::Array as _;
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
+use parquet::file::statistics::Statistics;
+
+use super::array::{Array, Fetch};
+use super::features::{Features, Step};
+use super::pages::Pages;
+use super::table::{Rows, Table, WINDOW_MOST, Window, window_rows};
+use super::window::gather;
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::Part;
+
+/// Chunks of a column with no more bytes than this are not looked through for their largest page.
+const SMALL_CHUNK: u64 = 256 << 10;
+
+/// A Parquet file.
+pub(super) struct Parquet {
+    path: PathBuf,
+    bytes: u64,
+    most: u64,
+    metadata: ArrowReaderMetadata,
+    groups: Vec<u64>,
+    features: Features,
+    /// The columns that features are of, in order.
+    columns: Vec<usize>,
+    nullable: Vec<bool>,
+    held: u64,
+}
+
+/// What the crate says, or that it gave up: it does at some files that are damaged.
+fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
+    // Nothing of what it was working on is used afterwards.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
+        Ok(done) => done.map_err(error_of),
+        Err(_) => Err(Error::input("it is damaged")),
+    }
+}
+
+fn error_of(error: ParquetError) -> Error {
+    match error {
+        // What a reader of pages has refused comes back as it was.
+        ParquetError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(other) => Error::input(other.to_string()),
+        },
+        other => Error::input(format!("it cannot be read: {other}")),
+    }
+}
+
+/// The type of a column as it is to be read: dictionaries as what they name.
+fn plain(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Dictionary(_, values) => (**values).clone(),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
+        DataType::List(item) | DataType::ListView(item) => DataType::List(plain(item)),
+        DataType::LargeList(item) | DataType::LargeListView(item) => DataType::LargeList(plain(item)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(plain(item), *length),
+        other => other.clone(),
+    };
+    Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+impl Parquet {
+    pub(super) fn open(part: &Part, most: u64, features: impl FnOnce(&Schema) -> Features) -> Result<Self> {
+        Self::read(part, most, features).map_err(|e| e.in_file(&part.path))
+    }
+
+    fn read(part: &Part, most: u64, features: impl FnOnce(&Schema) -> Features) -> Result<Self> {
+        let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
+        let pages = Pages::new(file, part.bytes, most);
+        let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
+        let mut metadata = guarded(|| ArrowReaderMetadata::load(&pages, options()))?;
+        let fields: Fields = metadata.schema().fields().iter().map(plain).collect();
+        if fields != *metadata.schema().fields() {
+            let schema = Schema::new_with_metadata(fields, metadata.schema().metadata().clone());
+            let all = Arc::clone(metadata.metadata());
+            metadata =
+                guarded(|| ArrowReaderMetadata::try_new(all, options().with_schema(Arc::new(schema))))?;
+        }
+        let mut groups = vec![0_u64];
+        for group in metadata.metadata().row_groups() {
+            let rows = u64::try_from(group.num_rows())
+                .map_err(|_| Error::input("a row group has less than no rows"))?;
+            let all = groups.last().and_then(|before| before.checked_add(rows));
+            groups.push(all.ok_or_else(|| Error::input("it has more rows than can be counted"))?);
+        }
+        let features = features(metadata.schema());
+        let mut columns: Vec<usize> = features.leaves.iter().map(|leaf| leaf.column).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let nullable = nullable_of(metadata.metadata(), metadata.schema().fields().len());
+        let path = part.path.clone();
+        let mut parquet =
+            Self { path, bytes: part.bytes, most, metadata, groups, features, columns, nullable, held: 0 };
+        parquet.held = parquet.held_by(&pages)?;
+        Ok(parquet)
+    }
+
+    fn chunks(&self, group: usize) -> impl Iterator<Item = &ColumnChunkMetaData> {
+        let metadata = self.metadata.metadata();
+        let schema = metadata.file_metadata().schema_descr();
+        let wanted =
+            move |leaf: &usize| self.columns.binary_search(&schema.get_column_root_idx(*leaf)).is_ok();
+        let chunks = metadata.row_group(group).columns();
+        (0..chunks.len().min(schema.num_columns())).filter(wanted).map(move |leaf| &chunks[leaf])
+    }
+
+    /// Bytes that reading takes: the largest page of each column, compressed and not, with its dictionary; and a window,
+    /// as it is decoded and as it is lent.
+    fn held_by(&self, pages: &Pages) -> Result<u64> {
+        let mut most = 0;
+        for group in 0..self.groups.len() - 1 {
+            let mut held = 0_u64;
+            for chunk in self.chunks(group) {
+                let whole = u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
+                let page = if whole > SMALL_CHUNK { pages.largest(chunk)? } else { whole };
+                held = held.saturating_add(page);
+            }
+            most = most.max(held);
+        }
+        Ok(most.saturating_add(2 * WINDOW_MOST).saturating_add(self.metadata.metadata().memory_size() as u64))
+    }
+
+    /// Rows of a window.
+    fn window_rows(&self, group: usize) -> u64 {
+        let sizes = self.chunks(group).map(|chunk| u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
+        let rows = self.groups[group + 1] - self.groups[group];
+        // Encoded, numbers may take next to nothing.
+        let least: u64 =
+            self.features.leaves.iter().map(super::features::Leaf::bytes).fold(0, u64::saturating_add);
+        window_rows(sizes.fold(0, u64::saturating_add).max(least.saturating_mul(rows)), rows)
+    }
+}
+
+/// Which columns may have nulls, by what is counted of them.
+fn nullable_of(metadata: &ParquetMetaData, columns: usize) -> Vec<bool> {
+    let schema = metadata.file_metadata().schema_descr();
+    let mut nullable = vec![false; columns];
+    for leaf in 0..schema.num_columns() {
+        let counted =
+            |chunk: &ColumnChunkMetaData| chunk.statistics().and_then(Statistics::null_count_opt) == Some(0);
+        let mut chunks = metadata.row_groups().iter().map(|group| group.columns().get(leaf));
+        if schema.column(leaf).max_def_level() > 0 && !chunks.all(|chunk| chunk.is_some_and(counted)) {
+            nullable.get_mut(schema.get_column_root_idx(leaf)).into_iter().for_each(|one| *one = true);
+        }
+    }
+    nullable
+}
+
+impl Table for Parquet {
+    fn features(&self) -> &Features {
+        &self.features
+    }
+
+    fn groups(&self) -> &[u64] {
+        &self.groups
+    }
+
+    fn restarts(&self) -> bool {
+        // Pages of lists must be decoded to know how many rows they have.
+        let lists = |step: &Step| !matches!(step, Step::Child(_));
+        self.features.leaves.iter().any(|leaf| leaf.steps.iter().any(lists))
+    }
+
+    fn is_nullable(&self, column: usize) -> bool {
+        self.nullable.get(column).copied().unwrap_or(true)
+    }
+
+    fn held(&self) -> u64 {
+        self.held
+    }
+
+    fn open(&self) -> Result<Box<dyn Rows + '_>> {
+        Ok(Box::new(Reader { parquet: self, open: None }))
+    }
+}
+
+struct Reader<'a> {
+    parquet: &'a Parquet,
+    /// The group that is read, the row that comes next, and its batches.
+    open: Option<(usize, u64, ParquetRecordBatchReader)>,
+}
+
+impl Reader<'_> {
+    fn enter(&self, group: usize, row: u64, rows: u64) -> Result<ParquetRecordBatchReader> {
+        let parquet = self.parquet;
+        let file = File::open(&parquet.path).map_err(|e| Error::io("open", &parquet.path, e))?;
+        let pages = Pages::new(file, parquet.bytes, parquet.most);
+        guarded(|| {
+            let metadata = parquet.metadata.clone();
+            let mask = ProjectionMask::roots(metadata.parquet_schema(), parquet.columns.iter().copied());
+            ParquetRecordBatchReaderBuilder::new_with_metadata(pages, metadata)
+                .with_projection(mask)
+                .with_row_groups(vec![group])
+                .with_offset(usize::try_from(row - parquet.groups[group])?)
+                .with_batch_size(usize::try_from(rows)?)
+                .build()
+        })
+    }
+}
+
+impl Rows for Reader<'_> {
+    fn fill(&mut self, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
+        let parquet = self.parquet;
+        let (first, end, step) =
+            (parquet.groups[group], parquet.groups[group + 1], parquet.window_rows(group));
+        // Batches stand in the same places wherever reading begins, so that damage is met in the same place.
+        let start = first + (row - first) / step * step;
+        let open = self.open.take().filter(|open| open.0 == group && open.1 == start);
+        let mut batches = match open {
+            Some(open) => open.2,
+            None => self.enter(group, start, step)?,
+        };
+        let batch = guarded(|| {
+            batches.next().transpose().map_err(|e| match e {
+                arrow_schema::ArrowError::ExternalError(inner) => match inner.downcast::<ParquetError>() {
+                    Ok(own) => *own,
+                    Err(other) => ParquetError::External(other),
+                },
+                other => ParquetError::ArrowError(other.to_string()),
+            })
+        })?;
+        let rows = start..(start + step).min(end);
+        let wanted = rows.end - rows.start;
+        let Some(batch) = batch.filter(|batch| batch.num_rows() as u64 == wanted) else {
+            return Err(Error::input("it has fewer rows than it says"));
+        };
+        window.clear();
+        let fetch = Fetch { file: None, most: parquet.most };
+        let mut last = None;
+        for leaf in &parquet.features.leaves {
+            let place = parquet.columns.binary_search(&leaf.column).unwrap_or_default();
+            if last.as_ref().is_none_or(|(known, _)| *known != place) {
+                last = Some((place, Array::from(&batch.column(place).to_data())));
+            }
+            let Some((_, column)) = &last else { continue };
+            let lent = gather(leaf, column, 0..wanted, None, &fetch, &mut window.bytes);
+            window.leaves.push(lent.map_err(|e| e.in_feature(&leaf.name))?);
+        }
+        self.open = Some((group, rows.end, batches));
+        Ok(rows)
+    }
+}
+
+impl From<Error> for ParquetError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Io | ErrorKind::Resources | ErrorKind::Input => Self::External(Box::new(error)),
+            _ => Self::General(error.to_string()),
+        }
+    }
+}

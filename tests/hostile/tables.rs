@@ -1,0 +1,117 @@
+//! Arrow and Parquet files with any byte changed, cut anywhere, and made to hurt: they are read to their end, or what is wrong
+//! is told.
+
+use lithify::error::ErrorKind;
+use lithify_tests::memory::largest;
+use lithify_tests::tables::{arrow, batch, parquet, stream};
+use lithify_tests::{Conversion, Scratch, read_npy, varint};
+use parquet::basic::{Compression, Encoding};
+use parquet::file::properties::{WriterProperties, WriterVersion};
+
+use crate::MOST_AT_ONCE;
+use crate::formats::{changed, read_all};
+
+/// Files of the same seven rows, and the format that each is of.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let batches = [batch(0..4), batch(4..7)];
+    let plain = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let second = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_2_0)
+        .set_compression(Compression::SNAPPY)
+        .set_column_encoding("x".into(), Encoding::DELTA_BINARY_PACKED)
+        .build();
+    vec![
+        ("arrow", stream(&batches)),
+        ("arrow", arrow(&batches)),
+        ("parquet", parquet(&batches, WriterProperties::default())),
+        ("parquet", parquet(&batches, plain)),
+        ("parquet", parquet(&batches, second)),
+    ]
+}
+
+#[test]
+fn a_table_of_which_a_byte_is_changed() {
+    let scratch = Scratch::new();
+    for (format, bytes) in files() {
+        assert_eq!(read_all(&scratch.file("data", &bytes), Some(format)), Some(7));
+        changed(&bytes, |bytes| {
+            let _ = read_all(&scratch.file("data", bytes), Some(format));
+        });
+    }
+    assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
+
+#[test]
+fn a_table_that_is_cut() {
+    let scratch = Scratch::new();
+    for (number, (format, bytes)) in files().into_iter().enumerate() {
+        for cut in 1..bytes.len() {
+            let found = read_all(&scratch.file("data", &bytes[..cut]), Some(format));
+            match number {
+                // A stream has what came before: whole batches.
+                0 => assert!(matches!(found, None | Some(0 | 4 | 7)), "cut at {cut}: {found:?}"),
+                _ => assert_eq!(found, None, "cut at {cut}"),
+            }
+        }
+    }
+}
+
+/// Of a stream that is cut, what came before is kept where that is allowed.
+#[test]
+fn what_comes_before_a_cut_is_kept() {
+    let scratch = Scratch::new();
+    let bytes = stream(&[batch(0..4), batch(4..7)]);
+    let path = scratch.file("data", &bytes[..bytes.len() - 100]);
+    let conversion = Conversion::of([&path]).feature("x");
+    let error = conversion.scan().unwrap_err();
+    assert_eq!((error.kind(), error.place().element), (ErrorKind::Input, Some(4)), "{error}");
+    let manifest = conversion.skipping().convert(&scratch.at("out")).unwrap();
+    assert_eq!((manifest.elements, manifest.skipped.len()), (4, 1));
+    assert_eq!(read_npy::<i16>(&scratch.at("out/x.npy")).into_raw_vec_and_offset().0, [-2, -1, 0, 1]);
+}
+
+/// A page whose header claims other sizes than it has.
+#[test]
+fn a_page_that_lies_of_its_sizes() {
+    let scratch = Scratch::new();
+    for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::LZ4_RAW] {
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let whole = parquet(&[batch(0..7)], properties);
+        // A page starts with its type, a data page or a dictionary, and the size of what it holds.
+        let pages = (4..whole.len())
+            .filter(|at| whole[*at] == 0x15 && [0, 4].contains(&whole[at + 1]) && whole[at + 2] == 0x15);
+        for page in pages {
+            for claim in [1_u64 << 20, 1 << 30, (1 << 31) - 1] {
+                let size = varint(claim << 1);
+                let rest = &whole[page + 3..];
+                let length = rest.iter().position(|byte| *byte < 0x80).unwrap() + 1;
+                let mut lie = [&whole[..page + 3], &size, &rest[length..]].concat();
+                // The footer says where pages are: those before keep their places.
+                let _ = read_all(&scratch.file("data", &lie), Some("parquet"));
+                lie.truncate(whole.len());
+                let _ = read_all(&scratch.file("data", &lie), Some("parquet"));
+            }
+        }
+    }
+    assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
+
+/// Files that fuzzers have found, and others that are known to be bad.
+#[test]
+fn files_that_are_known_to_be_bad() {
+    let Ok(data) = std::env::var("LITHIFY_TEST_DATA") else { return };
+    for (directory, format) in
+        [("arrow/arrow-ipc-file", "arrow"), ("arrow/arrow-ipc-stream", "arrow"), ("parquet", "parquet")]
+    {
+        let directory = std::path::Path::new(&data).join("bad").join(directory);
+        let mut found = 0;
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let rows = read_all(&path, Some(format));
+            assert!(rows.is_none_or(|rows| rows < 100_000), "{}: {rows:?}", path.display());
+            found += 1;
+        }
+        assert!(found > 3, "{}", directory.display());
+    }
+    assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
