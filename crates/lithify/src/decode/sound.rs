@@ -6,8 +6,8 @@ use super::view::{Data, Look, Numbers};
 use crate::audio::{self, DecodeOptions, Depth, Format, Header};
 use crate::error::{Error, Result};
 
-/// The most that decoding takes beside the samples, in bytes: a frame of eight channels, and what is filled of it.
-const FRAME_BYTES: u64 = 4 << 20;
+/// The most bytes of a channel that decoding FLAC takes beside the samples: a frame's.
+const FRAME_BYTES: u64 = 256 << 10;
 
 /// What is known of a sound beside its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,11 @@ impl Wanted {
         };
         let samples = length.saturating_mul(channels.into());
         let bytes = samples.saturating_mul(self.depth.dtype().size() as u64);
-        let frames = if header.format == Format::Flac { FRAME_BYTES } else { 0 };
+        let frame_bytes = if header.format == Format::Flac { FRAME_BYTES } else { 0 };
         let facts = SoundFacts {
             rate: header.rate,
             milliseconds: length.saturating_mul(1000) / u64::from(header.rate).max(1),
-            scratch: bytes.saturating_add(frames),
+            scratch: bytes.saturating_add(frame_bytes.saturating_mul(header.channels.into())),
         };
         Ok(Numbers {
             dtype: Some(self.depth.dtype()),
