@@ -293,7 +293,7 @@ fn datasets_stand_side_by_side() {
     for (number, (from, count)) in [(0, 1), (1, 899), (900, 300)].into_iter().enumerate() {
         std::fs::write(parts.join(format!("{number}.npy")), column(from, count)).unwrap();
     }
-    let line = "convert *.tfrecord --zip more -o out -f id -f 'v: ragged' -f array --select 'array >= 90' --limit 1100 -q";
+    let line = "convert *.tfrecord --zip more/*.npy -o out -f id -f 'v: ragged' -f array --select 'array >= 90' --limit 1100 -q";
     let ran = run(&scratch, line);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let output = scratch.at("out");
@@ -301,12 +301,12 @@ fn datasets_stand_side_by_side() {
     assert!(read_npy::<i64>(&output.join("array.npy")).into_iter().eq((30..1130).map(|id| id * 3)));
     let ran = run(&scratch, "verify out --against-source");
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    let line = "convert *.tfrecord --zip more -o shuffled -f id -f 'v: ragged' -f array --shuffle 3 -q";
+    let line = "convert *.tfrecord --zip more/*.npy -o shuffled -f id -f 'v: ragged' -f array --shuffle 3 -q";
     assert_eq!(run(&scratch, line).code, Some(0));
     let (output, found) = (scratch.at("shuffled"), ids(&scratch.at("shuffled")));
     assert!(read_npy::<i64>(&output.join("array.npy")).into_iter().eq(found.iter().map(|id| id * 3)));
     std::fs::write(parts.join("3.npy"), column(1200, 1)).unwrap();
-    let ran = run(&scratch, "convert *.tfrecord --zip more -o x");
+    let ran = run(&scratch, "convert *.tfrecord --zip more/*.npy -o x");
     assert!(ran.code == Some(1) && ran.err.contains("1201"), "{}", ran.err);
     let ran = run(&scratch, "convert 0.tfrecord --zip 0.tfrecord -o x");
     assert!(ran.code == Some(2) && ran.err.contains("two of the datasets"), "{}", ran.err);
