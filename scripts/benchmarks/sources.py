@@ -1,6 +1,6 @@
 """Each format that lithify reads, against the library that owns it."""
 
-from benchmarks import contests, measure
+from benchmarks import contests
 
 NUMBERS = (5, ">= 5")
 SOURCES = {  # the workload, what its peers need, and the least median ratio of a peer's time to lithify's
@@ -17,17 +17,6 @@ SOURCES = {  # the workload, what its peers need, and the least median ratio of 
     "arrow": ({"pyarrow": "pyarrow"}, NUMBERS),
     "huggingface": ({"datasets, as numpy": "datasets", "datasets, as arrow": "datasets"}, NUMBERS),
 }
-COLUMNS = ("parquet", "arrow", "huggingface")  # what lithify reads only if it knows Parquet
-
-
-def readable(bench, names):
-    """Those of the sources that this lithify reads; the others are told."""
-    told = measure.run([bench.lithify, "scan", "--from", "parquet", bench.data / "nothing"], sync=False).output
-    for name in names:
-        if name in COLUMNS and "is not a format" in told:
-            bench.say(f"without the source {name}: {bench.lithify} does not read it")
-        else:
-            yield name
 
 
 def contest(bench, name):
@@ -53,7 +42,7 @@ def sources(only):
 
     def benchmark(bench):
         tables, failures = [], []
-        for name in readable(bench, only or SOURCES):
+        for name in only or SOURCES:
             try:
                 tables.append(contest(bench, name))
             except contests.Failed as failure:

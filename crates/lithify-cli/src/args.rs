@@ -9,7 +9,7 @@ use lithify::machine::parse_size;
 use lithify::plan::request::{FeatureRequest, KEYS, Request};
 use lithify::plan::{Io, Layout, Target};
 use lithify::scan::OnError;
-use lithify::source::Choice;
+use lithify::source::{Choice, FORMATS};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -129,10 +129,8 @@ pub struct Dataset {
     /// order of their names.
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// The format, where it is not to be found by content: `tfrecord`, `tfrecord-raw` for records of any kind,
-    /// `array_record`, `array_record-raw`, `tfds`, `saved-dataset`, `image-folder`, `audio-folder`, `webdataset`, `webdataset-raw`, `zarr`,
-    /// `npy`, `npy-files` or `npz`.
-    #[arg(long, value_name = "FORMAT")]
+    // Its help names all formats that there are.
+    #[arg(long, value_name = "FORMAT", help = formats())]
     pub from: Option<String>,
     /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without
     /// it, all splits one after another. Of any dataset, outputs to split it into at random: `train=0.9,val=0.1`.
@@ -292,6 +290,11 @@ pub struct Run {
     /// Print no progress and no summary.
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+fn formats() -> String {
+    let names: Vec<_> = FORMATS.iter().map(|format| format!("`{}`", format.name())).collect();
+    format!("The format, where it is not to be found by content: {}", names.join(", "))
 }
 
 fn size(text: &str) -> Result<u64> {
