@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import wave
 from pathlib import Path
 
 import datasets
@@ -597,6 +598,26 @@ def test_images(tmp_path, out, form):
     assert_npy(out / "image.npy", np.stack([np.array(made[at]["image"]) for at in range(12)]))
     assert_npy(out / "more.npy", np.stack([[np.array(image) for image in made[at]["more"]] for at in range(12)]))
     assert_npy(out / "label.npy", np.array([0, 1] * 6))
+
+
+def test_sounds(tmp_path, out):
+    sounds = rng().integers(-32768, 32767, (5, 300, 1)).astype(np.int16)
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    features = Features({"audio": datasets.Audio(sampling_rate=8000)})
+    column = pa.array([{"bytes": wave_of(sound), "path": "x.wav"} for sound in sounds], kind)
+    table = pa.table([column], schema=pa.schema({"audio": kind}, features.arrow_schema.metadata))
+    convert(write(tmp_path / "data", table, "stream-2"), out, "audio")
+    assert_npy(out / "audio.npy", sounds / np.float32(32768))
+
+
+def wave_of(samples, rate=8000):
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    return buffer.getvalue()
 
 
 def test_images_that_are_not_there(tmp_path, out):
