@@ -6,18 +6,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use lithify::error::ErrorKind;
-use lithify::plan::request::Request;
-use lithify::scan::{OnError, ScanOptions, scan};
 use lithify::source::array_record::hash;
-use lithify::source::{Options, Want};
 
-/// The file of this process; in memory, where there is such a place.
-static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let memory = PathBuf::from("/dev/shm");
-    let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    directory.join(format!("lithify-fuzz-array-record-{}", std::process::id()))
-});
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| lithify_fuzz::place("array_record"));
 
 const BLOCK: usize = 1 << 16;
 
@@ -73,34 +64,5 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&*FILE, &file).is_err() {
         return;
     }
-    let options = Options { largest_record: 1 << 20, ..Options::default() };
-    let Ok(source) = lithify::open(&[FILE.clone()], Some("array_record-raw"), &options) else { return };
-    for part in 0..source.parts().len() {
-        let Ok(mut elements) = source.read(part, 0..u64::MAX, Want::Whole) else { return };
-        let mut position = 0;
-        loop {
-            match elements.next() {
-                Ok(None) => break,
-                Err(error) if error.kind() != ErrorKind::Input => break,
-                Ok(Some(_)) | Err(_) => {}
-            }
-            assert!(elements.position() >= position, "reading goes forward");
-            position = elements.position();
-        }
-        let bytes = source.parts()[part].bytes;
-        for from in [0, 1, 100, bytes / 2] {
-            if let Ok(Some(found)) = source.find_element(part, from..bytes) {
-                assert!((from..bytes).contains(&found));
-            }
-        }
-    }
-    let request = Request::default();
-    let _ = scan(source.as_ref(), &ScanOptions {
-        request: &request,
-        on_error: OnError::Skip,
-        threads: 1,
-        largest_payload: 1 << 20,
-        excluded: &[],
-        progress: &(),
-    });
+    lithify_fuzz::walk(&FILE, Some("array_record-raw"));
 });

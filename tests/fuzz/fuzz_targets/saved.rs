@@ -5,18 +5,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use lithify::error::ErrorKind;
-use lithify::plan::request::Request;
-use lithify::scan::{OnError, ScanOptions, scan};
 use lithify::source::tfrecord::masked_crc;
-use lithify::source::{Options, Want};
 
-/// The directory of this process; in memory, where there is such a place.
-static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
-    let memory = PathBuf::from("/dev/shm");
-    let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    directory.join(format!("lithify-fuzz-saved-{}", std::process::id()))
-});
+static ROOT: LazyLock<PathBuf> = LazyLock::new(|| lithify_fuzz::place("saved"));
 
 /// The next bytes, as many as a byte before them says.
 fn take<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
@@ -48,33 +39,5 @@ fuzz_target!(|bytes: &[u8]| {
     if written.is_err() {
         return;
     }
-    let Ok(source) = lithify::open(&[ROOT.clone()], None, &Options { largest_record: 1 << 20, ..Options::default() }) else { return };
-    for part in 0..source.parts().len() {
-        let Ok(mut elements) = source.read(part, 0..u64::MAX, Want::Whole) else { return };
-        let mut position = 0;
-        loop {
-            match elements.next() {
-                Ok(None) => break,
-                Err(error) if error.kind() != ErrorKind::Input => break,
-                Ok(Some(_)) | Err(_) => {}
-            }
-            assert!(elements.position() >= position, "reading goes forward");
-            position = elements.position();
-        }
-        let bytes = source.parts()[part].bytes;
-        for from in [0, 1, bytes / 2] {
-            if let (true, Ok(Some(found))) = (source.seekable(part), source.find_element(part, from..bytes)) {
-                assert!((from..bytes).contains(&found));
-            }
-        }
-    }
-    let request = Request::default();
-    let _ = scan(source.as_ref(), &ScanOptions {
-        request: &request,
-        on_error: OnError::Skip,
-        threads: 1,
-        largest_payload: 1 << 20,
-        excluded: &[],
-        progress: &(),
-    });
+    lithify_fuzz::walk(&ROOT, None);
 });

@@ -2,15 +2,21 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lithify::decode::tensor_proto::{Values, expand, parse};
+use lithify::decode::tensor_proto::{Values, expand, parse, push_strings};
 
 const MOST: u64 = 1 << 20;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(tensor) = parse(bytes) else { return };
     let count = tensor.shape.iter().product::<u64>();
+    if let Values::Strings(content) = tensor.values {
+        let mut out = Vec::new();
+        let _ = push_strings(content, count, &mut out);
+        return;
+    }
     let Some(dtype) = tensor.dtype else { return };
     match tensor.values {
+        Values::Strings(_) => {}
         Values::Content(content) => assert_eq!(content.len() as u64, count * dtype.size() as u64),
         Values::Typed { message, field } => {
             let bytes = count.saturating_mul(dtype.size() as u64);
