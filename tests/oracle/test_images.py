@@ -335,7 +335,7 @@ def test_a_broken_image_is_a_bad_element(tmp_path, out):
 
 @pytest.mark.parametrize("words", [
     "resize=0x4", "resize=4", "resize=4x4 pad=max", "crop=4", "keep-aspect", "method=cubic resize=4x4", "shorter-side=9",
-    "channels=2", "scale=a", "std=0", "mean=1,2 resize=4x4", "layout=hwc", "antialias", "central-crop=1.5",
+    "channels=5", "scale=a", "std=0", "mean=1,2 resize=4x4", "layout=hwc", "antialias", "central-crop=1.5",
 ])
 def test_requests_that_cannot_be_meant(mixed, out, words):
     _, path = mixed
