@@ -11,6 +11,7 @@ use parquet::file::properties::WriterProperties;
 pub type Feature = (String, Vec<u8>);
 
 /// A file of a format, or a folder, and what is in it.
+#[derive(Default)]
 pub struct Sample {
     pub format: &'static str,
     pub what: &'static str,
@@ -75,11 +76,10 @@ pub fn samples() -> Vec<Sample> {
                 format,
                 what,
                 bytes,
-                files: Vec::new(),
-                part: "",
                 elements: elements.clone(),
                 end,
                 plain: what == "plain",
+                ..Sample::default()
             });
         }
     }
@@ -100,7 +100,7 @@ fn tables() -> Vec<Sample> {
     let sample = |format, what, bytes: Vec<u8>| {
         let step = bytes.len() as u64 / 5;
         let elements = (0..5).map(|at| (u64::from(at) * step, tables::values(at))).collect();
-        Sample { format, what, bytes, files: Vec::new(), part: "", elements, end: 5 * step, plain: true }
+        Sample { format, what, bytes, elements, end: 5 * step, plain: true, ..Sample::default() }
     };
     let stream = sample("huggingface", "directory", tables::stream(&batches));
     let files = vec![
@@ -169,11 +169,10 @@ fn arrays() -> Vec<Sample> {
         format,
         what,
         bytes,
-        files: Vec::new(),
-        part: "",
         elements,
         end,
         plain: what != "deflated",
+        ..Sample::default()
     };
     let members = [("x.npy", x.clone()), ("t.npy", t)];
     vec![
@@ -406,7 +405,7 @@ pub fn tars() -> Vec<Sample> {
             (*at, if format == "webdataset" { read.clone() } else { raw.clone() })
         };
         let elements = elements.iter().map(features).collect();
-        Sample { format, what, bytes, files: Vec::new(), part: "", elements, end, plain }
+        Sample { format, what, bytes, elements, end, plain, ..Sample::default() }
     };
     let packed = gzip(&stream);
     vec![
@@ -442,16 +441,7 @@ fn array_records(examples: &[(Vec<u8>, Vec<Feature>)], raw: &[(Vec<u8>, Vec<Feat
             }
             let bytes = file.close();
             let end = bytes.len() as u64;
-            samples.push(Sample {
-                format,
-                what,
-                bytes,
-                files: Vec::new(),
-                part: "",
-                elements,
-                end,
-                plain: true,
-            });
+            samples.push(Sample { format, what, bytes, elements, end, plain: true, ..Sample::default() });
         }
     }
     samples

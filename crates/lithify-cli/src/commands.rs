@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use lithify::convert::{Job, plan_again, reopen, scan_and_plan, write_plan};
+use lithify::convert::{Job, plan_again, refuse_skip, reopen, scan_and_plan, write_plan};
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
 use lithify::plan::request::Request;
@@ -31,19 +31,20 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
-            let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(output, &dataset)?;
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+            let portions = dataset.portions()?.filter(|_| !dry_run);
+            if let Some(portions) = portions {
+                return context.convert_portions(&dataset, &job, &portions, json);
+            }
+            let source = context.open(&dataset, &request, dataset.choice())?;
             if dry_run {
                 let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
                 return show_plan(&profile, &plan, &context.machine, json);
             }
-            match dataset.portions()? {
-                None => context.convert(source.as_ref(), &job, json),
-                Some(portions) => context.convert_portions(&dataset, source, &job, &portions, json),
-            }
+            context.convert(source.as_ref(), &job, json)
         }
         Command::Plan { dataset, to, output, wanted, run } => {
             let context = Context::new(&run, &to)?;
@@ -132,7 +133,6 @@ impl Context {
     fn convert_portions(
         &self,
         dataset: &Dataset,
-        whole: Box<dyn Source>,
         job: &Job<'_>,
         portions: &[Portion],
         json: bool,
@@ -142,9 +142,10 @@ impl Context {
         for portion in portions {
             check_target(&target_of(portion), job.writing.overwrite)?;
         }
+        refuse_skip(job.target.on_error)?;
+        // Which shapes there are does not depend on the order, which costs memory and time.
+        let whole = self.open(dataset, job.request, Choice { shuffle: None, ..dataset.choice() })?;
         let (profile, plan) = scan_and_plan(whole.as_ref(), job, &[])?;
-        // It holds memory that its portions want.
-        drop(whole);
         let request = settled(&plan);
         for portion in portions {
             let target = target_of(portion);

@@ -33,11 +33,8 @@ pub struct Job<'a> {
 /// As [`scan`] and [`plan`].
 pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
     job.request.check()?;
-    if !source.can_skip() && job.target.on_error == OnError::Skip {
-        return Err(Error::request(
-            "what is bad cannot be left out with `--shuffle`, `--zip`, or `--split` by shares: others would be in its place",
-        )
-        .hint("convert the dataset without them first, and then what comes out"));
+    if !source.can_skip() {
+        refuse_skip(job.target.on_error)?;
     }
     let machine = &job.machine.without(source.held());
     let scan_for = |request: &Request| {
@@ -64,6 +61,20 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
     let profile = scan_for(&settled)?;
     let plan = plan_for(&profile, &settled)?;
     Ok((profile, plan))
+}
+
+/// Refuses to leave elements out of a dataset that cannot do without: see [`Source::can_skip`].
+///
+/// # Errors
+/// They are to be left out.
+pub fn refuse_skip(on_error: OnError) -> Result<()> {
+    if on_error == OnError::Fail {
+        return Ok(());
+    }
+    Err(Error::request(
+        "what is bad cannot be left out with `--shuffle`, `--zip`, or `--split` by shares: others would be in its place",
+    )
+    .hint("convert the dataset without them first, and then what comes out"))
 }
 
 /// Scans, plans and writes. Elements that turn out not to fit their rows are left out, where that is allowed: the dataset

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
 use crate::plan::scalar::{Item, Number, with_item};
 use crate::source::wire::varint;
@@ -130,7 +132,8 @@ fn number(list: List<'_>) -> Option<Number> {
         Kind::Float => Some(f32::read(run).number()),
         Kind::Int64 => varint(&mut run).map(|value| value.cast_signed().number()),
         Kind::Items(dtype) => {
-            let mut item = run.get(..dtype.size())?.to_vec();
+            // On the stack: this is done for every element.
+            let mut item: SmallVec<[u8; 16]> = run.get(..dtype.size())?.into();
             if list.items().is_some_and(|(_, big_endian)| big_endian) {
                 item.reverse();
             }

@@ -117,7 +117,7 @@ impl Dataset {
     fn zip(rows: impl Iterator<Item = Self>, options: &Options) -> Result<Self> {
         let mut all = Self::default();
         for row in rows {
-            let pieces = pieces_of(&row, 0..row.parts.len(), u64::MAX, options.threads)?;
+            let pieces = pieces_of(&row, u64::MAX, options.threads)?;
             all.zipped.push(pieces);
             all.push(Box::new(row), '&')?;
         }
@@ -259,10 +259,8 @@ impl Source for Dataset {
         let (source, within) = self.of(part);
         let elements = match &self.zipped[..] {
             [] => source.read(within, range, want)?,
-            pieces => {
-                let range = if self.is_beside(part) { 0..0 } else { range };
-                Box::new(Zipped::open(&self.sources, pieces, part, range, want)?)
-            }
+            _ if self.is_beside(part) => source.read(within, 0..0, want)?,
+            pieces => Box::new(Zipped::open(&self.sources, pieces, part, range, want)?),
         };
         if self.conditions.is_empty() {
             return Ok(elements);

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parallel::on_threads;
-use crate::source::{Source, Want};
+use crate::source::{Source, Want, at_position};
 
 /// Bytes of a part between two places where reading can start.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -21,22 +21,18 @@ pub(super) struct Piece {
     pub numbers: Range<u64>,
 }
 
-/// Counts the elements of some parts, no more than so many, and notes where reading can start.
+/// Counts the elements of all parts, no more than so many, and notes where reading can start.
 ///
 /// # Errors
 /// A part cannot be read.
-pub(super) fn pieces_of(
-    source: &dyn Source,
-    parts: Range<usize>,
-    most: u64,
-    threads: usize,
-) -> Result<Vec<Piece>> {
-    let next = AtomicUsize::new(parts.start);
+pub(super) fn pieces_of(source: &dyn Source, most: u64, threads: usize) -> Result<Vec<Piece>> {
+    let parts = source.parts().len();
+    let next = AtomicUsize::new(0);
     let by_part: Mutex<BTreeMap<usize, Result<Vec<Piece>>>> = Mutex::default();
-    on_threads(threads.min(parts.len()), || {
+    on_threads(threads.min(parts), || {
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
-            if part >= parts.end {
+            if part >= parts {
                 return;
             }
             let pieces = pieces_of_part(source, part);
@@ -71,15 +67,11 @@ fn pieces_of_part(source: &dyn Source, part: usize) -> Result<Vec<Piece>> {
         }
         return Ok(pieces);
     }
-    let path = &source.parts()[part].path;
     let mut elements = source.read(part, 0..u64::MAX, Want::Heads)?;
     let (mut start, mut number) = ((0, 0), 0);
     loop {
         let at = elements.position();
-        let there = elements.skip().map_err(|e| {
-            let e = e.in_file(path).at_element(number);
-            if source.positions_are_bytes(part) { e.at_byte(at) } else { e }
-        })?;
+        let there = elements.skip().map_err(|e| at_position(source, part, at, e.at_element(number)))?;
         if number > start.1 && (!there || at - start.0 >= most) {
             pieces.push(Piece { part, positions: start.0..at, numbers: start.1..number });
             start = (at, number);
@@ -89,4 +81,10 @@ fn pieces_of_part(source: &dyn Source, part: usize) -> Result<Vec<Piece>> {
         }
         number += 1;
     }
+}
+
+/// A part has fewer elements than were counted.
+pub(super) fn changed() -> Error {
+    Error::input("the dataset holds fewer elements than when it was opened: it has changed in between")
+        .hint("run it again")
 }

@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::permutation::Permutation;
-use super::pieces::{Piece, pieces_of};
+use super::pieces::{Piece, changed, pieces_of};
 use crate::decode::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
-use crate::source::{Choice, Elements, Options, Part, Source, Want};
+use crate::source::{Choice, Elements, Options, Part, Source, Want, at_position};
 use crate::value::{Element, Field, Kept};
 
 /// Bytes of elements that are kept in one piece of memory.
@@ -52,7 +52,7 @@ impl Shuffled {
     /// The dataset cannot be read, or has fewer elements than rows are asked for.
     pub(super) fn open(source: Box<dyn Source>, seed: u64, options: &Options) -> Result<Self> {
         let limit = options.choice.limit.unwrap_or(u64::MAX);
-        let pieces = pieces_of(source.as_ref(), 0..source.parts().len(), limit, options.threads)?;
+        let pieces = pieces_of(source.as_ref(), limit, options.threads)?;
         let next = pieces.last().map_or(0, |piece| piece.numbers.end);
         let rows = options.choice.rows.map_or(0..next, |[start, end]| start..end);
         if rows.end > next || rows.start > rows.end {
@@ -113,20 +113,20 @@ impl Shuffled {
     /// Reads the dataset, and keeps the elements whose places are these.
     fn load(&self, places: Range<u64>) -> Result<Window> {
         let next = AtomicUsize::new(0);
-        let failed = AtomicBool::new(false);
         let held = AtomicUsize::new(0);
         let outcome: Mutex<Result<Vec<Loaded>>> = Mutex::new(Ok(Vec::new()));
         on_threads(self.threads, || {
             let mut loaded = Loaded::default();
             while let Some(piece) = self.pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if failed.load(Ordering::Relaxed) {
-                    return;
-                }
                 let read = self.read_piece(piece, &places, &mut loaded, &held);
-                if let Err(error) = read {
-                    failed.store(true, Ordering::Relaxed);
-                    *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
-                    return;
+                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                match read {
+                    Ok(()) if outcome.is_ok() => {}
+                    Ok(()) => return,
+                    Err(error) => {
+                        *outcome = Err(error);
+                        return;
+                    }
                 }
             }
             if let Ok(all) = &mut *outcome.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -154,16 +154,11 @@ impl Shuffled {
         loaded: &mut Loaded,
         held: &AtomicUsize,
     ) -> Result<()> {
-        let path = &self.source.parts()[piece.part].path;
-        let bytes = self.source.positions_are_bytes(piece.part);
         let mut elements = self.source.read(piece.part, piece.positions.clone(), Want::Whole)?;
         for number in piece.numbers.clone() {
             let place = self.order.place(number);
             let at = elements.position();
-            let located = |e: Error| {
-                let e = e.in_file(path).at_element(number);
-                if bytes { e.at_byte(at) } else { e }
-            };
+            let located = |e: Error| at_position(self.source.as_ref(), piece.part, at, e.at_element(number));
             if !places.contains(&place) {
                 if !elements.skip().map_err(located)? {
                     return Err(changed());
@@ -184,11 +179,6 @@ impl Shuffled {
         }
         Ok(())
     }
-}
-
-fn changed() -> Error {
-    Error::input("the dataset holds fewer elements than when it was opened: it has changed in between")
-        .hint("run it again")
 }
 
 /// How many fields the first element has.

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::pieces::Piece;
+use super::pieces::{Piece, changed};
 use crate::error::{Error, Result};
-use crate::source::{Elements, Source, Want};
+use crate::source::{Elements, Source, Want, at_position};
 use crate::value::{Element, Kept};
 
 /// The elements of a part of the first dataset, each with those beside it.
@@ -29,8 +29,7 @@ impl<'s> Zipped<'s> {
         else {
             return Err(Error::request("there is nothing to stand side by side"));
         };
-        let nothing = range.is_empty();
-        let next = if nothing { 0 } else { number_of(first.as_ref(), pieces, part, range.start)? };
+        let next = number_of(first.as_ref(), pieces, part, range.start)?;
         let beside = others.iter().zip(beside).map(|(source, pieces)| Beside {
             source: source.as_ref(),
             pieces,
@@ -39,7 +38,7 @@ impl<'s> Zipped<'s> {
             open: None,
         });
         Ok(Self {
-            first: first.read(if nothing { 0 } else { part }, range, want)?,
+            first: first.read(part, range, want)?,
             beside: beside.collect(),
             joined: Kept::default(),
             compared: false,
@@ -84,7 +83,8 @@ impl<'s> Beside<'s> {
             let end = last.map_or(0, |piece| piece.numbers.end);
             let mut elements = self.source.read(piece.part, piece.positions.start..u64::MAX, self.want)?;
             for _ in piece.numbers.start..self.next {
-                if !elements.skip().map_err(|e| place(self.source, piece.part, e))? {
+                let at = elements.position();
+                if !elements.skip().map_err(|e| at_position(self.source, piece.part, at, e))? {
                     return Err(changed());
                 }
             }
@@ -99,30 +99,17 @@ impl<'s> Beside<'s> {
         self.next += 1;
         let Some((elements, part, _)) = &mut self.open else { return Err(changed()) };
         let (part, at) = (*part, elements.position());
-        let located = |e: Error| {
-            let e = place(source, part, e);
-            if source.positions_are_bytes(part) { e.at_byte(at) } else { e }
-        };
-        elements.next().map_err(located)?.ok_or_else(changed)
+        elements.next().map_err(|e| at_position(source, part, at, e))?.ok_or_else(changed)
     }
 
     fn skip(&mut self) -> Result<()> {
         let source = self.source;
         let (elements, part, _) = self.find()?;
-        let part = *part;
-        let there = elements.skip().map_err(|e| place(source, part, e))?;
+        let (part, at) = (*part, elements.position());
+        let there = elements.skip().map_err(|e| at_position(source, part, at, e))?;
         self.next += 1;
         if there { Ok(()) } else { Err(changed()) }
     }
-}
-
-fn place(source: &dyn Source, part: usize, error: Error) -> Error {
-    error.in_file(&source.parts()[part].path)
-}
-
-fn changed() -> Error {
-    Error::input("the dataset holds fewer elements than when it was opened: it has changed in between")
-        .hint("run it again")
 }
 
 impl Elements for Zipped<'_> {

@@ -7,7 +7,7 @@ use crate::audio::Format;
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
-use crate::source::{Alike, Elements, example, raw_format};
+use crate::source::{Alike, Elements, at_position, example, raw_format};
 use crate::value::{Element, Kind, List, Slots};
 
 /// Features that a dataset may have. Where there are more, something is taken for a name that is none.
@@ -111,11 +111,9 @@ impl<'a> Fold<'a> {
             self.profile.skipped.push(skipped);
             return Ok(true);
         }
-        let source = self.scanner.source;
         self.fold(&element).map_err(|e| match element.file() {
             Some(file) => e.in_file(file),
-            None if source.positions_are_bytes(self.part) => e.at_byte(element.position()),
-            None => e,
+            None => at_position(self.scanner.source, self.part, element.position(), e),
         })?;
         Ok(true)
     }
@@ -295,11 +293,8 @@ impl<'a> Fold<'a> {
 
     /// Deals with a damaged element: gives the error back, or counts the element as skipped.
     pub(super) fn bad(&mut self, error: Error, position: u64) -> Result<()> {
-        let source = self.scanner.source;
-        let mut error = error.in_file(&source.parts()[self.part].path).at_element(self.profile.elements);
-        if source.positions_are_bytes(self.part) {
-            error = error.at_byte(position);
-        }
+        let error = error.at_element(self.profile.elements);
+        let error = at_position(self.scanner.source, self.part, position, error);
         if error.kind() != ErrorKind::Input {
             return Err(error);
         }

@@ -86,6 +86,10 @@ impl Table {
         self.columns.iter().map(|column| column.1.row_bytes()).sum::<u64>().max(1)
     }
 
+    fn alike(&self) -> Alike {
+        Alike { elements: self.rows(), step: self.step() }
+    }
+
     /// Rows that are read at a time.
     fn run(&self) -> u64 {
         (RUN_BYTES / self.step()).max(1)
@@ -151,7 +155,7 @@ impl Source for Tables {
     fn alike(&self, part: usize) -> Option<Alike> {
         let table = &self.by_part[part];
         let numbers = |column: &(String, Box<dyn Column>)| matches!(column.1.item(), Item::Number(_));
-        table.columns.iter().all(numbers).then(|| Alike { elements: table.rows(), step: table.step() })
+        table.columns.iter().all(numbers).then(|| table.alike())
     }
 
     fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
@@ -189,9 +193,7 @@ impl Source for Tables {
     }
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
-        let table = &self.by_part[part];
-        let position = range.start.next_multiple_of(table.step());
-        Ok((position < range.end && position / table.step() < table.rows()).then_some(position))
+        Ok(self.by_part[part].alike().first_in(&range))
     }
 }
 

@@ -201,6 +201,12 @@ pub trait Source: Send + Sync {
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>>;
 }
 
+/// Says where in a part an error is: in its file, and at the byte, where positions are such.
+pub(crate) fn at_position(source: &dyn Source, part: usize, position: u64, error: Error) -> Error {
+    let error = error.in_file(&source.parts()[part].path);
+    if source.positions_are_bytes(part) { error.at_byte(position) } else { error }
+}
+
 /// A part whose elements differ in nothing but the numbers that they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alike {
@@ -208,6 +214,15 @@ pub struct Alike {
     pub elements: u64,
     /// How far apart their positions are. The first has position 0.
     pub step: u64,
+}
+
+impl Alike {
+    /// The position of the first element in a range of positions.
+    #[must_use]
+    pub fn first_in(self, range: &Range<u64>) -> Option<u64> {
+        let position = range.start.next_multiple_of(self.step);
+        (position < range.end && position / self.step < self.elements).then_some(position)
+    }
 }
 
 /// The format that keeps as byte strings what this one takes for Examples.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::scan::OnError;
-use crate::source::{Elements, Source, Want};
+use crate::source::{Elements, Source, Want, at_position};
 use crate::value::Element;
 
 /// A place in the dataset that moves forward.
@@ -74,14 +74,9 @@ impl<'a> Cursor<'a> {
         take: impl FnOnce(u64, &Element<'_>) -> Result<R>,
     ) -> Result<R> {
         self.find()?;
-        let path = |part: usize| &self.source.parts()[part].path;
         let Some(open) = &mut self.open else { return Err(changed()) };
         let (part, number) = (open.part, open.next);
-        let bytes = self.source.positions_are_bytes(part);
-        let place = |e: Error, byte: u64| {
-            let e = e.in_file(path(part)).at_element(number);
-            if bytes { e.at_byte(byte) } else { e }
-        };
+        let place = |e: Error, byte: u64| at_position(self.source, part, byte, e.at_element(number));
         let at = open.elements.position();
         self.last = (part, at);
         match open.elements.next_run(most.min(open.until - open.next)) {

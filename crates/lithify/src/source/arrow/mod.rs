@@ -5,7 +5,7 @@ use super::{Format, Options, Part, Source, Verdict};
 use crate::error::Result;
 use features::Features;
 pub use huggingface::HuggingFace;
-use table::{Piece, Tables};
+use table::{Piece, Table, Tables};
 
 mod array;
 mod features;
@@ -35,13 +35,8 @@ impl Format for Arrow {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let open = |part: Part| {
-            let features = |schema: &_| Features::of(schema, None).only(options);
-            let table = ipc::Ipc::open(&part, options.largest_record, features)?;
-            Ok(Piece::whole(part, table))
-        };
-        let pieces = parts.into_iter().map(open).collect::<Result<_>>()?;
-        Ok(Box::new(Tables::of(self.name(), pieces)?))
+        let features = |schema: &_| Features::of(schema, None).only(options);
+        tables(self.name(), parts, |part| ipc::Ipc::open(part, options.largest_record, features))
     }
 }
 
@@ -62,14 +57,20 @@ impl Format for Parquet {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let open = |part: Part| {
-            let features = |schema: &_| Features::of(schema, None).only(options);
-            let table = parquet::Parquet::open(&part, options.largest_record, features)?;
-            Ok(Piece::whole(part, table))
-        };
-        let pieces = parts.into_iter().map(open).collect::<Result<_>>()?;
-        Ok(Box::new(Tables::of(self.name(), pieces)?))
+        let features = |schema: &_| Features::of(schema, None).only(options);
+        tables(self.name(), parts, |part| parquet::Parquet::open(part, options.largest_record, features))
     }
+}
+
+/// A dataset of files, a table each.
+fn tables<T: Table + 'static>(
+    format: &'static str,
+    parts: Vec<Part>,
+    open: impl Fn(&Part) -> Result<T>,
+) -> Result<Box<dyn Source>> {
+    let piece = |part: Part| open(&part).map(|table| Piece::whole(part, table));
+    let pieces = parts.into_iter().map(piece).collect::<Result<_>>()?;
+    Ok(Box::new(Tables::of(format, pieces)?))
 }
 
 /// What a Parquet file begins with.

@@ -106,6 +106,10 @@ impl Piece {
         (self.part.bytes / self.elements().max(1)).max(1)
     }
 
+    fn alike(&self) -> Alike {
+        Alike { elements: self.elements(), step: self.step() }
+    }
+
     /// The group that a row is in.
     fn group_of(&self, row: u64) -> usize {
         self.table.groups().partition_point(|first| *first <= row).saturating_sub(1)
@@ -201,8 +205,7 @@ impl Source for Tables {
 
     fn alike(&self, part: usize) -> Option<Alike> {
         let piece = &self.pieces[part];
-        let alike = piece.elements() > 0 && piece.is_alike();
-        alike.then(|| Alike { elements: piece.elements(), step: piece.step() })
+        (piece.elements() > 0 && piece.is_alike()).then(|| piece.alike())
     }
 
     fn seekable(&self, _: usize) -> bool {
@@ -242,9 +245,7 @@ impl Source for Tables {
     }
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
-        let piece = &self.pieces[part];
-        let position = range.start.next_multiple_of(piece.step());
-        Ok((position < range.end && position / piece.step() < piece.elements()).then_some(position))
+        Ok(self.pieces[part].alike().first_in(&range))
     }
 }
 

@@ -34,7 +34,6 @@ pub(super) struct Encoder {
     /// Whether the store is of version 2, which has files of other names, and all of them.
     version_2: bool,
     codec: ChunkCodec,
-    /// Whether slabs are written in pieces of any size.
     in_pieces: bool,
 }
 
@@ -81,6 +80,11 @@ impl Encoder {
     /// Rows of a band: those that a chunk holds.
     pub(super) fn band_rows(&self) -> u64 {
         self.chunk[0]
+    }
+
+    /// Whether slabs are written in pieces of any size.
+    pub(super) fn in_pieces(&self) -> bool {
+        self.in_pieces
     }
 
     /// Begins the files of a slab.

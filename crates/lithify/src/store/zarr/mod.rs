@@ -52,8 +52,6 @@ struct Target {
     band_bytes: u64,
     /// Whether it has a row for each element, so that what is expected of a block is what comes.
     by_elements: bool,
-    /// Whether slabs are written in pieces of any size.
-    in_pieces: bool,
     encoder: Encoder,
     /// Windows that nobody uses now.
     windows: Mutex<Vec<Vec<u8>>>,
@@ -97,7 +95,6 @@ impl ZarrStore {
                 slab_bytes: encoder.slab_rows().saturating_mul(array.row_bytes()),
                 band_bytes: encoder.band_rows().saturating_mul(array.row_bytes()),
                 by_elements: array.rows == Rows::Elements,
-                in_pieces: array.in_pieces(),
                 encoder,
                 windows: Mutex::default(),
             })

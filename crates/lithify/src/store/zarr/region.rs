@@ -68,7 +68,7 @@ impl<'s> SlabRegion<'s> {
         if at.is_multiple_of(target.slab_bytes) && target.by_elements && slab_end <= self.expected_end {
             self.slab = Some(target.encoder.begin(&self.store.directory, number));
         }
-        let pieces = target.in_pieces || self.slab.is_none();
+        let pieces = target.encoder.in_pieces() || self.slab.is_none();
         self.window_end =
             if pieces { slab_end } else { slab_end.min((at / target.band_bytes + 1) * target.band_bytes) };
     }
@@ -80,7 +80,7 @@ impl<'s> SlabRegion<'s> {
 
     /// The next bytes of the window, which has room for them.
     fn take(&mut self, bytes: usize) -> Result<&mut [u8]> {
-        let in_pieces = self.slab.is_some() && self.target.in_pieces;
+        let in_pieces = self.slab.is_some() && self.target.encoder.in_pieces();
         if in_pieces && self.used > 0 && self.used + bytes > PIECE_BYTES {
             self.give()?;
         }
@@ -96,17 +96,19 @@ impl<'s> SlabRegion<'s> {
         Ok(&mut self.window[end - bytes..end])
     }
 
-    /// Adds what is filled to the checksum, and gives the window away if that was the last of it.
-    fn settle(&mut self, at_least: usize) -> Result<()> {
-        let full = self.used > 0 && self.used == self.room();
-        if self.used - self.hashed >= at_least.max(1) || full {
+    /// Gives the window away once it is full; until then, adds what is filled to the checksum, in pieces.
+    fn settle(&mut self) -> Result<()> {
+        if self.used > 0 && self.used == self.room() {
+            return self.give();
+        }
+        if self.used - self.hashed >= HASH_BYTES {
             self.hasher.update(&self.window[self.hashed..self.used]);
             self.hashed = self.used;
         }
-        if full { self.give() } else { Ok(()) }
+        Ok(())
     }
 
-    /// Gives what is filled to the slab, or to the store where the slab is not filled here alone.
+    /// Adds the rest to the checksum, and gives what is filled to the slab, or to the store where the slab is not filled here alone.
     fn give(&mut self) -> Result<()> {
         let used = std::mem::take(&mut self.used);
         self.hasher.update(&self.window[std::mem::take(&mut self.hashed)..used]);
@@ -132,7 +134,7 @@ impl<'s> SlabRegion<'s> {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.room() - self.used));
             self.take(now.len())?.copy_from_slice(now);
-            self.settle(HASH_BYTES)?;
+            self.settle()?;
             rest = later;
         }
         Ok(())
@@ -145,7 +147,7 @@ impl Region for SlabRegion<'_> {
         if !self.straddling.is_empty() {
             self.distribute()?;
         }
-        self.settle(HASH_BYTES)?;
+        self.settle()?;
         if bytes == 0 {
             return Ok(&mut []);
         }
@@ -165,7 +167,6 @@ impl Region for SlabRegion<'_> {
 
     fn commit(mut self: Box<Self>) -> Result<Checksum> {
         self.distribute()?;
-        self.settle(0)?;
         if self.used > 0 {
             self.give()?;
         }
