@@ -373,6 +373,47 @@ def test_parquet_pages(tmp_path, out, dictionary, version):
     assert load(out / "s.npy").tolist() == [word.encode() for word in table["s"].to_pylist()]
 
 
+@pytest.mark.parametrize("size", [40, 3000, 1 << 20])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_axes_in_parquet_pages(tmp_path, out, dictionary, version, size):
+    """Rows of one shape, in pages that end anywhere: within rows, within runs of levels, and where a dictionary is full."""
+    count = 4000
+    columns = {}
+    for name, shape in {"int8": (), "uint16": (), "float16": (7,), "float32": (2, 3), "int16": (40,), "int64": (1,), "float64": (3, 1, 2)}.items():
+        few = rng().integers(0, 50, (count, *shape))
+        # Numbers of which there are few, and then many.
+        columns[name] = np.where(np.arange(count).reshape(-1, *[1] * len(shape)) < 3000, few, rng(1).integers(0, 120, few.shape)).astype(name)
+    lists = {}
+    for name, values in columns.items():
+        lists[name] = pa.array(values.ravel())
+        for length in reversed(values.shape[1:]):
+            lists[name] = pa.FixedSizeListArray.from_arrays(lists[name], length)
+    path = tmp_path / "data"
+    pq.write_table(pa.table(lists), path, data_page_version=version, use_dictionary=dictionary, data_page_size=size, dictionary_pagesize_limit=80, row_group_size=2900, write_batch_size=100)
+    convert(path, out, options=["--threads", "3"])
+    for name, values in columns.items():
+        assert_npy(out / f"{name}.npy", values)
+    assert arrays_in(out) == set(columns)
+
+
+def test_lists_in_pages_that_break_a_promise(tmp_path, out):
+    """Arrays of `datasets` of another shape than it says: the row is told, and those before and after it are right."""
+    features = Features({"x": Array2D((3, 1), "int32"), "y": Value("int64")})
+    rows = [[[at], [at + 1], [at + 2]] for at in range(2000)]
+    rows[700], rows[701] = [[1], [2]], [[3], [4], [5], [6]]
+    table = pa.table({"x": pa.array(rows, pa.list_(pa.list_(pa.int32()))), "y": pa.array(np.arange(2000))})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features.to_dict()}})})
+    path = tmp_path / "data"
+    pq.write_table(table, path, data_page_size=300)
+    told = run("convert", path, "-o", out, code=FAILED).stderr
+    assert "element 700" in told and "2 items, and 3 are declared" in told
+    convert(path, out, options=["--on-error", "skip"], code=SKIPPED)
+    kept = [at for at in range(2000) if at not in (700, 701)]
+    assert_npy(out / "x.npy", np.array([rows[at] for at in kept], np.int32))
+    assert_npy(out / "y.npy", np.array(kept))
+
+
 def test_encodings_of_parquet(tmp_path, out):
     table = pa.table({"i": pa.array(rng().integers(-1000, 1000, 5000)), "f": pa.array(rng().random(5000)), "s": pa.array([f"prefix{at}" for at in range(5000)])})
     path = tmp_path / "data"

@@ -9,7 +9,9 @@ use table::{Piece, Table, Tables};
 
 mod array;
 mod features;
+mod flat;
 mod huggingface;
+mod hybrid;
 mod ipc;
 mod messages;
 mod pages;

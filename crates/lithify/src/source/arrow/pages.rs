@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -22,6 +23,8 @@ pub(super) struct Pages {
     file: Arc<File>,
     bytes: u64,
     most: u64,
+    /// Where what follows the last header starts: the crate asks for a reader of it, as if it were one, too.
+    body: AtomicU64,
 }
 
 /// A page by its header.
@@ -36,8 +39,8 @@ struct Page {
 }
 
 impl Pages {
-    pub(super) fn new(file: File, bytes: u64, most: u64) -> Self {
-        Self { file: Arc::new(file), bytes, most }
+    pub(super) fn new(file: Arc<File>, bytes: u64, most: u64) -> Self {
+        Self { file, bytes, most, body: AtomicU64::new(u64::MAX) }
     }
 
     /// The header of the page at a place; `None` where none is understood.
@@ -91,7 +94,12 @@ impl ChunkReader for Pages {
     type T = From;
 
     fn get_read(&self, start: u64) -> Result<From, ParquetError> {
+        if self.body.load(Ordering::Relaxed) == start {
+            return Ok(From { file: Arc::clone(&self.file), head: Vec::new(), at: start, read: 0 });
+        }
         let (head, page) = self.page(start)?;
+        let body = page.map_or(u64::MAX, |page| start.saturating_add(page.header));
+        self.body.store(body, Ordering::Relaxed);
         if let Some(page) = page.filter(|page| page.plain.max(page.packed) > self.most) {
             return Err(ParquetError::from(too_large(page.plain.max(page.packed), self.most)));
         }

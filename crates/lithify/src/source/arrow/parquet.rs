@@ -1,4 +1,4 @@
-//! Parquet files, by the crate `parquet`: a reader for a row group, from which windows are taken as its batches.
+//! Parquet files, by the crate `parquet`: columns of numbers from its pages, and all others as batches of a row group.
 
 use std::fs::File;
 use std::ops::Range;
@@ -18,9 +18,10 @@ use parquet::file::statistics::Statistics;
 
 use super::array::{Array, Fetch};
 use super::features::{Features, Step};
+use super::flat::{Flat, Layout};
 use super::pages::Pages;
 use super::table::{Rows, Table, WINDOW_MOST, Window, window_rows};
-use super::window::gather;
+use super::window::{Lent, gather};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Part;
 
@@ -38,6 +39,8 @@ pub(super) struct Parquet {
     /// The columns that features are of, in order.
     columns: Vec<usize>,
     nullable: Vec<bool>,
+    /// How the values of each feature lie in pages, where that is known before.
+    layouts: Vec<Option<Layout>>,
     held: u64,
 }
 
@@ -81,7 +84,7 @@ impl Parquet {
 
     fn read(part: &Part, most: u64, features: impl FnOnce(&Schema) -> Features) -> Result<Self> {
         let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
-        let pages = Pages::new(file, part.bytes, most);
+        let pages = Pages::new(Arc::new(file), part.bytes, most);
         let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
         let mut metadata = guarded(|| ArrowReaderMetadata::load(&pages, options()))?;
         let fields: Fields = metadata.schema().fields().iter().map(plain).collect();
@@ -104,8 +107,19 @@ impl Parquet {
         columns.dedup();
         let nullable = nullable_of(metadata.metadata(), metadata.schema().fields().len());
         let path = part.path.clone();
-        let mut parquet =
-            Self { path, bytes: part.bytes, most, metadata, groups, features, columns, nullable, held: 0 };
+        let mut parquet = Self {
+            path,
+            bytes: part.bytes,
+            most,
+            metadata,
+            groups,
+            features,
+            columns,
+            nullable,
+            layouts: Vec::new(),
+            held: 0,
+        };
+        parquet.layouts = (0..parquet.features.leaves.len()).map(|leaf| parquet.layout(leaf)).collect();
         parquet.held = parquet.held_by(&pages)?;
         Ok(parquet)
     }
@@ -117,6 +131,25 @@ impl Parquet {
             move |leaf: &usize| self.columns.binary_search(&schema.get_column_root_idx(*leaf)).is_ok();
         let chunks = metadata.row_group(group).columns();
         (0..chunks.len().min(schema.num_columns())).filter(wanted).map(move |leaf| &chunks[leaf])
+    }
+
+    /// How the values of a feature lie in pages, if they do so in all groups.
+    fn layout(&self, leaf: usize) -> Option<Layout> {
+        let leaf = &self.features.leaves[leaf];
+        let metadata = self.metadata.metadata();
+        let schema = metadata.file_metadata().schema_descr();
+        let mut of_column =
+            (0..schema.num_columns()).filter(|at| schema.get_column_root_idx(*at) == leaf.column);
+        let (column, None) = (of_column.next()?, of_column.next()) else { return None };
+        if self.is_nullable(leaf.column) {
+            return None;
+        }
+        let mut layouts = metadata.row_groups().iter().zip(self.groups.windows(2)).map(|(group, rows)| {
+            let chunk = group.columns().get(column)?;
+            Layout::of(leaf, column, chunk, rows[1] - rows[0])
+        });
+        let first = layouts.next()?;
+        layouts.all(|layout| layout == first).then_some(first)?
     }
 
     /// Bytes that reading takes: the largest page of each column, compressed and not, with its dictionary; and a window,
@@ -179,7 +212,8 @@ impl Table for Parquet {
     fn restarts(&self) -> bool {
         // Pages of lists must be decoded to know how many rows they have.
         let lists = |step: &Step| !matches!(step, Step::Child(_));
-        self.features.leaves.iter().any(|leaf| leaf.steps.iter().any(lists))
+        let mut leaves = self.features.leaves.iter().zip(&self.layouts);
+        leaves.any(|(leaf, layout)| layout.is_none() && leaf.steps.iter().any(lists))
     }
 
     fn is_nullable(&self, column: usize) -> bool {
@@ -197,40 +231,61 @@ impl Table for Parquet {
 
 struct Reader<'a> {
     parquet: &'a Parquet,
-    /// The group that is read, the row that comes next, and its batches.
-    open: Option<(usize, u64, ParquetRecordBatchReader)>,
+    open: Option<Group<'a>>,
 }
 
-impl Reader<'_> {
-    fn enter(&self, group: usize, row: u64, rows: u64) -> Result<ParquetRecordBatchReader> {
-        let parquet = self.parquet;
+/// A group that is read.
+struct Group<'a> {
+    number: usize,
+    /// The row that comes next.
+    row: u64,
+    /// The features that are read from pages.
+    flat: Vec<Option<Flat<'a>>>,
+    /// The other columns, and their batches, if there are any.
+    columns: Vec<usize>,
+    batches: Option<ParquetRecordBatchReader>,
+}
+
+impl<'a> Group<'a> {
+    /// Begins to read a group from a row on, so many rows at a time.
+    fn open(parquet: &'a Parquet, number: usize, row: u64, rows: u64, from_pages: bool) -> Result<Self> {
         let file = File::open(&parquet.path).map_err(|e| Error::io("open", &parquet.path, e))?;
-        let pages = Pages::new(file, parquet.bytes, parquet.most);
+        let file = Arc::new(file);
+        let pages = || Pages::new(Arc::clone(&file), parquet.bytes, parquet.most);
+        let metadata = &parquet.metadata;
+        let group = metadata.metadata().row_group(number);
+        let all = parquet.groups[number + 1] - parquet.groups[number];
+        let open = |layout: &'a Option<Layout>| {
+            let layout = layout.as_ref().filter(|_| from_pages);
+            layout
+                .map(|layout| Flat::open(layout, pages(), group.column(layout.column), all, parquet.most))
+                .transpose()
+        };
         guarded(|| {
-            let metadata = parquet.metadata.clone();
-            let mask = ProjectionMask::roots(metadata.parquet_schema(), parquet.columns.iter().copied());
-            ParquetRecordBatchReaderBuilder::new_with_metadata(pages, metadata)
-                .with_projection(mask)
-                .with_row_groups(vec![group])
-                .with_offset(usize::try_from(row - parquet.groups[group])?)
-                .with_batch_size(usize::try_from(rows)?)
-                .build()
+            let flat = parquet.layouts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+            let others = parquet.features.leaves.iter().zip(&flat).filter(|(_, flat)| flat.is_none());
+            let mut columns: Vec<usize> = others.map(|(leaf, _)| leaf.column).collect();
+            columns.sort_unstable();
+            columns.dedup();
+            let mut batches = None;
+            if !columns.is_empty() {
+                let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied());
+                batches = Some(
+                    ParquetRecordBatchReaderBuilder::new_with_metadata(pages(), metadata.clone())
+                        .with_projection(mask)
+                        .with_row_groups(vec![number])
+                        .with_offset(usize::try_from(row - parquet.groups[number])?)
+                        .with_batch_size(usize::try_from(rows)?)
+                        .build()?,
+                );
+            }
+            Ok(Self { number, row, flat, columns, batches })
         })
     }
-}
 
-impl Rows for Reader<'_> {
-    fn fill(&mut self, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
-        let parquet = self.parquet;
-        let (first, end, step) =
-            (parquet.groups[group], parquet.groups[group + 1], parquet.window_rows(group));
-        // Batches stand in the same places wherever reading begins, so that damage is met in the same place.
-        let start = first + (row - first) / step * step;
-        let open = self.open.take().filter(|open| open.0 == group && open.1 == start);
-        let mut batches = match open {
-            Some(open) => open.2,
-            None => self.enter(group, start, step)?,
-        };
+    /// The values of the next rows of the columns that are not read from pages.
+    fn batch(&mut self, rows: u64) -> Result<Vec<Array>> {
+        let Some(batches) = &mut self.batches else { return Ok(Vec::new()) };
         let batch = guarded(|| {
             batches.next().transpose().map_err(|e| match e {
                 arrow_schema::ArrowError::ExternalError(inner) => match inner.downcast::<ParquetError>() {
@@ -240,24 +295,55 @@ impl Rows for Reader<'_> {
                 other => ParquetError::ArrowError(other.to_string()),
             })
         })?;
-        let rows = start..(start + step).min(end);
-        let wanted = rows.end - rows.start;
-        let Some(batch) = batch.filter(|batch| batch.num_rows() as u64 == wanted) else {
-            return Err(Error::input("it has fewer rows than it says"));
-        };
+        let batch = batch.filter(|batch| batch.num_rows() as u64 == rows);
+        let batch = batch.ok_or_else(|| Error::input("it has fewer rows than it says"))?;
+        Ok(batch.columns().iter().map(|column| Array::from(&column.to_data())).collect())
+    }
+
+    /// Fills a window with rows; says whether pages had what was expected.
+    fn fill(&mut self, parquet: &Parquet, rows: Range<u64>, window: &mut Window) -> Result<bool> {
         window.clear();
+        let count = rows.end - rows.start;
+        let columns = self.batch(count)?;
         let fetch = Fetch { file: None, most: parquet.most };
-        let mut last = None;
-        for leaf in &parquet.features.leaves {
-            let place = parquet.columns.binary_search(&leaf.column).unwrap_or_default();
-            if last.as_ref().is_none_or(|(known, _)| *known != place) {
-                last = Some((place, Array::from(&batch.column(place).to_data())));
-            }
-            let Some((_, column)) = &last else { continue };
-            let lent = gather(leaf, column, 0..wanted, None, &fetch, &mut window.bytes);
-            window.leaves.push(lent.map_err(|e| e.in_feature(&leaf.name))?);
+        let first = parquet.groups[self.number];
+        for ((leaf, layout), flat) in parquet.features.leaves.iter().zip(&parquet.layouts).zip(&mut self.flat)
+        {
+            let lent = if let (Some(flat), Some(layout)) = (flat, layout) {
+                let start = window.bytes.len() as u64;
+                if !guarded(|| flat.take(rows.start - first..rows.end - first, &mut window.bytes))? {
+                    return Ok(false);
+                }
+                Lent::even(start, layout.row_bytes())
+            } else {
+                let place = self.columns.binary_search(&leaf.column).unwrap_or_default();
+                gather(leaf, &columns[place], 0..count, None, &fetch, &mut window.bytes)
+                    .map_err(|e| e.in_feature(&leaf.name))?
+            };
+            window.leaves.push(lent);
         }
-        self.open = Some((group, rows.end, batches));
+        self.row = rows.end;
+        Ok(true)
+    }
+}
+
+impl Rows for Reader<'_> {
+    fn fill(&mut self, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
+        let parquet = self.parquet;
+        let (first, end, step) =
+            (parquet.groups[group], parquet.groups[group + 1], parquet.window_rows(group));
+        // Windows stand in the same places wherever reading begins, so that damage is met in the same place.
+        let start = first + (row - first) / step * step;
+        let rows = start..(start + step).min(end);
+        let mut open = match self.open.take().filter(|open| (open.number, open.row) == (group, start)) {
+            Some(open) => open,
+            None => Group::open(parquet, group, start, step, true)?,
+        };
+        if !open.fill(parquet, rows.clone(), window)? {
+            open = Group::open(parquet, group, start, step, false)?;
+            open.fill(parquet, rows.clone(), window)?;
+        }
+        self.open = Some(open);
         Ok(rows)
     }
 }

@@ -37,6 +37,11 @@ pub(super) struct Lent {
 }
 
 impl Lent {
+    /// Rows of so many bytes each, the first of which start here.
+    pub(super) fn even(start: u64, each: u64) -> Self {
+        Self { ends: Ends::Even(start, each), ..Self::default() }
+    }
+
     /// Where the values of rows are.
     pub(super) fn body(&self, rows: Range<usize>) -> Range<usize> {
         let at = |row: usize| usize::try_from(self.ends.at(row)).unwrap_or(usize::MAX);
