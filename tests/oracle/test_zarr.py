@@ -437,14 +437,15 @@ def test_threads_and_memory_change_nothing(tmp_path, compression):
     assert_same(store, tmp_path / "npy", ["r"])
 
 
-def test_a_shard_that_does_not_fit_the_budget_is_refused(tmp_path):
+def test_a_shard_may_be_larger_than_memory_and_a_chunk_not(tmp_path):
     source = write(tmp_path / "in", examples("x", [floats(*range(10_000))] * 4000))
-    feature = "x: chunk=10 shard=4000"
-    said = convert(source, tmp_path / "out.zarr", feature, options=["--memory", "64MiB"], code=FAILED)
-    assert "152.6 MiB" in said.stderr and "shard=none" in said.stderr and "--memory" in said.stderr
-    assert not (tmp_path / "out.zarr").exists()
-    convert(source, tmp_path / "out.zarr", "x: chunk=10", options=["--memory", "64MiB"])
-    convert(source, tmp_path / "out.zarr", feature, options=["--memory", "600MiB", "--overwrite"])
+    run = ["--memory", "64MiB"]
+    convert(source, tmp_path / "out.zarr", "x: chunk=10 shard=4000", options=run)
+    assert zarr.open(tmp_path / "out.zarr")["x"][3999].tolist() == list(range(10_000))
+    said = convert(source, tmp_path / "chunk.zarr", "x: chunk=4000", options=run, code=FAILED)
+    assert "152.6 MiB" in said.stderr and "a smaller `chunk`" in said.stderr and "--memory" in said.stderr
+    assert not (tmp_path / "chunk.zarr").exists()
+    convert(source, tmp_path / "chunk.zarr", "x: chunk=4000", options=["--memory", "800MiB"])
 
 
 @pytest.mark.parametrize("codec", ["none", "zstd:1", "zstd:9", "zstd:19", "gzip:6"])

@@ -686,7 +686,7 @@ fn an_interrupted_run_stops_in_order() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let staging = scratch.at(".out.lithify-partial/x.npy");
+    let staging = scratch.at(".out.lithify-partial/output/x.npy");
     while !staging.exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert!(!scratch.at("out").exists(), "the run was over before it could be stopped");

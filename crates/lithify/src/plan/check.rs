@@ -28,8 +28,11 @@ impl Plan {
     }
 
     fn check_disk(&self, machine: &Machine) -> Result<()> {
-        // What compressing saves is not known before it is done.
-        let needed = self.arrays.iter().filter(|array| !array.compressed()).fold(0, add_file_bytes);
+        // What compressing saves is not known before it is done. What several blocks fill together is there twice until the end.
+        let stored = self.arrays.iter().filter(|array| !array.compressed()).fold(0, add_file_bytes);
+        let shared =
+            self.arrays.iter().filter(|array| array.zarr.is_some() && !array.whole_slabs(self.block_rows));
+        let needed = shared.fold(stored, |sum, array| sum.saturating_add(array.bytes()));
         if needed > machine.disk {
             let message = format!(
                 "the arrays take {} ({needed} bytes), but {} are free in `{}`",

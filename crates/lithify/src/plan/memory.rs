@@ -37,7 +37,7 @@ pub struct Memory {
     pub input: u64,
     /// The largest payload that is decoded.
     pub payload: u64,
-    /// The most of a Zarr array that must be in memory in one piece before it is encoded, a chunk or a slab; else 0.
+    /// The most of a Zarr array that must be in memory in one piece before it is encoded; else 0.
     pub slab: u64,
 }
 
@@ -52,16 +52,15 @@ impl Memory {
         let windows = arrays.iter().map(|array| {
             let plan = &features[array.feature];
             match &array.zarr {
-                Some(_) if array.whole_slabs(blocks.rows) && array.in_pieces() => {
-                    window(array, plan, profile, blocks.rows, Io::Pwrite)
-                }
+                Some(_) if array.in_pieces() => window(array, plan, profile, blocks.rows, Io::Pwrite),
+                // Once as it is filled, and what does not end with a band once more.
                 Some(zarr) => {
-                    slab_window(array, zarr, blocks.rows).saturating_add(longest(array, plan, profile))
+                    band_bytes(array, zarr).max(BUFFER_BYTES).saturating_add(longest(array, plan, profile))
                 }
                 None => window(array, plan, profile, blocks.rows, io),
             }
         });
-        let slabs = Slabs::of(arrays, blocks.rows);
+        let slabs = Slabs::of(arrays);
         let payload = features.iter().filter(|feature| !feature.view.is_plain()).filter_map(|feature| {
             let shapes = profile.feature(&feature.feature)?.shapes()?;
             let item = shapes.dtype.map_or(1, DType::size).max(feature.dtype.size()) as u64;
@@ -134,7 +133,7 @@ impl Memory {
         }
         if self.slab > 0 {
             error = error.hint(format!(
-                "or make what is encoded at once smaller, which is of {} in memory: a smaller `chunk`, or `shard=none`",
+                "or make what is encoded at once smaller, which is of {} in memory: a smaller `chunk`",
                 show_size(self.slab)
             ));
         }
@@ -168,65 +167,44 @@ pub(super) struct Blocks {
     pub rows: u64,
 }
 
-/// What slabs take beside the windows in which they are filled. A slab is the rows that a file of a Zarr array holds.
+/// What chunks take beside the windows in which they are filled.
 #[derive(Default)]
 struct Slabs {
     /// In the whole process.
     fixed: u64,
     /// For each block in flight.
     block: u64,
-    /// Of that, slabs that wait for other blocks.
-    waiting: u64,
     /// The largest piece of an array that must be in memory at once.
     largest: u64,
 }
 
 impl Slabs {
-    fn of(arrays: &[ArrayPlan], block_rows: u64) -> Self {
+    fn of(arrays: &[ArrayPlan]) -> Self {
         let mut all = Self::default();
         for array in arrays {
             let Some(zarr) = &array.zarr else { continue };
-            let (bytes, chunk) = (slab_bytes(array, zarr), array.chunk_bytes());
+            all.fixed = all.fixed.saturating_add(array.files().saturating_mul(FILE_NOTE_BYTES));
+            if array.in_pieces() {
+                continue;
+            }
             // A thread encodes one chunk at a time, which is cut out of its rows unless it is them.
+            let chunk = array.chunk_bytes();
             let mut encoded = zarr.chunks.codec.most_bytes(chunk).saturating_add(chunk);
             if zarr.text {
                 // Texts without what fills them up, where each begins, and both as one piece.
                 let items = chunk / (array.dtype.size() as u64).max(1);
                 encoded = encoded.saturating_add(chunk).saturating_add(items.saturating_mul(TEXT_BYTES));
             }
-            let in_pieces = array.in_pieces();
-            all.block = all.block.max(if in_pieces { 0 } else { encoded });
-            all.fixed = all.fixed.saturating_add(array.files().saturating_mul(FILE_NOTE_BYTES));
-            if array.whole_slabs(block_rows) {
-                all.largest = all.largest.max(if in_pieces { 0 } else { chunk });
-                continue;
-            }
-            // Slabs wait for what other blocks bring: those at both ends of each block (or run of blocks) in flight, and the
-            // one that the next block goes on with.
-            let slabs = array.shape[0].div_ceil(zarr.chunks.slab_rows());
-            all.largest = all.largest.max(bytes);
-            all.fixed = all.fixed.saturating_add(bytes);
-            all.waiting = all.waiting.saturating_add(bytes.saturating_mul(slabs.saturating_sub(1).min(2)));
+            all.block = all.block.max(encoded);
+            all.largest = all.largest.max(band_bytes(array, zarr));
         }
-        all.block = all.block.saturating_add(all.waiting);
         all
     }
 }
 
-fn slab_bytes(array: &ArrayPlan, zarr: &ZarrArray) -> u64 {
-    zarr.chunks.slab_rows().saturating_mul(array.row_bytes()).min(array.bytes())
-}
-
-/// The piece of a Zarr array that a block has in memory: a band of whole slabs, or what it has of a slab.
-fn slab_window(array: &ArrayPlan, zarr: &ZarrArray, block_rows: u64) -> u64 {
-    let slab = slab_bytes(array, zarr);
-    match array.rows {
-        Rows::Elements if array.whole_slabs(block_rows) => {
-            zarr.chunks.chunk[0].saturating_mul(array.row_bytes()).min(slab)
-        }
-        Rows::Elements => slab.min(block_rows.saturating_mul(array.row_bytes())),
-        Rows::ElementsAndEnd | Rows::Counted(_) | Rows::CountedAndEnd(_) => slab,
-    }
+/// Bytes of a band: the rows that a chunk holds.
+fn band_bytes(array: &ArrayPlan, zarr: &ZarrArray) -> u64 {
+    zarr.chunks.chunk[0].saturating_mul(array.row_bytes()).min(array.bytes())
 }
 
 /// The largest piece of an array that is in memory at once.

@@ -115,13 +115,19 @@ fn too_much() -> Error {
     Error::input("there is more data than in pass 1: the dataset has changed in between")
 }
 
-/// Begins an output of these arrays in a directory.
+/// Begins an output of these arrays in a directory; `slabs` is one beside it, for what is not yet as it will be stored.
 ///
 /// # Errors
 /// There is not the space, or the files cannot be made.
-pub fn create(directory: &Path, layout: Layout, arrays: &[ArrayPlan], io: Io) -> Result<Box<dyn Output>> {
+pub fn create(
+    directory: &Path,
+    slabs: &Path,
+    layout: Layout,
+    arrays: &[ArrayPlan],
+    io: Io,
+) -> Result<Box<dyn Output>> {
     Ok(match layout {
         Layout::NpyFile | Layout::NpyDirectory => Box::new(npy::NpyStore::create(directory, arrays, io)?),
-        Layout::Zarr | Layout::Zarr2 => Box::new(zarr::ZarrStore::create(directory, layout, arrays)?),
+        Layout::Zarr | Layout::Zarr2 => Box::new(zarr::ZarrStore::create(directory, slabs, layout, arrays)?),
     })
 }

@@ -49,7 +49,8 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     check_target(&target, options.overwrite)?;
     check_beside(plan, options.overwrite)?;
     let staging = Staging::create(&plan.output)?;
-    let store = store::create(staging.path(), plan.layout, &plan.arrays, plan.io)?;
+    let made = staging.output();
+    let store = store::create(&made, &staging.slabs(), plan.layout, &plan.arrays, plan.io)?;
     options.progress.begin("write", plan.stored_bytes);
     let outcome = fill_blocks(source, plan, store.as_ref(), options.progress);
     options.progress.end();
@@ -66,7 +67,7 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     };
     let manifest = Manifest::of(plan, blocks, store.finish()?, run);
     // It grows with the blocks, and so is not held in memory as text.
-    let path = staging.path().join(manifest_name(plan));
+    let path = made.join(manifest_name(plan));
     let failed = |e: std::io::Error| Error::io("write", &path, e);
     let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
     serde_json::to_writer_pretty(&mut file, &manifest).map_err(|e| failed(e.into()))?;
@@ -206,7 +207,7 @@ fn beside_of(output: &Path) -> BTreeSet<PathBuf> {
 
 fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Result<()> {
     let output = &target.output;
-    let from = staging.path();
+    let from = &staging.output();
     let failed = |e: std::io::Error| match e.kind() {
         IoErrorKind::DirectoryNotEmpty | IoErrorKind::AlreadyExists | IoErrorKind::NotADirectory => {
             there_already(output)
@@ -237,7 +238,7 @@ fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Res
 /// something fails.
 fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
     let files = files_of(plan);
-    let replaced = staging.path().join("replaced");
+    let (made, replaced) = (staging.output(), staging.replaced());
     fs::create_dir(&replaced).map_err(|e| Error::io("create", &replaced, e))?;
     // What the array that is replaced had beside it goes, too.
     let mut old: BTreeSet<PathBuf> = files.iter().cloned().collect();
@@ -257,7 +258,7 @@ fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
             }
         }
         for file in &files {
-            let (from, to) = (staging.path().join(file), plan.output.with_file_name(file));
+            let (from, to) = (made.join(file), plan.output.with_file_name(file));
             if overwrite { fs::rename(&from, &to) } else { rename_new(&from, &to) }.map_err(|e| {
                 match e.kind() {
                     IoErrorKind::AlreadyExists => there_already(&to),

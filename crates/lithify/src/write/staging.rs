@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result, printable};
 
-/// A directory beside the output, where that is made. It goes when it is dropped, and then the lock.
+/// A directory beside the output, where that is made: `output` in it gets the output's name when it is complete. It goes when it
+/// is dropped, and then the lock.
 pub(super) struct Staging {
     path: PathBuf,
     lock: Lock,
@@ -34,13 +35,25 @@ impl Staging {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
             _ => {}
         }
-        fs::create_dir(&path).map_err(|e| Error::io("create", &path, e))?;
-        Ok(Self { path, lock })
+        let staging = Self { path, lock };
+        let output = staging.output();
+        fs::create_dir_all(&output).map_err(|e| Error::io("create", &output, e))?;
+        Ok(staging)
     }
 
-    /// The directory.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What is to become the output.
+    pub(super) fn output(&self) -> PathBuf {
+        self.path.join("output")
+    }
+
+    /// Where slabs of chunks are until they are complete.
+    pub(super) fn slabs(&self) -> PathBuf {
+        self.path.join("slabs")
+    }
+
+    /// What the files of an array that is replaced are kept in until all is done.
+    pub(super) fn replaced(&self) -> PathBuf {
+        self.path.join("replaced")
     }
 
     /// A name beside the output that only this run uses.

@@ -10,17 +10,19 @@
 //!
 //! A *slab* is the rows that a file holds, with all of their other axes, and a *band* the rows that a chunk holds. A block that
 //! has all of a slab encodes it band by band, as it is filled. But blocks need not be whole slabs: what a block has of a slab that
-//! is not its own alone is kept until the last block that has a part in it has brought that, and whoever brings it encodes
-//! the slab. So no file is ever read again, and none is written by two threads.
+//! is not its own alone goes to a file beside the store, as it is, and whoever brings the last part encodes the slab from there.
+//! So no file of the store is written by two threads, and none is written twice.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::files::{FileRecord, write_whole};
 use super::{Output, Region, Store, Stored, changed};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::memory::BUFFER_BYTES;
 use crate::plan::{ArrayPlan, Layout, Rows, ZarrArray};
 
 mod codec;
@@ -36,8 +38,10 @@ use region::SlabRegion;
 pub struct ZarrStore {
     directory: PathBuf,
     arrays: Vec<Target>,
-    /// Slabs that are filled in part, by array and number.
-    waiting: Mutex<HashMap<(usize, u64), Waiting>>,
+    /// Where slabs are that several blocks fill.
+    slabs: PathBuf,
+    /// How many bytes of them are filled, by array and number, until all are.
+    waiting: Mutex<HashMap<(usize, u64), u64>>,
     /// The files that are written.
     files: Mutex<Vec<FileRecord>>,
     /// Memory for a chunk that nobody uses now.
@@ -57,29 +61,20 @@ struct Target {
     windows: Mutex<Vec<Vec<u8>>>,
 }
 
-/// A slab that several blocks fill, in turns.
-type Waiting = Arc<Mutex<Partial>>;
-
-/// What they have filled of it.
-struct Partial {
-    bytes: Vec<u8>,
-    filled: usize,
-}
-
 impl Target {
     /// Bytes of a slab.
-    fn bytes_of(&self, slab: u64) -> usize {
-        let left = self.bytes.saturating_sub(slab.saturating_mul(self.slab_bytes));
-        usize::try_from(left.min(self.slab_bytes)).unwrap_or(usize::MAX)
+    fn bytes_of(&self, slab: u64) -> u64 {
+        self.bytes.saturating_sub(slab.saturating_mul(self.slab_bytes)).min(self.slab_bytes)
     }
 }
 
 impl ZarrStore {
-    /// Begins a store of these arrays in a directory.
+    /// Begins a store of these arrays in a directory; `slabs` is another, for what several blocks fill together.
     ///
     /// # Errors
     /// An array is not planned for Zarr, or the files of its metadata cannot be made.
-    pub fn create(directory: &Path, layout: Layout, arrays: &[ArrayPlan]) -> Result<Self> {
+    pub fn create(directory: &Path, slabs: &Path, layout: Layout, arrays: &[ArrayPlan]) -> Result<Self> {
+        fs::create_dir_all(slabs).map_err(|e| Error::io("create", slabs, e))?;
         let mut files = Vec::new();
         let documents = match layout {
             Layout::Zarr2 => metadata_v2::documents(arrays)?,
@@ -102,6 +97,7 @@ impl ZarrStore {
         Ok(Self {
             directory: directory.to_path_buf(),
             arrays: arrays.iter().map(target).collect::<Result<_>>()?,
+            slabs: slabs.to_path_buf(),
             waiting: Mutex::default(),
             files: Mutex::new(files),
             rooms: Mutex::default(),
@@ -129,43 +125,46 @@ impl ZarrStore {
         lock(&self.files).extend(files);
     }
 
-    /// Encodes and writes a slab that is complete.
-    fn write(&self, array: usize, slab: u64, bytes: &[u8]) -> Result<()> {
-        let target = &self.arrays[array];
-        let mut writer = target.encoder.begin(&self.directory, slab);
-        let band = usize::try_from(target.band_bytes).unwrap_or(usize::MAX);
-        self.with_room(|room| bytes.chunks(band).try_for_each(|band| writer.rows(band, room)))?;
-        self.add_files(writer.finish()?);
-        Ok(())
-    }
-
-    /// Takes a part of a slab, and writes the slab if that was the last of it.
+    /// Takes a part of a slab, and encodes the slab if that was the last of it.
     fn part(&self, array: usize, at: u64, part: &[u8]) -> Result<()> {
-        let slab_bytes = self.arrays[array].slab_bytes;
-        let (slab, at) = (at / slab_bytes, usize::try_from(at % slab_bytes).unwrap_or(usize::MAX));
-        let whole = self.arrays[array].bytes_of(slab);
-        let partial = {
+        let target = &self.arrays[array];
+        let (slab, at) = (at / target.slab_bytes, at % target.slab_bytes);
+        let path = self.slabs.join(format!("{array}.{slab}"));
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(|e| Error::io("create", &path, e))?;
+        file.write_all_at(part, at).map_err(|e| Error::io("write", &path, e))?;
+        let filled = {
             let mut waiting = lock(&self.waiting);
-            match waiting.entry((array, slab)) {
-                Entry::Occupied(there) => Arc::clone(there.get()),
-                Entry::Vacant(free) => {
-                    let new = Partial { bytes: vec![0; whole], filled: 0 };
-                    Arc::clone(free.insert(Arc::new(Mutex::new(new))))
-                }
-            }
+            let filled = waiting.entry((array, slab)).or_default();
+            *filled += part.len() as u64;
+            *filled
         };
-        let mut partial = lock(&partial);
-        // It is gone where it was complete before: then blocks overlap, and that is not what was planned.
-        let place = partial.bytes.get_mut(at..at + part.len()).ok_or_else(changed)?;
-        place.copy_from_slice(part);
-        partial.filled += part.len();
-        if partial.filled < whole {
+        if filled < target.bytes_of(slab) {
             return Ok(());
         }
-        let bytes = std::mem::take(&mut partial.bytes);
-        drop(partial);
         lock(&self.waiting).remove(&(array, slab));
-        self.write(array, slab, &bytes)
+        self.encode(array, slab, &file).map_err(|e| e.in_file(&path))
+    }
+
+    /// Encodes a slab that is complete.
+    fn encode(&self, array: usize, slab: u64, from: &File) -> Result<()> {
+        let target = &self.arrays[array];
+        let bytes = target.bytes_of(slab);
+        let step = if target.encoder.in_pieces() { BUFFER_BYTES } else { target.band_bytes };
+        let mut writer = target.encoder.begin(&self.directory, slab);
+        let mut band = self.spare_window(array);
+        let mut at = 0;
+        while at < bytes {
+            let count = usize::try_from(step.min(bytes - at)).unwrap_or(usize::MAX);
+            band.resize(count, 0);
+            from.read_exact_at(&mut band, at)
+                .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read: {e}")))?;
+            self.with_room(|room| writer.rows(&band, room))?;
+            at += count as u64;
+        }
+        self.keep_window(array, band);
+        self.add_files(writer.finish()?);
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ const HASH_BYTES: usize = 256 << 10;
 const PIECE_BYTES: usize = BUFFER_BYTES as usize;
 
 /// A piece of an array, of which a window is in memory: a band of chunks where a whole slab is filled, which is encoded while
-/// it is; else all that it has of the present slab.
+/// it is; else a piece of any size.
 pub(super) struct SlabRegion<'s> {
     store: &'s ZarrStore,
     target: &'s Target,
@@ -64,13 +64,20 @@ impl<'s> SlabRegion<'s> {
             return;
         }
         let number = at / target.slab_bytes;
-        let slab_end = number * target.slab_bytes + target.bytes_of(number) as u64;
+        let slab_end = number * target.slab_bytes + target.bytes_of(number);
         if at.is_multiple_of(target.slab_bytes) && target.by_elements && slab_end <= self.expected_end {
             self.slab = Some(target.encoder.begin(&self.store.directory, number));
         }
-        let pieces = target.encoder.in_pieces() || self.slab.is_none();
-        self.window_end =
-            if pieces { slab_end } else { slab_end.min((at / target.band_bytes + 1) * target.band_bytes) };
+        self.window_end = if self.in_pieces() {
+            slab_end
+        } else {
+            slab_end.min((at / target.band_bytes + 1) * target.band_bytes)
+        };
+    }
+
+    /// Whether the present slab takes pieces of any size.
+    fn in_pieces(&self) -> bool {
+        self.slab.is_none() || self.target.encoder.in_pieces()
     }
 
     /// Bytes of the window, at most.
@@ -80,7 +87,7 @@ impl<'s> SlabRegion<'s> {
 
     /// The next bytes of the window, which has room for them.
     fn take(&mut self, bytes: usize) -> Result<&mut [u8]> {
-        let in_pieces = self.slab.is_some() && self.target.encoder.in_pieces();
+        let in_pieces = self.in_pieces();
         if in_pieces && self.used > 0 && self.used + bytes > PIECE_BYTES {
             self.give()?;
         }
