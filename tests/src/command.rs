@@ -62,15 +62,19 @@ pub fn run_in<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> Ran {
     ran(&Command::new(binary()).args(arguments).current_dir(directory).stdin(Stdio::null()).output().unwrap())
 }
 
-/// Runs a command line in the scratch directory; words in single quotes are one word.
+/// The words of a command line; what stands in single quotes is one word.
 #[must_use]
-pub fn run(scratch: &Scratch, line: &str) -> Ran {
-    let words: Vec<&str> = line
-        .split('\'')
+pub fn words(line: &str) -> Vec<&str> {
+    line.split('\'')
         .enumerate()
         .flat_map(|(at, piece)| if at % 2 == 1 { vec![piece] } else { piece.split_whitespace().collect() })
-        .collect();
-    run_in(scratch.path(), &words)
+        .collect()
+}
+
+/// Runs a command line in the scratch directory: see [`words`].
+#[must_use]
+pub fn run(scratch: &Scratch, line: &str) -> Ran {
+    run_in(scratch.path(), &words(line))
 }
 
 /// A shell's words before the command, such as `ulimit -f 100`.

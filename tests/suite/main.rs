@@ -7,6 +7,7 @@ mod datasets;
 mod invariants;
 mod properties;
 mod publish;
+mod resume;
 mod samples;
 mod sources;
 mod tfds;

@@ -254,6 +254,12 @@ pub struct Writing {
     /// Replace an output that is there already.
     #[arg(long)]
     pub overwrite: bool,
+    /// Throw away what a run that was ended has left, and begin anew.
+    #[arg(long)]
+    pub restart: bool,
+    /// Do not wait until everything is on the disk: faster, but a power cut may cost an output that seems complete.
+    #[arg(long)]
+    pub no_sync: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use lithify::convert::{Job, plan_again, refuse_skip, reopen, scan_and_plan, write_plan};
+use lithify::convert::{
+    Job, Ready, plan_again, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
+};
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
 use lithify::plan::request::Request;
@@ -54,7 +56,12 @@ pub fn run(command: Command) -> Result<Outcome> {
             }
             let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(absolute(&to), &dataset)?;
-            let writing = WriteOptions { overwrite: false, progress: &context.progress };
+            let writing = WriteOptions {
+                overwrite: false,
+                restart: false,
+                durable: false,
+                progress: &context.progress,
+            };
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
             let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
@@ -72,11 +79,12 @@ pub fn run(command: Command) -> Result<Outcome> {
             let context = Context::new(&run, &plan.output)?;
             let source = reopen(&plan.format, &plan.parts, &plan.choice, &plan.request, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
-            let plan = plan.on(&context.machine)?;
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
-            context.write(source.as_ref(), &job, plan, Instant::now(), json)
+            let start = Instant::now();
+            let ready = prepare_plan(source.as_ref(), &job, plan)?;
+            context.finish(source.as_ref(), &job, ready, start, json)
         }
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
         Command::Info { output, json } => {
@@ -114,19 +122,25 @@ impl Context {
     }
 
     fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
-        WriteOptions { overwrite: flags.overwrite, progress: &self.progress }
+        WriteOptions {
+            overwrite: flags.overwrite,
+            restart: flags.restart,
+            durable: !flags.no_sync,
+            progress: &self.progress,
+        }
     }
 
     fn convert(&self, source: &dyn Source, job: &Job<'_>, json: bool) -> Result<Outcome> {
-        check_target(job.target, job.writing.overwrite)?;
         let start = Instant::now();
-        let (profile, plan) = scan_and_plan(source, job, &[])?;
-        if !self.quiet {
-            for advice in advice::for_plan(&profile, &plan) {
+        let ready = prepare(source, job)?;
+        if let Ready::Go(prepared) = &ready
+            && let (Some(profile), false) = (&prepared.profile, self.quiet)
+        {
+            for advice in advice::for_plan(profile, &prepared.plan) {
                 eprintln!("advice: {advice}");
             }
         }
-        self.write(source, job, plan, start, json)
+        self.finish(source, job, ready, start, json)
     }
 
     /// Converts portions of a dataset, each to an output of its own, all of the shapes that the whole needs.
@@ -156,15 +170,18 @@ impl Context {
         Ok(Outcome::Done)
     }
 
-    fn write(
+    fn finish(
         &self,
         source: &dyn Source,
         job: &Job<'_>,
-        plan: Plan,
+        ready: Ready,
         start: Instant,
         json: bool,
     ) -> Result<Outcome> {
-        let manifest = write_plan(source, job, plan)?;
+        let manifest = match ready {
+            Ready::Done(manifest) => *manifest,
+            Ready::Go(prepared) => write_prepared(source, job, *prepared)?,
+        };
         if json {
             print(&json::pretty(&json::outcome(&manifest, job.target))?)?;
         } else if !self.quiet {

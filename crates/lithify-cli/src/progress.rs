@@ -14,6 +14,7 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// Tells the user how far a run is, and the run that the user wants it to stop.
 pub struct Reporter {
+    quiet: bool,
     shown: Shown,
     stop: Arc<AtomicBool>,
 }
@@ -34,7 +35,7 @@ impl Reporter {
         } else {
             Shown::Lines(Lines { pass: Mutex::new(Pass::new("", 0)), done: AtomicU64::new(0) })
         };
-        Self { shown, stop }
+        Self { quiet, shown, stop }
     }
 }
 
@@ -43,6 +44,12 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Progress for Reporter {
+    fn resumed(&self, done: u64, blocks: u64) {
+        if !self.quiet {
+            eprintln!("going on with a run that was ended: {done} of {blocks} blocks are done");
+        }
+    }
+
     fn begin(&self, what: &'static str, total_bytes: u64) {
         match &self.shown {
             Shown::Bar(bar) => {

@@ -13,7 +13,7 @@ use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
 use crate::source::{Choice, Options, Part, Source, name_file};
 use crate::write::manifest::Manifest;
-use crate::write::{Report, WriteOptions, write};
+use crate::write::{Asked, Left, Report, Staging, WriteOptions, check_target, stage, write_staged};
 
 /// What is to be made of a dataset, where, and with what.
 pub struct Job<'a> {
@@ -77,24 +77,95 @@ pub fn refuse_skip(on_error: OnError) -> Result<()> {
     .hint("convert the dataset without them first, and then what comes out"))
 }
 
-/// Scans, plans and writes. Elements that turn out not to fit their rows are left out, where that is allowed: the dataset
-/// is then scanned and written without them.
-///
-/// # Errors
-/// As [`scan`], [`plan`] and [`write()`].
-pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
-    let (_, plan) = scan_and_plan(source, job, &[])?;
-    write_plan(source, job, plan)
+/// A plan, and the place where it is carried out.
+pub struct Prepared {
+    staging: Staging,
+    left: Option<Left>,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What pass 1 has learnt; nothing where the plan of a run that was ended is gone on with.
+    pub profile: Option<Profile>,
 }
 
-/// Writes a plan, made by [`scan_and_plan`]; where elements turn out not to fit their rows, as [`convert`] does.
+/// What there is to do.
+pub enum Ready {
+    /// Nothing: an earlier run had done it all, but for the name of the output.
+    Done(Box<Manifest>),
+    /// What is planned.
+    Go(Box<Prepared>),
+}
+
+/// Takes the place of the output, and plans what is to be done there: what an earlier run has left of the same, or all of it.
 ///
 /// # Errors
-/// As [`scan`], [`plan`] and [`write()`].
-pub fn write_plan(source: &dyn Source, job: &Job<'_>, mut plan: Plan) -> Result<Manifest> {
+/// As [`scan`] and [`plan`]; the output is there already, or another process is writing it; or something else was begun there.
+pub fn prepare(source: &dyn Source, job: &Job<'_>) -> Result<Ready> {
+    let choice = source.choice();
+    let (format, parts) = (source.format(), source.parts());
+    let asked = Asked { format, parts, choice: &choice, request: job.request, target: job.target };
+    prepare_as(source, job, &asked, || {
+        let (profile, plan) = scan_and_plan(source, job, &[])?;
+        Ok((Some(profile), plan))
+    })
+}
+
+/// The same for a plan that is there already.
+///
+/// # Errors
+/// As [`prepare`], but for those of pass 1.
+pub fn prepare_plan(source: &dyn Source, job: &Job<'_>, plan: Plan) -> Result<Ready> {
+    let (format, parts, choice) = (plan.format.clone(), plan.parts.clone(), plan.choice.clone());
+    let asked =
+        Asked { format: &format, parts: &parts, choice: &choice, request: job.request, target: job.target };
+    prepare_as(source, job, &asked, || Ok((None, plan.on(&job.machine.without(source.held()))?)))
+}
+
+fn prepare_as(
+    source: &dyn Source,
+    job: &Job<'_>,
+    asked: &Asked<'_>,
+    plan: impl FnOnce() -> Result<(Option<Profile>, Plan)>,
+) -> Result<Ready> {
+    let (staging, done) = stage(asked)?;
+    if let Some(manifest) = done {
+        return Ok(Ready::Done(Box::new(manifest)));
+    }
+    check_target(job.target, job.writing.overwrite)?;
+    let left = staging.go_on(asked, job.writing.restart)?;
+    let (profile, plan) = match &left {
+        Some(left) => {
+            // What it has of the disk it need not get once more.
+            let mut machine = job.machine.without(source.held());
+            machine.disk = machine.disk.saturating_add(staging.disk());
+            (None, left.plan().clone().on(&machine)?)
+        }
+        None => plan()?,
+    };
+    Ok(Ready::Go(Box::new(Prepared { staging, left, plan, profile })))
+}
+
+/// Scans, plans and writes. Elements that turn out not to fit their rows are left out, where that is allowed: the dataset
+/// is then scanned and written without them. What an earlier run has left of the same is gone on with.
+///
+/// # Errors
+/// As [`prepare`] and [`write_staged`].
+pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
+    match prepare(source, job)? {
+        Ready::Done(manifest) => Ok(*manifest),
+        Ready::Go(prepared) => write_prepared(source, job, *prepared),
+    }
+}
+
+/// Writes what was prepared; where elements turn out not to fit their rows, as [`convert`] does.
+///
+/// # Errors
+/// As [`scan`], [`plan`] and [`write_staged`].
+pub fn write_prepared(source: &dyn Source, job: &Job<'_>, prepared: Prepared) -> Result<Manifest> {
+    let Prepared { staging, mut left, mut plan, .. } = prepared;
     let mut bad: Vec<Skipped> = Vec::new();
     loop {
-        match write(source, &plan, job.writing).map_err(|e| say_skip(e, plan.on_error))? {
+        let written = write_staged(source, &plan, job.request, &staging, left.take().as_ref(), job.writing);
+        match written.map_err(|e| say_skip(e, plan.on_error))? {
             Report::Done(manifest) => return Ok(*manifest),
             Report::Bad(more) => {
                 let known: HashSet<_> = bad.iter().map(|skipped| (skipped.part, skipped.position)).collect();
@@ -153,7 +224,7 @@ pub fn plan_again(
     let layout = if manifest.layout.is_zarr() { manifest.layout } else { Layout::of(output) };
     let target =
         Target { output: output.to_path_buf(), layout, on_error: manifest.on_error, io: Io::default() };
-    let writing = WriteOptions { overwrite: false, progress };
+    let writing = WriteOptions { overwrite: false, restart: false, durable: false, progress };
     let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };
     let (_, mut plan) = scan_and_plan(source, &job, bad)?;

@@ -19,7 +19,7 @@
 //! let machine = Machine::here(&target.output, None, None)?;
 //! let source = lithify::open(&["train-*.tfrecord".into()], None, &machine.source_options())?;
 //! let request = Request { features: vec!["tokens: pad=512 dtype=int32".parse()?] };
-//! let writing = WriteOptions { overwrite: false, progress: &() };
+//! let writing = WriteOptions { overwrite: false, restart: false, durable: true, progress: &() };
 //! convert(source.as_ref(), &Job { request: &request, target: &target, machine: &machine, writing: &writing })?;
 //! # Ok(())
 //! # }

@@ -7,6 +7,11 @@ pub trait Progress: Sync {
         let _ = (what, total_bytes);
     }
 
+    /// The run goes on with one that was ended: so many of its blocks are done.
+    fn resumed(&self, done: u64, blocks: u64) {
+        let _ = (done, blocks);
+    }
+
     /// So many more bytes of input are done.
     fn advance(&self, bytes: u64) {
         let _ = bytes;

@@ -66,6 +66,11 @@ pub trait Store: Sync {
     /// # Errors
     /// It cannot be mapped.
     fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>>;
+
+    /// The files that were completed since this was asked last. Those of a block that is committed were.
+    fn completed(&self) -> Vec<files::FileRecord> {
+        Vec::new()
+    }
 }
 
 /// A block's bytes of one array, filled from front to back.
@@ -88,6 +93,12 @@ pub trait Region {
 
 /// A store that will be an output.
 pub trait Output: Store {
+    /// Says of what an earlier run has written that it is there: so many bytes of an array from byte `offset` of its data on,
+    /// committed as one region.
+    fn restore(&self, array: usize, offset: u64, bytes: u64) {
+        let _ = (array, offset, bytes);
+    }
+
     /// Completes it, once all regions are committed, and tells what there is on disk now.
     ///
     /// # Errors
@@ -100,7 +111,7 @@ pub trait Output: Store {
 pub struct Stored {
     /// The checksum of each array's header, where arrays have one.
     pub headers: Vec<Checksum>,
-    /// The files that are written once, in the order of their paths.
+    /// The files that are written before and after all blocks.
     pub files: Vec<files::FileRecord>,
 }
 
@@ -115,19 +126,22 @@ fn too_much() -> Error {
     Error::input("there is more data than in pass 1: the dataset has changed in between")
 }
 
-/// Begins an output of these arrays in a directory; `slabs` is one beside it, for what is not yet as it will be stored.
+/// Begins an output of these arrays in a directory; `slabs` is one beside it, for what is not yet as it will be stored. If it was
+/// begun before, what is there stays.
 ///
 /// # Errors
-/// There is not the space, or the files cannot be made.
-pub fn create(
+/// There is not the space, the files cannot be made, or those that were made before are not what they were.
+pub fn open(
     directory: &Path,
     slabs: &Path,
-    layout: Layout,
+    (layout, io): (Layout, Io),
     arrays: &[ArrayPlan],
-    io: Io,
+    begun: bool,
 ) -> Result<Box<dyn Output>> {
     Ok(match layout {
-        Layout::NpyFile | Layout::NpyDirectory => Box::new(npy::NpyStore::create(directory, arrays, io)?),
-        Layout::Zarr | Layout::Zarr2 => Box::new(zarr::ZarrStore::create(directory, slabs, layout, arrays)?),
+        Layout::NpyFile | Layout::NpyDirectory => {
+            Box::new(npy::NpyStore::open(directory, arrays, io, begun)?)
+        }
+        Layout::Zarr | Layout::Zarr2 => Box::new(zarr::ZarrStore::open(directory, slabs, layout, arrays)?),
     })
 }

@@ -68,11 +68,12 @@ impl NpyFile {
 }
 
 impl NpyStore {
-    /// Makes the files of these arrays in a directory, with their headers, and reserves their space.
+    /// Makes the files of these arrays in a directory, with their headers, and reserves their space; or opens them again, if
+    /// they were begun before.
     ///
     /// # Errors
-    /// There is not the space, or the files cannot be made.
-    pub fn create(directory: &Path, arrays: &[ArrayPlan], io: Io) -> Result<Self> {
+    /// There is not the space, the files cannot be made, or they are not of their size any more.
+    pub fn open(directory: &Path, arrays: &[ArrayPlan], io: Io, begun: bool) -> Result<Self> {
         raise_open_files();
         let mut files = Vec::with_capacity(arrays.len());
         let mut headers = Vec::with_capacity(arrays.len());
@@ -83,11 +84,18 @@ impl NpyStore {
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
-                .create_new(true)
+                .create_new(!begun)
                 .open(&path)
                 .map_err(|e| Error::io("create", &path, e))?;
             let header = header(array.dtype, &array.shape);
             let (start, bytes) = (header.len() as u64, array.bytes());
+            let there = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
+            if begun && there != start + bytes {
+                let message = format!("it has {there} bytes, and was made with {}", start + bytes);
+                return Err(Error::new(ErrorKind::Output, message)
+                    .in_file(&path)
+                    .hint("begin anew with `--restart`"));
+            }
             let reserved = reserve(&file, &path, start + bytes)?;
             if io == Io::Mapped && !reserved {
                 let message = "`--io mapped` is not safe here: the file system cannot reserve space, and a full disk would kill the run";

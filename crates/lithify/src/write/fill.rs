@@ -8,11 +8,23 @@ use crate::error::{Error, Result};
 use crate::image::geometry::Geometry;
 use crate::plan::fit::{default_hint, show_shape};
 use crate::plan::image::Frames;
-use crate::plan::{FeaturePlan, Fit, Plan, Role};
+use crate::plan::{FeaturePlan, Fit, Plan, Role, Rows};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
 use crate::store::{Checksum, Region, Store};
 use crate::value::{DType, Element, List, Shape, Slots, fill};
+
+/// Where the rows of elements from `start` on begin, before which the counters stand at `totals`: the bytes before them in each
+/// array.
+pub(super) fn starts(plan: &Plan, start: u64, totals: &[u64]) -> impl Iterator<Item = u64> {
+    plan.arrays.iter().map(move |array| {
+        let row = match array.rows {
+            Rows::Elements | Rows::ElementsAndEnd => start,
+            Rows::Counted(counter) | Rows::CountedAndEnd(counter) => totals[counter],
+        };
+        row * array.row_bytes()
+    })
+}
 
 /// A block of all arrays, being filled.
 pub(super) struct Block<'s> {
@@ -30,18 +42,17 @@ impl<'s> Block<'s> {
         rows: u64,
         totals: Vec<u64>,
     ) -> Result<Self> {
-        use crate::plan::Rows;
-        let regions = plan.arrays.iter().enumerate().map(|(number, array)| {
-            let row = array.row_bytes();
-            let (at, expected) = match array.rows {
-                Rows::Elements | Rows::ElementsAndEnd => (start, rows),
+        let places = plan.arrays.iter().zip(starts(plan, start, &totals)).enumerate();
+        let regions = places.map(|(number, (array, at))| {
+            let expected = match array.rows {
+                Rows::Elements | Rows::ElementsAndEnd => rows,
                 Rows::Counted(counter) | Rows::CountedAndEnd(counter) => {
                     let average =
                         (plan.counters[counter].total).saturating_mul(rows).div_ceil(plan.elements.max(1));
-                    (totals[counter], average + average / 4)
+                    average + average / 4
                 }
             };
-            store.region(number, at * row, expected * row)
+            store.region(number, at, expected * array.row_bytes())
         });
         Ok(Self { regions: regions.collect::<Result<_>>()?, totals })
     }

@@ -1,6 +1,8 @@
 //! Pass 2: blocks are filled by all cores, each straight into its place in the store.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,22 +13,28 @@ use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::scan::{OnError, check_skipped};
 use crate::source::{Part, Source};
+use crate::store::files::FileRecord;
 use crate::store::{Checksum, Store, changed};
 use crate::value::Slots;
 
 mod cast;
 mod cursor;
 mod fill;
+mod journal;
 pub mod manifest;
 mod pixels;
 mod place;
 mod publish;
 mod staging;
+mod unfinished;
 pub mod verify;
 
 use cursor::Cursor;
 use fill::{Block, Filler, Scratch, slots_of};
-pub use publish::{Report, WriteOptions, check_target, write};
+use journal::{DoneBlock, Journal};
+pub use publish::{Report, WriteOptions, check_target, stage, write, write_staged};
+pub use staging::Staging;
+pub use unfinished::{Asked, Left};
 
 /// What is known of a block once it is written.
 struct Written {
@@ -46,6 +54,8 @@ struct Notes {
     arrays: Vec<Vec<Note>>,
     /// For each counter, where it stood before and after each block.
     counters: Vec<Vec<[u64; 2]>>,
+    /// The files that are complete.
+    files: BTreeMap<PathBuf, FileRecord>,
 }
 
 impl Notes {
@@ -55,12 +65,29 @@ impl Notes {
             done: vec![false; blocks],
             arrays: vec![vec![(0, Checksum(0)); blocks]; plan.arrays.len()],
             counters: vec![vec![[0; 2]; blocks]; plan.counters.len()],
+            files: BTreeMap::new(),
         }
     }
 
-    fn take(&mut self, number: u64, written: Written) {
+    /// How many blocks are done.
+    fn done(&self) -> u64 {
+        self.done.iter().map(|done| u64::from(*done)).sum()
+    }
+
+    fn is_done(&self, number: u64) -> bool {
+        usize::try_from(number).is_ok_and(|number| self.done[number])
+    }
+
+    /// Takes a block that an earlier run has written.
+    fn restore(&mut self, block: DoneBlock) {
+        let DoneBlock { number, arrays, totals, files } = block;
+        self.take(number, Written { arrays, totals }, files);
+    }
+
+    fn take(&mut self, number: u64, written: Written, files: Vec<FileRecord>) {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         self.done[number] = true;
+        self.files.extend(files.into_iter().map(|file| (file.path.clone(), file)));
         for (column, note) in self.arrays.iter_mut().zip(written.arrays) {
             column[number] = note;
         }
@@ -71,45 +98,55 @@ impl Notes {
     }
 
     /// The notes of each array, if every block was written and begins where the one before ends.
-    fn joined(self, plan: &Plan) -> Result<Vec<Vec<Note>>> {
+    fn joined(self, plan: &Plan) -> Result<Filled> {
         let follow = |(column, counter): (&Vec<[u64; 2]>, &CounterPlan)| {
             let mut at = 0;
             column.iter().all(|[before, after]| std::mem::replace(&mut at, *after) == *before)
                 && at == counter.total
         };
         if self.done.iter().all(|done| *done) && self.counters.iter().zip(&plan.counters).all(follow) {
-            return Ok(self.arrays);
+            return Ok(Filled { arrays: self.arrays, files: self.files.into_values().collect() });
         }
         Err(changed())
     }
 }
 
 /// What came of all blocks.
-pub(crate) enum Outcome {
-    /// For each array, the bytes and checksum of each block.
-    Done(Vec<Vec<Note>>),
+enum Outcome {
+    /// All are in the store.
+    Done(Filled),
     /// Elements that passed the scan, but do not fit their rows.
     Bad(Vec<Skipped>),
 }
 
-/// Writes all blocks of a plan to a store.
+/// What is known of blocks that are all done.
+struct Filled {
+    /// For each array, the bytes and checksum of each block.
+    arrays: Vec<Vec<Note>>,
+    /// The files that were completed with them.
+    files: Vec<FileRecord>,
+}
+
+/// Writes the blocks of a plan to a store, but for those that are noted already, and notes them in a journal.
 ///
 /// # Errors
 /// The first element, in the order of the dataset, that does not fit its row; or reading or writing fails.
-pub(crate) fn fill_blocks(
+fn fill_blocks(
     source: &dyn Source,
     plan: &Plan,
     store: &dyn Store,
     progress: &dyn Progress,
+    notes: Notes,
+    journal: Option<&Journal>,
 ) -> Result<Outcome> {
     check_parts(source, &plan.parts)?;
-    let runs = runs_of(source, plan);
+    let runs = runs_of(source, plan, &notes);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     // Blocks after the first that failed need not be filled; those before may fail even earlier in the dataset.
     let failed_block = AtomicU64::new(u64::MAX);
     let failure: Mutex<Option<(u64, Error)>> = Mutex::new(None);
-    let notes = Mutex::new(Notes::of(plan));
+    let notes = Mutex::new(notes);
     let bad: Mutex<Vec<Skipped>> = Mutex::new(Vec::new());
     on_threads(plan.threads.min(runs.len()), || {
         let mut worker = Worker::new(source, plan);
@@ -121,8 +158,18 @@ pub(crate) fn fill_blocks(
                 {
                     break;
                 }
-                match worker.write_block(number, store, progress) {
-                    Ok(block) => notes.lock().unwrap_or_else(PoisonError::into_inner).take(number, block),
+                let written = worker.write_block(number, store, progress).and_then(|written| {
+                    let files = store.completed();
+                    // Where elements are bad, all of it is done anew.
+                    if let (Some(journal), true) = (journal, worker.bad.is_empty()) {
+                        journal.note(number, &written, &files)?;
+                    }
+                    Ok((written, files))
+                });
+                match written {
+                    Ok((written, files)) => {
+                        notes.lock().unwrap_or_else(PoisonError::into_inner).take(number, written, files);
+                    }
                     Err(error) => {
                         stop.store(error.kind() != ErrorKind::Input, Ordering::Relaxed);
                         failed_block.fetch_min(number, Ordering::Relaxed);
@@ -181,16 +228,16 @@ fn check_parts(source: &dyn Source, then: &[Part]) -> Result<()> {
 }
 
 /// Blocks that one thread fills one after another: single ones where reading can begin anywhere, and else those for which it
-/// begins in the same place.
-fn runs_of(source: &dyn Source, plan: &Plan) -> Vec<Range<u64>> {
+/// begins in the same place. Those that are done are in none.
+fn runs_of(source: &dyn Source, plan: &Plan, notes: &Notes) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     let mut last = None;
-    for number in 0..plan.blocks() {
+    for number in (0..plan.blocks()).filter(|number| !notes.is_done(*number)) {
         let at = plan.index.before(number * plan.block_rows).map(|(_, entry)| (entry.part, entry.position));
         let entry = at.map(|(part, position)| (part, source.entry(part, position)));
         let goes_on = at != entry || at.is_some_and(|(part, _)| !source.seekable(part));
         match runs.last_mut() {
-            Some(run) if goes_on && entry == last => run.end = number + 1,
+            Some(run) if goes_on && entry == last && run.end == number => run.end = number + 1,
             _ => runs.push(number..number + 1),
         }
         last = entry;

@@ -2,28 +2,38 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind as IoErrorKind, Write};
+use std::io::{BufWriter, ErrorKind as IoErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
+use super::fill::starts;
+use super::journal::{self, DoneBlock, Journal, Trusted, sync_all};
 use super::manifest::{self, Manifest, Run};
 use super::staging::Staging;
-use super::{Outcome, fill_blocks};
+use super::unfinished::{self, Asked, Left, Saved};
+use super::{Notes, Outcome, fill_blocks};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::machine::peak_memory;
+use crate::plan::request::Request;
 use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::Source;
-use crate::store;
+use crate::store::{self, Checksum, Hasher, Output};
 
 /// How an output is written.
 pub struct WriteOptions<'a> {
     /// Whether an output that is there may be replaced.
     pub overwrite: bool,
+    /// Whether what an earlier run has left is thrown away, and not gone on with.
+    pub restart: bool,
+    /// Whether to wait until everything is on the disk: what a power cut may cost is then ten seconds of work, and never an
+    /// output that is complete. Else the operating system decides when it is written, as it does for what `np.save` writes.
+    pub durable: bool,
     /// Who is told how far it is.
     pub progress: &'a dyn Progress,
 }
@@ -38,25 +48,86 @@ pub enum Report {
     Bad(Vec<Skipped>),
 }
 
-/// Writes what a plan says.
+/// Takes the place beside an output, where it is made. If an earlier run was ended while its output, which was complete, was given
+/// its name, that is done now: then its manifest is given, too, if it is what is asked for.
+///
+/// # Errors
+/// Another process is writing the output, or files cannot be made there.
+pub fn stage(asked: &Asked<'_>) -> Result<(Staging, Option<Manifest>)> {
+    let staging = Staging::lock(&asked.target.output)?;
+    let Some(saved) = complete(&staging)? else { return Ok((staging, None)) };
+    staging.clear()?;
+    let manifest = saved.difference(asked).is_none().then(|| Manifest::read(&asked.target.output));
+    Ok((staging, manifest.transpose()?))
+}
+
+/// Writes what a plan says, or what an earlier run has left of it to be written.
+///
+/// # Errors
+/// As [`stage`], [`Staging::go_on`] and [`write_staged`].
+pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Result<Report> {
+    let target = plan.target();
+    let Plan { format, parts, choice, request, .. } = plan;
+    let asked = Asked { format, parts, choice, request, target: &target };
+    let (staging, done) = stage(&asked)?;
+    if let Some(manifest) = done {
+        return Ok(Report::Done(Box::new(manifest)));
+    }
+    let left = staging.go_on(&asked, options.restart)?;
+    let plan = left.as_ref().map_or(plan, Left::plan);
+    write_staged(source, plan, request, &staging, left.as_ref(), options)
+}
+
+/// The same in a place that is taken. `asked` is what the plan was made for.
 ///
 /// # Errors
 /// The output is there already, an element does not fit its row, or reading or writing fails. Nothing stands under the
-/// final name then, and what stood there before still does.
-pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Result<Report> {
+/// final name then, and what stood there before still does. What is done is kept if the run may succeed when it is tried again.
+pub fn write_staged(
+    source: &dyn Source,
+    plan: &Plan,
+    asked: &Request,
+    staging: &Staging,
+    left: Option<&Left>,
+    options: &WriteOptions<'_>,
+) -> Result<Report> {
     let start = Instant::now();
-    let target = plan.target();
-    check_target(&target, options.overwrite)?;
+    check_target(&plan.target(), options.overwrite)?;
     check_beside(plan, options.overwrite)?;
-    let staging = Staging::create(&plan.output)?;
     let made = staging.output();
-    let store = store::create(&made, &staging.slabs(), plan.layout, &plan.arrays, plan.io)?;
+    if left.is_none() {
+        staging.clear()?;
+        fs::create_dir_all(&made).map_err(|e| Error::io("create", &made, e))?;
+    }
+    let (how, slabs) = ((plan.layout, plan.io), staging.slabs());
+    let store = store::open(&made, &slabs, how, &plan.arrays, left.is_some())?;
+    let (checksum, trusted) = match left {
+        Some(left) => (left.checksum, left.trusted),
+        None => (unfinished::save(staging.path(), asked, plan)?, Trusted::default()),
+    };
+    let mut notes = Notes::of(plan);
+    journal::blocks(staging.path(), trusted, |block| {
+        restore(plan, store.as_ref(), &block);
+        notes.restore(block);
+    })?;
+    let journal = Journal::open(staging.path(), checksum, trusted)?;
+    staging.keep(true);
+    let (blocks, done) = (plan.blocks(), notes.done());
+    if done > 0 {
+        options.progress.resumed(done, blocks);
+    }
     options.progress.begin("write", plan.stored_bytes);
-    let outcome = fill_blocks(source, plan, store.as_ref(), options.progress);
+    options.progress.advance(plan.stored_bytes / blocks.max(1) * done);
+    let fill = || fill_blocks(source, plan, store.as_ref(), options.progress, notes, Some(&journal));
+    let outcome = if options.durable { journal.during(fill) } else { fill() };
     options.progress.end();
-    let blocks = match outcome? {
-        Outcome::Bad(bad) => return Ok(Report::Bad(bad)),
-        Outcome::Done(blocks) => blocks,
+    let filled = match outcome {
+        Ok(Outcome::Done(filled)) => filled,
+        Ok(Outcome::Bad(bad)) => {
+            staging.clear()?;
+            return Ok(Report::Bad(bad));
+        }
+        Err(error) => return Err(stopped(error, staging)),
     };
     let run = Run {
         seconds: start.elapsed().as_secs_f64(),
@@ -65,19 +136,113 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
         planned_memory: plan.memory.at(plan.threads),
         peak_memory: peak_memory(),
     };
-    let manifest = Manifest::of(plan, blocks, store.finish()?, run);
+    let mut stored = store.finish()?;
+    stored.files.extend(filled.files);
+    stored.files.sort_by(|a, b| a.path.cmp(&b.path));
+    let manifest = Manifest::of(plan, filled.arrays, stored, run);
+    let sealed = seal(staging, plan, &manifest, options).and_then(|()| publish(staging, plan, options));
+    sealed.map_err(|error| stopped(error, staging))?;
+    staging.clear()?;
+    Ok(Report::Done(Box::new(manifest)))
+}
+
+/// Tells a store what it has of a block that is done.
+fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) {
+    let starts = starts(plan, block.number * plan.block_rows, &block.totals[0]);
+    for (array, (start, note)) in starts.zip(&block.arrays).enumerate() {
+        store.restore(array, start, note.0);
+    }
+}
+
+/// Keeps what is done if the run may succeed when it is tried again, and says so.
+fn stopped(error: Error, staging: &Staging) -> Error {
+    let again = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Io | ErrorKind::Resources);
+    let done = Left::look(staging.path())
+        .ok()
+        .flatten()
+        .filter(|_| again)
+        .map(|left| (left.done(), left.plan().blocks()));
+    match done {
+        Some((done, all)) if done > 0 => error
+            .hint(format!("{done} of {all} blocks are done, and kept: the same command goes on from there")),
+        _ => {
+            staging.keep(false);
+            error
+        }
+    }
+}
+
+/// Completes an output that has all of its blocks, and notes that it is complete.
+fn seal(staging: &Staging, plan: &Plan, manifest: &Manifest, options: &WriteOptions<'_>) -> Result<()> {
     // It grows with the blocks, and so is not held in memory as text.
-    let path = made.join(manifest_name(plan));
+    let path = staging.output().join(manifest_name(plan));
     let failed = |e: std::io::Error| Error::io("write", &path, e);
     let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-    serde_json::to_writer_pretty(&mut file, &manifest).map_err(|e| failed(e.into()))?;
+    serde_json::to_writer_pretty(&mut file, manifest).map_err(|e| failed(e.into()))?;
     file.flush().map_err(failed)?;
-    if plan.layout.single() {
-        publish_file(&staging, plan, options.overwrite)?;
-    } else {
-        publish_directory(&staging, &target, options.overwrite)?;
+    if options.durable {
+        sync_all(staging.path())?;
     }
-    Ok(Report::Done(Box::new(manifest)))
+    let complete = Complete { manifest: checksum_of(&path)?, overwrite: options.overwrite };
+    let path = staging.path().join(COMPLETE);
+    let text = serde_json::to_vec(&complete).map_err(|e| Error::io("write", &path, e.into()))?;
+    fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
+    if options.durable { sync_all(staging.path()) } else { Ok(()) }
+}
+
+/// Gives a complete output its name.
+fn publish(staging: &Staging, plan: &Plan, options: &WriteOptions<'_>) -> Result<()> {
+    if plan.layout.single() {
+        publish_file(staging, plan, options.overwrite)?;
+    } else {
+        publish_directory(staging, &plan.target(), options.overwrite)?;
+    }
+    match plan.output.parent() {
+        Some(parent) if options.durable => {
+            sync_all(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What says that an output is complete.
+#[derive(Serialize, Deserialize)]
+struct Complete {
+    /// The checksum of its manifest, which no other output has.
+    manifest: Checksum,
+    overwrite: bool,
+}
+
+const COMPLETE: &str = "complete";
+
+/// Gives an output its name that an earlier run has completed; tells what it is.
+fn complete(staging: &Staging) -> Result<Option<Saved>> {
+    let Ok(text) = fs::read(staging.path().join(COMPLETE)) else { return Ok(None) };
+    let Ok(complete) = serde_json::from_slice::<Complete>(&text) else { return Ok(None) };
+    let Some(Left { saved, .. }) = Left::look(staging.path())? else { return Ok(None) };
+    let (plan, made) = (&saved.plan, staging.output());
+    if plan.layout.single() {
+        // Those that are not there any more have their names already.
+        for file in files_of(plan).iter().filter(|file| made.join(file).exists()) {
+            let to = plan.output.with_file_name(file);
+            fs::rename(made.join(file), &to).map_err(|e| Error::io("rename to", &to, e))?;
+        }
+    } else if checksum_of(&made.join(manifest_name(plan))).is_ok_and(|there| there == complete.manifest) {
+        publish_directory(staging, &plan.target(), complete.overwrite)?;
+    }
+    Ok(Some(saved))
+}
+
+fn checksum_of(path: &Path) -> Result<Checksum> {
+    let mut hasher = Hasher::new();
+    let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer).map_err(|e| Error::io("read", path, e))? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
 }
 
 fn manifest_name(plan: &Plan) -> PathBuf {

@@ -1,24 +1,40 @@
 //! The directory that an output is made in, and the lock that keeps a second run away from it.
 
+use std::cell::Cell;
 use std::fs::{self, File, TryLockError};
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::unfinished::PLAN;
 use crate::error::{Error, ErrorKind, Result, printable};
 
-/// A directory beside the output, where that is made: `output` in it gets the output's name when it is complete. It goes when it
-/// is dropped, and then the lock.
-pub(super) struct Staging {
+/// A directory beside the output, where that is made, and its lock.
+///
+/// ```text
+/// .OUT.lithify-partial/
+///   output/      gets the name OUT when it is complete (or its files get theirs beside OUT.npy)
+///   slabs/       what of chunks is not yet as it will be stored
+///   plan.json    what is made, and of what
+///   journal      how far it is
+///   complete     it is complete, and on its way to its name
+///   replaced/    files that an array's take the place of, until all are in place
+/// ```
+pub struct Staging {
     path: PathBuf,
-    lock: Lock,
+    /// Directories above that were made for it.
+    made: Vec<PathBuf>,
+    /// Whether what is done stays, to be gone on with.
+    keep: Cell<bool>,
+    lock: Option<Lock>,
 }
 
 impl Staging {
-    /// Makes the directory, empty.
+    /// Locks the place beside an output. What an earlier run has left stays.
     ///
     /// # Errors
-    /// Another run is at work on the output, or the directory cannot be made.
-    pub(super) fn create(output: &Path) -> Result<Self> {
+    /// Another run is at work on the output, or files cannot be made there.
+    pub(super) fn lock(output: &Path) -> Result<Self> {
         let name = output
             .file_name()
             .ok_or_else(|| Error::request(format!("`{}` is no name for an output", printable(output))))?;
@@ -26,19 +42,33 @@ impl Staging {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        let made = parent.ancestors().take_while(|above| !above.exists()).map(Path::to_path_buf).collect();
         fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         let hidden = |ending: &str| parent.join(format!(".{}.lithify-{ending}", name.to_string_lossy()));
-        let lock = Lock::take(hidden("lock"), output)?;
-        let path = hidden("partial");
-        // What a killed run has left cannot be gone on with yet: it is made anew.
-        match fs::remove_dir_all(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
-            _ => {}
-        }
-        let staging = Self { path, lock };
-        let output = staging.output();
-        fs::create_dir_all(&output).map_err(|e| Error::io("create", &output, e))?;
+        let mut staging = Self { path: hidden("partial"), made, keep: Cell::new(true), lock: None };
+        staging.lock = Some(Lock::take(hidden("lock"), output)?);
         Ok(staging)
+    }
+
+    /// Removes what is there.
+    pub(super) fn clear(&self) -> Result<()> {
+        self.keep.set(false);
+        // The plan first: without it, whatever else is left when this is cut short is gone on with by nobody.
+        let _ = fs::remove_file(self.path.join(PLAN));
+        match fs::remove_dir_all(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether what is there stays when this goes.
+    pub(super) fn keep(&self, keep: bool) {
+        self.keep.set(keep);
+    }
+
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is to become the output.
@@ -58,15 +88,36 @@ impl Staging {
 
     /// A name beside the output that only this run uses.
     pub(super) fn aside(&self) -> PathBuf {
-        self.lock.path.with_extension("lithify-replaced")
+        self.path.with_extension("lithify-replaced")
+    }
+
+    /// Bytes of the disk that it takes.
+    pub(crate) fn disk(&self) -> u64 {
+        fn below(path: &Path) -> u64 {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries
+                .map(|entry| match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => below(&entry.path()),
+                    Ok(metadata) => metadata.blocks() * 512,
+                    Err(_) => 0,
+                })
+                .sum()
+        }
+        below(&self.path)
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // After publishing there is nothing left, or what was replaced. What cannot be removed does no harm. The lock is
-        // a field, and so goes after this.
-        let _ = fs::remove_dir_all(&self.path);
+        // After publishing there is nothing left, or what was replaced. What cannot be removed does no harm.
+        if !self.keep.get() {
+            let _ = self.clear();
+        }
+        self.lock = None;
+        for above in &self.made {
+            // Those that hold something stay.
+            let _ = fs::remove_dir(above);
+        }
     }
 }
 
@@ -79,8 +130,9 @@ struct Lock {
 impl Lock {
     fn take(path: PathBuf, output: &Path) -> Result<Self> {
         loop {
-            let file = File::options()
+            let mut file = File::options()
                 .create(true)
+                .read(true)
                 .write(true)
                 .truncate(false)
                 .open(&path)
@@ -89,9 +141,12 @@ impl Lock {
                 // Some file systems do not lock; names that only one run uses would not help against a second run either.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
                 Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    let _ = file.read_to_string(&mut holder);
+                    let who = if holder.is_empty() { "another process" } else { holder.trim_end() };
                     return Err(Error::new(
                         ErrorKind::Output,
-                        format!("another process is writing `{}`", printable(output)),
+                        format!("{who} is writing `{}`", printable(output)),
                     )
                     .hint("wait for it, or give another output"));
                 }
@@ -100,6 +155,11 @@ impl Lock {
             let inode =
                 |metadata: std::io::Result<fs::Metadata>| metadata.map(|metadata| metadata.ino()).ok();
             if inode(file.metadata()) == inode(fs::metadata(&path)) {
+                let host = rustix::system::uname();
+                let host = host.nodename().to_string_lossy();
+                // Only told to whoever comes: where it cannot be written, something else will fail, too.
+                let _ =
+                    file.set_len(0).and_then(|()| writeln!(file, "process {} on {host}", std::process::id()));
                 return Ok(Self { path, _file: file });
             }
         }

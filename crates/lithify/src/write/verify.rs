@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::manifest::{ArrayRecord, Manifest, directory_of};
 use super::publish::foreign_files;
-use super::{Outcome, fill_blocks};
+use super::{Notes, Outcome, fill_blocks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::{Layout, Plan};
@@ -179,13 +179,14 @@ pub fn verify_against_source(
 ) -> Result<Vec<Difference>> {
     let manifest = Manifest::read(output)?;
     progress.begin("derive", plan.stored_bytes);
-    let outcome = fill_blocks(source, plan, &ChecksumStore::new(&plan.arrays), progress);
+    let store = ChecksumStore::new(&plan.arrays);
+    let outcome = fill_blocks(source, plan, &store, progress, Notes::of(plan), None);
     progress.end();
-    let Outcome::Done(blocks) = outcome? else {
+    let Outcome::Done(filled) = outcome? else {
         return Err(Error::input("elements that were written do not fit their rows any more"));
     };
     let mut found = Vec::new();
-    for (array, blocks) in plan.arrays.iter().zip(blocks) {
+    for (array, blocks) in plan.arrays.iter().zip(filled.arrays) {
         let file = plan.layout.path_of(&array.name);
         let Some(record) = manifest.arrays.iter().find(|record| record.file == file) else {
             found.push(Difference { file, what: "the array was not written".into() });

@@ -42,7 +42,9 @@ pub struct ZarrStore {
     slabs: PathBuf,
     /// How many bytes of them are filled, by array and number, until all are.
     waiting: Mutex<HashMap<(usize, u64), u64>>,
-    /// The files that are written.
+    /// The files of metadata.
+    documents: Vec<FileRecord>,
+    /// The files that are written, and that nobody has asked for.
     files: Mutex<Vec<FileRecord>>,
     /// Memory for a chunk that nobody uses now.
     rooms: Mutex<Vec<Vec<u8>>>,
@@ -62,6 +64,13 @@ struct Target {
 }
 
 impl Target {
+    /// Whether a region that ends there has all of the slab in which byte `at` of the array is, and that is its first.
+    fn is_filled_alone(&self, at: u64, end: u64) -> bool {
+        let slab = at / self.slab_bytes;
+        let slab_end = slab * self.slab_bytes + self.bytes_of(slab);
+        self.by_elements && at.is_multiple_of(self.slab_bytes) && slab_end <= end
+    }
+
     /// Bytes of a slab.
     fn bytes_of(&self, slab: u64) -> u64 {
         self.bytes.saturating_sub(slab.saturating_mul(self.slab_bytes)).min(self.slab_bytes)
@@ -73,16 +82,14 @@ impl ZarrStore {
     ///
     /// # Errors
     /// An array is not planned for Zarr, or the files of its metadata cannot be made.
-    pub fn create(directory: &Path, slabs: &Path, layout: Layout, arrays: &[ArrayPlan]) -> Result<Self> {
+    pub fn open(directory: &Path, slabs: &Path, layout: Layout, arrays: &[ArrayPlan]) -> Result<Self> {
         fs::create_dir_all(slabs).map_err(|e| Error::io("create", slabs, e))?;
-        let mut files = Vec::new();
         let documents = match layout {
             Layout::Zarr2 => metadata_v2::documents(arrays)?,
             _ => metadata::documents(arrays)?,
         };
-        for (path, document) in documents {
-            files.push(write_whole(directory, path, &document)?);
-        }
+        let documents = documents.into_iter().map(|(path, text)| write_whole(directory, path, &text));
+        let documents = documents.collect::<Result<_>>()?;
         let target = |array: &ArrayPlan| {
             let encoder = Encoder::new(array, layout)?;
             Ok(Target {
@@ -99,7 +106,8 @@ impl ZarrStore {
             arrays: arrays.iter().map(target).collect::<Result<_>>()?,
             slabs: slabs.to_path_buf(),
             waiting: Mutex::default(),
-            files: Mutex::new(files),
+            documents,
+            files: Mutex::default(),
             rooms: Mutex::default(),
         })
     }
@@ -172,16 +180,41 @@ impl Store for ZarrStore {
     fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>> {
         Ok(Box::new(SlabRegion::new(self, array, offset, expected)))
     }
+
+    fn completed(&self) -> Vec<FileRecord> {
+        std::mem::take(&mut lock(&self.files))
+    }
 }
 
 impl Output for ZarrStore {
+    fn restore(&self, array: usize, offset: u64, bytes: u64) {
+        let target = &self.arrays[array];
+        let (mut at, end) = (offset, offset.saturating_add(bytes));
+        while at < end {
+            let slab = at / target.slab_bytes;
+            let slab_end = slab * target.slab_bytes + target.bytes_of(slab);
+            let part = slab_end.min(end) - at;
+            if part == 0 {
+                return;
+            }
+            if !target.is_filled_alone(at, end) {
+                let mut waiting = lock(&self.waiting);
+                let filled = waiting.entry((array, slab)).or_default();
+                *filled += part;
+                // Whoever has brought the last part has encoded it.
+                if *filled == target.bytes_of(slab) {
+                    waiting.remove(&(array, slab));
+                }
+            }
+            at += part;
+        }
+    }
+
     fn finish(self: Box<Self>) -> Result<Stored> {
         if !self.waiting.into_inner().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Err(changed());
         }
-        let mut files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Stored { headers: Vec::new(), files })
+        Ok(Stored { headers: Vec::new(), files: self.documents })
     }
 }
 

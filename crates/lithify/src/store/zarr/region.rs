@@ -65,7 +65,7 @@ impl<'s> SlabRegion<'s> {
         }
         let number = at / target.slab_bytes;
         let slab_end = number * target.slab_bytes + target.bytes_of(number);
-        if at.is_multiple_of(target.slab_bytes) && target.by_elements && slab_end <= self.expected_end {
+        if target.is_filled_alone(at, self.expected_end) {
             self.slab = Some(target.encoder.begin(&self.store.directory, number));
         }
         self.window_end = if self.in_pieces() {

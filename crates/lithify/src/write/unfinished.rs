@@ -1,0 +1,143 @@
+//! What an earlier run has left of an output that is not complete: its plan, and how far it came.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::{self, Trusted};
+use super::staging::Staging;
+use crate::error::{Error, ErrorKind, Result, printable};
+use crate::plan::request::Request;
+use crate::plan::{Plan, Target};
+use crate::source::{Choice, Part};
+use crate::store::Checksum;
+
+/// What makes an output what it is, besides the program.
+pub struct Asked<'a> {
+    /// The format of the dataset.
+    pub format: &'a str,
+    /// Its files, as they are now.
+    pub parts: &'a [Part],
+    /// Which of its elements are wanted.
+    pub choice: &'a Choice,
+    /// What is wanted of them.
+    pub request: &'a Request,
+    /// Where it goes, and how.
+    pub target: &'a Target,
+}
+
+/// A plan, and what it was made for: the request may leave to the plan what that has settled.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Saved {
+    asked: Request,
+    pub plan: Plan,
+}
+
+/// An output that is not complete.
+pub struct Left {
+    pub(super) saved: Saved,
+    /// Of the file that the plan is in.
+    pub(super) checksum: Checksum,
+    pub(super) trusted: Trusted,
+    /// How many of its blocks are done.
+    done: u64,
+}
+
+impl Left {
+    /// What is left in a directory, if it can be gone on with.
+    pub(super) fn look(directory: &Path) -> Result<Option<Self>> {
+        let Ok(text) = fs::read(directory.join(PLAN)) else { return Ok(None) };
+        let Ok(saved) = serde_json::from_slice::<Saved>(&text) else { return Ok(None) };
+        let checksum = Checksum::of(&text);
+        let Some(trusted) = journal::look(directory, checksum)? else { return Ok(None) };
+        let mut done = 0;
+        journal::blocks(directory, trusted, |_| done += 1)?;
+        Ok(Some(Self { saved, checksum, trusted, done }))
+    }
+
+    /// How many of its blocks are done.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// The plan by which it is to be completed.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.saved.plan
+    }
+}
+
+/// The name of the file that keeps the plan.
+pub(super) const PLAN: &str = "plan.json";
+
+/// Keeps a plan in a directory; gives the checksum of its file.
+pub(super) fn save(directory: &Path, asked: &Request, plan: &Plan) -> Result<Checksum> {
+    let path = directory.join(PLAN);
+    let failed = |e: std::io::Error| Error::io("write", &path, e);
+    let saved = Saved { asked: asked.clone(), plan: plan.clone() };
+    let text = serde_json::to_vec(&saved).map_err(|e| failed(e.into()))?;
+    let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
+    file.write_all(&text).and_then(|()| file.flush()).map_err(failed)?;
+    Ok(Checksum::of(&text))
+}
+
+impl Saved {
+    /// In what it is not what is asked for now; `None` if it is that.
+    pub(super) fn difference(&self, asked: &Asked<'_>) -> Option<String> {
+        let plan = &self.plan;
+        if *asked.request != self.asked || *asked.choice != plan.choice {
+            return Some("what is asked for is not the same".into());
+        }
+        let then = plan.target();
+        let now = asked.target;
+        if (then.layout, then.on_error, then.io) != (now.layout, now.on_error, now.io) {
+            return Some("how it is to be written is not the same".into());
+        }
+        if asked.format != plan.format || asked.parts.len() != plan.parts.len() {
+            let (then, now) = (plan.parts.len(), asked.parts.len());
+            return Some(format!(
+                "it was of {then} files ({}), and there are {now} ({})",
+                plan.format, asked.format
+            ));
+        }
+        let changed = asked.parts.iter().zip(&plan.parts).find(|(now, then)| now.absolute() != **then);
+        changed.map(|(now, then)| match now.absolute().path == then.path {
+            true => format!("`{}` has changed since", printable(&now.path)),
+            false => {
+                format!("`{}` has come in the place of `{}`", printable(&now.path), printable(&then.path))
+            }
+        })
+    }
+}
+
+impl Staging {
+    /// What an earlier run has left that is to be gone on with. What cannot be is removed; but what is done is not thrown away
+    /// unless `restart` says so.
+    ///
+    /// # Errors
+    /// Something else is asked for than what is there, and blocks of that are done.
+    pub fn go_on(&self, asked: &Asked<'_>, restart: bool) -> Result<Option<Left>> {
+        // Without it, it was complete, and has its name.
+        let begun = !restart && self.output().is_dir();
+        let left = if begun { Left::look(self.path())? } else { None };
+        let differs = left.as_ref().and_then(|left| left.saved.difference(asked));
+        match (left, differs) {
+            (Some(left), None) if left.done > 0 => return Ok(Some(left)),
+            (Some(left), Some(how)) if left.done > 0 => {
+                let message = format!(
+                    "`{}` was begun before, and {} of its {} blocks are done, but {how}",
+                    printable(&asked.target.output),
+                    left.done,
+                    left.saved.plan.blocks()
+                );
+                return Err(Error::new(ErrorKind::Output, message)
+                    .hint("go on with it by the same command as before, or begin anew with `--restart`"));
+            }
+            _ => self.clear()?,
+        }
+        Ok(None)
+    }
+}
