@@ -85,7 +85,7 @@ class Bench:
 
     def convert(self, inputs, output, *options):
         """The command for a conversion by lithify."""
-        return [self.lithify, "convert", inputs, "--output", output, "--quiet", *options]
+        return [self.lithify, "convert", inputs, "--output", output, "--quiet", "--no-sync", *options]
 
     def record(self, benchmark, contender, number, run):
         """Keeps a run for the JSON file, and fails if the program did."""

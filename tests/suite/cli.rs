@@ -671,31 +671,6 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn an_interrupted_run_stops_in_order() {
-    let scratch = Scratch::new();
-    // So much that the run is still at it when the signal comes.
-    let bytes: Vec<u8> = (0..40_000).flat_map(|at| record(&example(&[("x", integers(&[at; 20]))]))).collect();
-    let _ = scratch.file("data", &bytes);
-    let child = Command::new(binary())
-        .args(["convert", "data", "-o", "out", "-f", "x: pad=4000 dtype=float64", "-q", "--threads", "1"])
-        .current_dir(scratch.path())
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let staging = scratch.at(".out.lithify-partial/output/x.npy");
-    while !staging.exists() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-        assert!(!scratch.at("out").exists(), "the run was over before it could be stopped");
-    }
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let ran = ran(&child.wait_with_output().unwrap());
-    assert_eq!((ran.code, ran.err.as_str()), (Some(75), "error: stopped as asked\n"));
-    assert_eq!(names_in(&scratch), ["data"]);
-}
-
-#[test]
 fn names_from_files_cannot_leave_the_output() {
     for name in ["../evil", "/evil", "a/../../evil", "a//b", ".", ""] {
         let scratch = Scratch::new();
