@@ -641,6 +641,42 @@ def test_images(tmp_path, out, form):
     assert_npy(out / "label.npy", np.array([0, 1] * 6))
 
 
+@pytest.mark.parametrize("form", ["disk", "parquet"])
+def test_images_of_several_sizes_stay_encoded(tmp_path, out, form):
+    files = []
+    for at in range(6):
+        buffer = io.BytesIO()
+        Pillow.fromarray(rng(at).integers(0, 255, (8 + at, 6, 3), np.uint8)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    features = Features({"image": Image(), "n": Value("int64")})
+    made = Dataset.from_dict({"image": [{"bytes": file, "path": None} for file in files], "n": range(6)}, features=features)
+    path = tmp_path / "d"
+    if form == "disk":
+        made.save_to_disk(path)
+    else:
+        made.to_parquet(path)
+    convert(path, out)
+    offsets = load(out / "image.offsets.npy")
+    assert [load(out / "image.values.npy")[start:end].tobytes() for start, end in itertools.pairwise(offsets)] == files
+    convert(path, tmp_path / "parts", options=["--split", "a=0.5,b=0.5"])
+    assert arrays_in(tmp_path / "parts/a") == arrays_in(out)
+    convert(path, tmp_path / "rows", "image: resize=4x4")
+    assert load(tmp_path / "rows/image.npy").shape == (6, 4, 4, 3)
+
+
+def test_compressed_tables_are_shuffled(tmp_path, out):
+    """In memory they take many times what they take on disk."""
+    table = pa.table({"s": pa.array([f"word {at % 7}" for at in range(100_000)]), "l": pa.array([[at % 5] * (at % 40) for at in range(100_000)])})
+    path = write(tmp_path / "data", table, "parquet-100000-zstd")
+    assert path.stat().st_size < 2 << 20
+    convert(path, out, options=["--shuffle", "1"])
+    words = load(out / "s.npy")
+    assert sorted(words.tolist()) == sorted(word.encode() for word in table["s"].to_pylist())
+    assert len(set(words[:100].tolist())) == 7
+    convert(path, tmp_path / "less", options=["--shuffle", "1", "--memory", "100MiB"])
+    assert np.array_equal(load(tmp_path / "less/s.npy"), words)
+
+
 def test_sounds(tmp_path, out):
     sounds = rng().integers(-32768, 32767, (5, 300, 1)).astype(np.int16)
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})

@@ -235,6 +235,11 @@ def test_images_of_one_size_are_pixels(tmp_path, out):
 def test_images_of_several_sizes(tmp_path, out):
     rows = [{"x": picture(number, (4 + number, 9 - number, 3))} for number in range(4)]
     directory = store(tmp_path, {"x": F.Image()}, rows)
+    convert(directory, out / "encoded")
+    values, offsets = load(out / "encoded/x.values.npy"), load(out / "encoded/x.offsets.npy")
+    for number, row in enumerate(rows):
+        encoded = values[offsets[number] : offsets[number + 1]].tobytes()
+        assert np.array_equal(tf.io.decode_image(encoded).numpy(), row["x"])
     convert(directory, out / "ragged", "x")
     assert_equal(out / "ragged", expected(directory))
     convert(directory, out / "resized", "x: resize=5x7")

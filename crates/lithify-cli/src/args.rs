@@ -262,6 +262,10 @@ pub struct Writing {
     pub no_sync: bool,
 }
 
+/// Endings of files that somebody may hope for.
+const OTHERS: [&str; 10] =
+    ["npz", "h5", "hdf5", "parquet", "arrow", "feather", "tfrecord", "pt", "csv", "pkl"];
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum IoChoice {
     Pwrite,
@@ -313,6 +317,12 @@ impl Wanted {
     /// # Errors
     /// The output is called as something else.
     pub fn target(&self, output: PathBuf, dataset: &Dataset) -> Result<Target> {
+        let ending = output.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if OTHERS.contains(&ending) {
+            return Err(lithify::Error::request(format!("no `.{ending}` file is written")).hint(
+                "`OUT.npy` is one array, `OUT.zarr` a Zarr store, and `OUT` a directory of `.npy` files",
+            ));
+        }
         let named = Layout::of(&output);
         let layout = match self.store {
             Some(StoreChoice::Zarr) if named != Layout::NpyFile => Layout::Zarr,

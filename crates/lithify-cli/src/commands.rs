@@ -16,7 +16,7 @@ use lithify::plan::{Plan, Target, advice, settled};
 use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
 use lithify::source::{Choice, Options, Source};
-use lithify::write::manifest::Manifest;
+use lithify::write::manifest::{Manifest, NAME};
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{WriteOptions, check_target};
 use lithify::{Portion, open, scan, show};
@@ -153,17 +153,23 @@ impl Context {
     ) -> Result<Outcome> {
         let target_of =
             |portion: &Portion| Target { output: portion.output(&job.target.output), ..job.target.clone() };
-        for portion in portions {
-            check_target(&target_of(portion), job.writing.overwrite)?;
+        let targets: Vec<Target> = portions.iter().map(target_of).collect();
+        for target in &targets {
+            check_target(target, job.writing.overwrite)?;
         }
+        refuse_others(&job.target.output, &targets)?;
         refuse_skip(job.target.on_error)?;
         // Which shapes there are does not depend on the order, which costs memory and time.
         let whole = self.open(dataset, job.request, Choice { shuffle: None, ..dataset.choice() })?;
         let (profile, plan) = scan_and_plan(whole.as_ref(), job, &[])?;
         let request = settled(&plan);
-        for portion in portions {
-            let target = target_of(portion);
-            let choice = Choice { rows: Some(portion.rows(profile.elements)), ..dataset.choice() };
+        let rows_of = |portion: &Portion| portion.rows(profile.elements);
+        if let Some(empty) = portions.iter().find(|portion| rows_of(portion)[0] == rows_of(portion)[1]) {
+            let message = format!("of {} elements, the share of `{}` is none", profile.elements, empty.name);
+            return Err(Error::request(message).hint("give it a larger share"));
+        }
+        for (portion, target) in portions.iter().zip(targets) {
+            let choice = Choice { rows: Some(rows_of(portion)), ..dataset.choice() };
             let source = self.open(dataset, &request, choice)?;
             self.convert(source.as_ref(), &Job { request: &request, target: &target, ..*job }, json)?;
         }
@@ -189,6 +195,20 @@ impl Context {
             print(&summary(&manifest, job.target, start))?;
         }
         Ok(skipped_or_done(!manifest.skipped.is_empty()))
+    }
+}
+
+/// Refuses to put parts of a dataset beside outputs that are none of them: an element might be in several.
+fn refuse_others(directory: &Path, targets: &[Target]) -> Result<()> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut outputs = entries.map(|entry| entry.path()).filter(|path| path.join(NAME).is_file());
+    match outputs.find(|path| targets.iter().all(|target| target.output != *path)) {
+        Some(other) => Err(Error::new(
+            ErrorKind::Output,
+            format!("`{}` is there, and is none of the parts that `--split` names", other.display()),
+        )
+        .hint("remove it, or give another output")),
+        None => Ok(()),
     }
 }
 

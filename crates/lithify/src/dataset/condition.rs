@@ -1,6 +1,7 @@
 //! Conditions on an element, as they are written: `label < 10`, `split != test`, `len(tokens) <= 512`.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use smallvec::SmallVec;
@@ -8,7 +9,7 @@ use smallvec::SmallVec;
 use crate::error::{Error, Result};
 use crate::plan::scalar::{Item, Number, with_item};
 use crate::source::wire::varint;
-use crate::value::{Kind, List};
+use crate::value::{DType, Kind, List};
 
 const HINT: &str = "write a feature, one of == != < <= > >=, and a value: `label < 10`, `len(tokens) <= 512`";
 
@@ -89,6 +90,15 @@ impl FromStr for Condition {
 }
 
 impl Condition {
+    /// The same, where what it compares with is the name of what a number stands for.
+    pub(super) fn of_classes(mut self, classes: &BTreeMap<String, Vec<String>>) -> Self {
+        let named = |names: &Vec<String>| names.iter().position(|name| *name == self.text);
+        if let (None, Some(number)) = (&self.number, classes.get(&self.feature).and_then(named)) {
+            self.number = i128::try_from(number).ok().map(Number::Int);
+        }
+        self
+    }
+
     /// Whether a feature meets it. One that is missing meets none.
     ///
     /// # Errors
@@ -101,7 +111,13 @@ impl Condition {
             None => list.count().map_err(|bad| damaged(bad.0)),
         };
         if self.length {
-            let there = Number::Int(i128::from(count()?));
+            // Of a text, its bytes; of what has axes, the first.
+            let there = match (list.shape(), list.kind) {
+                (Some([]), Kind::Bytes) => list.single().map_or(0, |bytes| bytes.len() as u64),
+                (Some([first, ..]), _) => *first,
+                _ => count()?,
+            };
+            let there = Number::Int(i128::from(there));
             return Ok(self.sign.allows(self.number.and_then(|wanted| compare(there, wanted))));
         }
         let several = |count: u64| {
@@ -116,8 +132,14 @@ impl Condition {
             1 => {}
             other => return Err(several(other)),
         }
-        let Some(wanted) = self.number else {
-            return Err(Error::request(format!("`--select`: it holds numbers, and `{}` is none", self.text)));
+        let flag = match (list.kind, &*self.text.to_lowercase()) {
+            (Kind::Items(DType::Bool), "true") => Some(Number::Int(1)),
+            (Kind::Items(DType::Bool), "false") => Some(Number::Int(0)),
+            _ => None,
+        };
+        let Some(wanted) = self.number.or(flag) else {
+            return Err(Error::request(format!("`--select`: it holds numbers, and `{}` is none", self.text))
+                .hint("several conditions are several `--select`: all of them must hold"));
         };
         let there = number(list).ok_or_else(|| damaged("its value is no number"))?;
         Ok(self.sign.allows(compare(there, wanted)))
@@ -155,7 +177,7 @@ fn compare(there: Number, wanted: Number) -> Option<Ordering> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::{DType, Form};
+    use crate::value::Form;
 
     fn items(bytes: &[u8], dtype: DType) -> List<'_> {
         let field = crate::value::Field {

@@ -89,11 +89,12 @@ impl Dataset {
         });
         let inner = &Options { features, ..options.clone() };
         let mut opened = Vec::new();
-        for found in rows {
+        for (row, found) in rows.into_iter().enumerate() {
             let mut all = Self::default();
             for Found { format, parts } in found {
                 let source = format.open(parts, inner)?;
-                if let (Some(split), None) = (&options.choice.split, &source.choice().split) {
+                // What stands beside a split may be all that there is of it.
+                if let (Some(split), None, 0) = (&options.choice.split, &source.choice().split, row) {
                     return Err(Error::request(format!("`{split}` is no split of it: the dataset has none"))
                         .hint("splits are those of directories that TensorFlow Datasets or Hugging Face's datasets have written"));
                 }
@@ -107,7 +108,8 @@ impl Dataset {
         };
         let split = all.choice.split.take();
         all.choice = Choice { split, shuffle: None, rows: None, ..options.choice.clone() };
-        all.conditions = conditions;
+        let classes = all.classes();
+        all.conditions = conditions.into_iter().map(|condition| condition.of_classes(&classes)).collect();
         match options.choice.shuffle {
             Some(seed) => Ok(Box::new(Shuffled::open(Box::new(all), seed, options)?)),
             None => Ok(Box::new(all)),

@@ -61,7 +61,13 @@ fn pieces_of_part(source: &dyn Source, part: usize) -> Result<Vec<Piece>> {
         let per_piece = (most / alike.step.max(1)).max(1);
         let mut start = 0;
         while start < alike.elements {
-            let end = start.saturating_add(per_piece).min(alike.elements);
+            let mut end = start.saturating_add(per_piece).min(alike.elements);
+            while end < alike.elements && source.entry(part, end * alike.step) <= start * alike.step {
+                end = end.saturating_add(per_piece).min(alike.elements);
+            }
+            if end < alike.elements {
+                end = source.entry(part, end * alike.step) / alike.step;
+            }
             pieces.push(Piece { part, positions: start * alike.step..end * alike.step, numbers: start..end });
             start = end;
         }
@@ -72,7 +78,8 @@ fn pieces_of_part(source: &dyn Source, part: usize) -> Result<Vec<Piece>> {
     loop {
         let at = elements.position();
         let there = elements.skip().map_err(|e| at_position(source, part, at, e.at_element(number)))?;
-        if number > start.1 && (!there || at - start.0 >= most) {
+        let can_start = || at - start.0 >= most && source.entry(part, at) == at;
+        if number > start.1 && (!there || can_start()) {
             pieces.push(Piece { part, positions: start.0..at, numbers: start.1..number });
             start = (at, number);
         }

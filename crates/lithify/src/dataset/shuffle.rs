@@ -17,8 +17,11 @@ use crate::decode::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::source::{Choice, Elements, Options, Part, Source, Want, at_position};
-use crate::value::{Element, Field, Kept};
+use crate::value::{Element, Kept};
 
+/// Elements that are looked at to know what one takes in memory: so many in each of so many places.
+const SAMPLED_PIECES: usize = 16;
+const SAMPLED_ELEMENTS: usize = 64;
 /// Bytes of elements that are kept in one piece of memory.
 const ARENA_BYTES: usize = 1 << 20;
 
@@ -64,22 +67,21 @@ impl Shuffled {
         let bytes: u64 = source.parts().iter().map(|part| part.bytes).sum();
         let bytes =
             pieces.iter().map(|piece| piece.positions.end - piece.positions.start).sum::<u64>().max(bytes);
-        // What an element takes on average, with all that is kept of it; and a quarter more, since windows are not alike.
-        let each = bytes.div_ceil(next.max(1))
-            + fields_of(source.as_ref())? as u64 * size_of::<Field>() as u64
-            + 128;
+        // What an element takes on average, with all that is kept of it; and a quarter more, since windows are not alike. On disk
+        // they may take far less than in memory.
+        let each = bytes.div_ceil(next.max(1)).max(sampled(source.as_ref(), &pieces)?);
         let each = each + each / 4;
         let count = rows.end - rows.start;
+        let all = each.saturating_mul(count);
         // While a window is read, some may still be busy with the one before.
-        let window =
-            if each.saturating_mul(count) <= options.memory { count } else { options.memory / 2 / each };
+        let window = if all <= options.memory { count } else { options.memory / 2 / each };
         Ok(Self {
             choice: Choice { shuffle: Some(seed), rows: options.choice.rows, ..source.choice() },
             order: Permutation::new(next, seed),
             rows,
             pieces,
             window: window.max(1),
-            memory: options.memory.min(each.saturating_mul(count)),
+            memory: options.memory.min(all.saturating_mul(2).saturating_add(2 * ARENA_BYTES as u64)),
             threads: options.threads,
             windows: Mutex::default(),
             freed: Condvar::new(),
@@ -181,14 +183,21 @@ impl Shuffled {
     }
 }
 
-/// How many fields the first element has.
-fn fields_of(source: &dyn Source) -> Result<usize> {
-    for part in 0..source.parts().len() {
-        if let Some(element) = source.read(part, 0..u64::MAX, Want::Heads)?.next()? {
-            return Ok(element.len());
+/// What some elements from all over the dataset take on average when they are kept, in bytes.
+fn sampled(source: &dyn Source, pieces: &[Piece]) -> Result<u64> {
+    let mut sample = Loaded::default();
+    let (mut bytes, mut count) = (0, 0);
+    for piece in pieces.iter().step_by(pieces.len().div_ceil(SAMPLED_PIECES).max(1)) {
+        let mut elements = source.read(piece.part, piece.positions.clone(), Want::Whole)?;
+        for number in piece.numbers.clone().take(SAMPLED_ELEMENTS) {
+            let at = elements.position();
+            let located = |e: Error| at_position(source, piece.part, at, e.at_element(number));
+            let Some(element) = elements.next().map_err(located)? else { break };
+            bytes += sample.keep(&element, number, piece.part) as u64;
+            count += 1;
         }
     }
-    Ok(0)
+    Ok(bytes.div_ceil(count.max(1)))
 }
 
 /// Elements of consecutive places.

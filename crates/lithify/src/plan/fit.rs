@@ -425,6 +425,15 @@ fn padded(
         [one] => [*one].into_iter().chain(std::iter::repeat_n(None, rank.saturating_sub(1))).collect(),
         _ => sizes.to_vec(),
     };
+    if rank == 0 {
+        let error = Error::request("`pad` is for axes, and the feature has one value in each element");
+        return Err(match seen.dtype {
+            Some(_) => error.hint("leave it out"),
+            None => error.hint(
+                "byte strings are as wide as the widest by themselves; `dtype=S20` makes them of 20 bytes",
+            ),
+        });
+    }
     if sizes.len() != rank {
         return Err(Error::request(format!(
             "`pad` gives {} sizes, but the feature has {rank} axes",

@@ -290,6 +290,8 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
             fit::plan_feature(profile, feature, wanted, &terms).map_err(|e| e.in_feature(&feature.name))?;
         if single {
             planned.name = target.array_name(wanted)?;
+        } else if layout.is_zarr() && wanted.rename.is_none() {
+            planned.name = zarr::name_of(&planned.name);
         }
         let number = features.len();
         arrays::add_arrays((profile, layout), feature, &planned, number, &mut arrays, &mut counters);
@@ -351,7 +353,13 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
 }
 
 fn no_elements(profile: &Profile) -> Error {
-    let Some(first) = profile.skipped.first() else { return Error::input("the dataset has no elements") };
+    let Some(first) = profile.skipped.first() else {
+        return match &profile.choice.select[..] {
+            [] => Error::input("the dataset has no elements"),
+            select => Error::input(format!("no element of the dataset meets `{}`", select.join("` and `")))
+                .hint("`lithify scan` without it shows which features there are, and what they hold"),
+        };
+    };
     let (place, count) = (&first.place, profile.skipped.len());
     let reason = match count {
         1 => first.reason.clone(),

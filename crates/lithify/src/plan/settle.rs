@@ -3,8 +3,10 @@
 use super::fit::Fit;
 use super::request::{DTypeRequest, FeatureRequest, FitRequest, Request};
 use super::{Plan, advice, named};
+use crate::decode::Decode;
 use crate::error::Result;
 use crate::scan::profile::Profile;
+use crate::value::Kind;
 
 /// Chooses the buckets that the request leaves to the plan. Gives the request with them, if there were any: the dataset
 /// must then be scanned again, to count them.
@@ -41,6 +43,11 @@ pub fn settled(plan: &Plan) -> Request {
             Fit::Bucket { caps, .. } => wanted.fit = Some(FitRequest::Bucket(caps.clone())),
             Fit::Ragged { .. } | Fit::RaggedBytes { .. } => wanted.fit = Some(FitRequest::Ragged),
             Fit::Exact { .. } | Fit::Resize { .. } => {}
+        }
+        wanted.present |= planned.present;
+        // What is named would be decoded, where it is known to be images.
+        if planned.kind == Kind::Bytes && planned.view.decode.is_none() {
+            wanted.view.decode = Some(Decode::None);
         }
         if wanted.dtype == Some(DTypeRequest::WidestBytes) {
             wanted.dtype = Some(DTypeRequest::Exactly(planned.dtype));

@@ -38,6 +38,16 @@ impl ZarrArray {
     }
 }
 
+/// The name that a feature's arrays have by themselves: names that begin as Zarr's own are not for others, such as `__key__`,
+/// which samples of tars have.
+pub(super) fn name_of(feature: &str) -> String {
+    let free = |part: &str| match part.trim_matches('_') {
+        bare if part.starts_with("__") && !bare.is_empty() => bare.to_owned(),
+        _ => part.to_owned(),
+    };
+    feature.split('/').map(free).collect::<Vec<_>>().join("/")
+}
+
 /// Says of each array what it is in a Zarr store. `wanted` are the requests, in the order of the features.
 pub(super) fn describe(
     profile: &Profile,

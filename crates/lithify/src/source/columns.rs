@@ -1,5 +1,6 @@
 //! Arrays as a dataset: element *i* is row *i* of each. What stores them gives rows in runs, as a [`Column`] does.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -61,20 +62,26 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Adds a column.
+    /// The columns that are wanted, of which all must be there; else all.
     ///
     /// # Errors
-    /// It is not as long as the others.
-    pub(super) fn push(&mut self, name: String, column: Box<dyn Column>) -> Result<()> {
-        if let Some((first, other)) = self.columns.first().filter(|first| first.1.rows() != column.rows()) {
-            let (here, there) = (column.rows(), other.rows());
-            let message = format!(
-                "`{name}` has {here} rows, and `{first}` has {there}: they are no features of the same elements"
-            );
-            return Err(Error::input(message));
+    /// One is not as long as the others.
+    pub(super) fn only(mut self, wanted: Option<&BTreeSet<String>>) -> Result<Self> {
+        let is_there = |name: &String| self.columns.iter().any(|column| column.0 == *name);
+        if let Some(wanted) = wanted.filter(|wanted| wanted.iter().all(is_there)) {
+            self.columns.retain(|column| wanted.contains(&column.0));
         }
-        self.columns.push((name, column));
-        Ok(())
+        let Some((first, rows)) = self.columns.first().map(|first| (&first.0, first.1.rows())) else {
+            return Ok(self);
+        };
+        match self.columns.iter().find(|column| column.1.rows() != rows) {
+            Some((name, column)) => Err(Error::input(format!(
+                "`{name}` has {} rows, and `{first}` has {rows}: they are no features of the same elements",
+                column.rows()
+            ))
+            .hint(format!("name those that belong together: `--feature {first} --feature …`"))),
+            None => Ok(self),
+        }
     }
 
     fn rows(&self) -> u64 {

@@ -264,6 +264,17 @@ fn unknown(seen: &Evidence<'_>) -> Error {
             .hint("fetch the data with `git lfs pull`");
     }
     let what = looks_like(seen.head);
+    let ending = seen.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let reader = match ending {
+        "csv" | "tsv" => Some("read_csv(…)"),
+        "jsonl" | "ndjson" => Some("read_json(…, lines=True)"),
+        _ => None,
+    };
+    if let (Some(reader), true) = (reader, is_text(seen.head)) {
+        return Error::input(format!("`.{ending}` files are not read")).in_file(seen.path).hint(format!(
+            "write a Parquet file of it, which is: pandas' `{reader}.to_parquet(\"data.parquet\")`"
+        ));
+    }
     let mut error = Error::input(format!("it is not a TFRecord file (it looks like: {what})"))
         .in_file(seen.path)
         .at_byte(0);

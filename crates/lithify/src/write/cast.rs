@@ -146,8 +146,13 @@ impl Cast {
             Number::Int(whole) => whole.to_string(),
             Number::Float(float) => float.to_string(),
         };
-        Error::input(format!("the value {value} does not fit {}", self.to))
-            .hint("use a larger `dtype`, or clip such values with `saturate`")
+        let error = Error::input(format!("the value {value} does not fit {}", self.to));
+        match unfit.0 {
+            Number::Float(float) if float.fract() != 0.0 => {
+                error.hint("use a floating `dtype`, or let `saturate` cut off what comes after the point")
+            }
+            _ => error.hint("use a larger `dtype`, or clip such values with `saturate`"),
+        }
     }
 }
 

@@ -465,7 +465,8 @@ impl<'p> Filler<'p> {
     fn shape(&self, rank: usize, numbers: Option<&Numbers<'_>>, block: &mut Block<'_>) -> Result<()> {
         let missing = Shape::from_elem(0, rank);
         let shape = numbers.map_or(&missing, |numbers| &numbers.shape);
-        if shape.len() != rank {
+        // What a schema calls a scalar is one value.
+        if shape.len() != rank && !(rank == 1 && shape.is_empty()) {
             return Err(Error::input(format!(
                 "its shape is {}, but others have {rank} axes",
                 show_shape(shape)

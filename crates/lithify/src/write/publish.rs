@@ -277,6 +277,15 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
     } else if fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(());
     } else if let Some(foreign) = foreign_file(output)? {
+        let mut above = foreign.ancestors().skip(1).filter(|above| *above != Path::new(""));
+        if let Some(inner) = above.find(|above| output.join(above).join(manifest::NAME).is_file()) {
+            return Err(exists(format!(
+                "`{}` holds another output, `{}`",
+                printable(output),
+                printable(&output.join(inner))
+            ))
+            .hint("remove that, or give another output"));
+        }
         return Err(exists(format!(
             "`{}` holds `{}`, which lithify has not written",
             printable(output),

@@ -49,23 +49,21 @@ impl Format for Npy {
                     .in_file(&file.path)
                     .hint("`--from npy-files` makes an element of each file"));
             }
-            Ok(Box::new(array))
+            Ok(Box::new(array) as Box<dyn Column>)
         };
         let table = |part: &Part| {
             let mut table = Table { columns: Vec::new(), seekable: true };
             if !part.path.is_dir() {
-                table.push(name.clone(), rows_of(part)?)?;
+                table.columns.push((name.clone(), rows_of(part)?));
                 return Ok(table);
             }
             let mut files = Vec::new();
             list(&part.path, &mut files)?;
             for file in &files {
                 let within = file.path.strip_prefix(&part.path).unwrap_or(&file.path).with_extension("");
-                let column = rows_of(file)?;
-                let pushed = table.push(within.to_string_lossy().into_owned(), column);
-                pushed.map_err(|e| e.in_file(&file.path))?;
+                table.columns.push((within.to_string_lossy().into_owned(), rows_of(file)?));
             }
-            Ok(table)
+            table.only(options.features.as_ref()).map_err(|e| e.in_file(&part.path))
         };
         let tables = parts.iter().map(table).collect::<Result<_>>()?;
         let parts = parts.iter().map(|part| Part::whole(&part.path)).collect::<Result<_>>()?;

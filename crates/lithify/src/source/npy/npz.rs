@@ -32,7 +32,8 @@ impl Format for Npz {
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let tables = parts.iter().map(|part| table(&part.path).map_err(|e| e.in_file(&part.path)));
+        let table = |part: &Part| table(&part.path)?.only(options.features.as_ref());
+        let tables = parts.iter().map(|part| table(part).map_err(|e| e.in_file(&part.path)));
         let tables = tables.collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
@@ -78,7 +79,7 @@ fn table(path: &Path) -> Result<Table> {
             }
             true => Box::new(Deflated { member, header }),
         };
-        table.push(name, column)?;
+        table.columns.push((name, column));
     }
     if table.columns.is_empty() {
         return Err(Error::input("there are no arrays in it"));

@@ -50,7 +50,11 @@ impl Format for Zarr {
         let stem = |path: &Path| Some(path.canonicalize().ok()?.file_stem()?.to_string_lossy().into_owned());
         let name = parts.first().filter(|_| parts.len() == 1).and_then(|part| stem(&part.path));
         let name = name.unwrap_or_else(|| ARRAY.to_owned());
-        let tables = parts.iter().map(|part| table(&part.path, &name)).collect::<Result<_>>()?;
+        let table = |part: &Part| {
+            let all = table(&part.path, &name)?;
+            all.only(options.features.as_ref()).map_err(|e| e.in_file(&part.path))
+        };
+        let tables = parts.iter().map(table).collect::<Result<_>>()?;
         let parts = parts.iter().map(|part| Part::whole(&part.path)).collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
@@ -83,7 +87,7 @@ fn table(store: &Path, lone: &str) -> Result<Table> {
             }
         };
         let column = ZarrColumn::open(&path, node).map_err(alone)?;
-        table.push(name, Box::new(column)).map_err(alone)?;
+        table.columns.push((name, Box::new(column)));
     }
     Ok(table)
 }

@@ -1,8 +1,9 @@
 //! The documents of version 2: `.zgroup`, `.zarray`, `.zattrs`, and all of them once more in `.zmetadata`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::metadata::{groups, text};
 use super::planned;
@@ -12,7 +13,8 @@ use crate::plan::{ArrayPlan, ZarrArray};
 
 /// The documents of all groups and arrays, and where they are.
 pub(super) fn documents(arrays: &[ArrayPlan]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut all = Map::new();
+    // In the order of their paths: zarr-python takes those of a node for all that there are when the next node begins.
+    let mut all = BTreeMap::new();
     let mut add = |node: &str, name: &str, document: Value| {
         let key = if node.is_empty() { name.to_owned() } else { format!("{node}/{name}") };
         all.insert(key, document);
