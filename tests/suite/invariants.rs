@@ -68,6 +68,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan::image", &["decode", "error", "image", "value"]),
     ("plan::scalar", &["error", "value"]),
     ("plan::fit", &["decode", "error", "image", "scan::profile", "value"]),
+    ("plan::settle", &["decode::Decode", "error", "scan::profile", "value"]),
     ("plan::seen", &["decode", "error", "scan::profile", "value"]),
     ("plan::advice", &["decode", "machine::show_size", "scan::profile", "value"]),
     // A store knows no format, no dataset and no scan.
