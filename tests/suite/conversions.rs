@@ -361,6 +361,7 @@ fn output_of(path: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         if name.ends_with("lithify.json") {
             let mut manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap();
             manifest["run"] = serde_json::Value::Null;
+            manifest["checksum"] = serde_json::Value::Null;
             *bytes = manifest.to_string().into_bytes();
         }
     }

@@ -1,6 +1,9 @@
 //! `lithify.json`: what was read, what was written, and how to tell whether it still is what it was.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,7 @@ use crate::scan::OnError;
 use crate::scan::profile::Skipped;
 use crate::source::{Choice, Part};
 use crate::store::files::FileRecord;
-use crate::store::{Checksum, Stored};
+use crate::store::{Checksum, Hasher, Stored};
 use crate::value::DType;
 
 /// The name of the file in an output directory.
@@ -61,7 +64,12 @@ pub struct Manifest {
     pub files: Vec<FileRecord>,
     /// How the run went: the only part that differs from run to run.
     pub run: Run,
+    /// The checksum of the file, in which zeros stand for this. It is the last that stands there.
+    pub checksum: Checksum,
 }
+
+/// What stands in the file of a manifest after its checksum.
+const AFTER_CHECKSUM: &str = "\"\n}";
 
 /// An array of the output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -136,7 +144,37 @@ impl Manifest {
             arrays: arrays.collect(),
             files: stored.files,
             run,
+            checksum: Checksum(0),
         }
+    }
+
+    /// Writes it to a file, with its checksum.
+    pub(super) fn write(&mut self, path: &Path) -> Result<()> {
+        let failed = |e: std::io::Error| Error::io("write", path, e);
+        // It grows with the blocks, and so is not held in memory as text.
+        let mut file = Hashing {
+            file: BufWriter::new(File::create(path).map_err(failed)?),
+            hasher: Hasher::new(),
+            bytes: 0,
+        };
+        self.checksum = Checksum(0);
+        serde_json::to_writer_pretty(&mut file, self).map_err(|e| failed(e.into()))?;
+        file.flush().map_err(failed)?;
+        self.checksum = file.hasher.finish();
+        let text = String::from(self.checksum);
+        let at = file.bytes - (AFTER_CHECKSUM.len() + text.len()) as u64;
+        file.file.get_ref().write_all_at(text.as_bytes(), at).map_err(failed)
+    }
+
+    /// Whether the file of a manifest still is what was written.
+    pub(super) fn is_as_written(output: &Path) -> Result<bool> {
+        let path = path_for(output);
+        let mut text = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let digits = String::from(Checksum(0)).len();
+        let Some(at) = text.len().checked_sub(AFTER_CHECKSUM.len() + digits) else { return Ok(false) };
+        let there = String::from_utf8_lossy(&text[at..at + digits]).into_owned();
+        text[at..at + digits].fill(b'0');
+        Ok(String::from(Checksum::of(&text)) == there)
     }
 
     /// The files that hold the output, from the directory of `lithify.json`, which is none of them.
@@ -196,6 +234,26 @@ impl Manifest {
             .in_file(&path));
         }
         Ok(manifest)
+    }
+}
+
+/// A file of which a checksum is made as it is written.
+struct Hashing {
+    file: BufWriter<File>,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

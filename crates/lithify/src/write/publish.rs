@@ -1,8 +1,8 @@
 //! From a plan to an output under its final name: staged beside it, renamed when it is complete.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind as IoErrorKind, Read, Write};
+use std::fs;
+use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::Source;
-use crate::store::{self, Checksum, Hasher, Output};
+use crate::store::{self, Checksum, Output};
 
 /// How an output is written.
 pub struct WriteOptions<'a> {
@@ -55,7 +55,13 @@ pub enum Report {
 /// Another process is writing the output, or files cannot be made there.
 pub fn stage(asked: &Asked<'_>) -> Result<(Staging, Option<Manifest>)> {
     let staging = Staging::lock(&asked.target.output)?;
-    let Some(saved) = complete(&staging)? else { return Ok((staging, None)) };
+    let Some(saved) = complete(&staging)? else {
+        if Left::look(staging.path())?.is_none() {
+            // What a run that was ended early has left, or one that was ended while it tidied up.
+            staging.clear()?;
+        }
+        return Ok((staging, None));
+    };
     staging.clear()?;
     let manifest = saved.difference(asked).is_none().then(|| Manifest::read(&asked.target.output));
     Ok((staging, manifest.transpose()?))
@@ -139,10 +145,11 @@ pub fn write_staged(
     let mut stored = store.finish()?;
     stored.files.extend(filled.files);
     stored.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let manifest = Manifest::of(plan, filled.arrays, stored, run);
-    let sealed = seal(staging, plan, &manifest, options).and_then(|()| publish(staging, plan, options));
+    let mut manifest = Manifest::of(plan, filled.arrays, stored, run);
+    let sealed = seal(staging, plan, &mut manifest, options).and_then(|()| publish(staging, plan, options));
     sealed.map_err(|error| stopped(error, staging))?;
-    staging.clear()?;
+    // All is done: what cannot be removed does no harm, and goes with the next run.
+    let _ = staging.clear();
     Ok(Report::Done(Box::new(manifest)))
 }
 
@@ -173,17 +180,13 @@ fn stopped(error: Error, staging: &Staging) -> Error {
 }
 
 /// Completes an output that has all of its blocks, and notes that it is complete.
-fn seal(staging: &Staging, plan: &Plan, manifest: &Manifest, options: &WriteOptions<'_>) -> Result<()> {
-    // It grows with the blocks, and so is not held in memory as text.
+fn seal(staging: &Staging, plan: &Plan, manifest: &mut Manifest, options: &WriteOptions<'_>) -> Result<()> {
     let path = staging.output().join(manifest_name(plan));
-    let failed = |e: std::io::Error| Error::io("write", &path, e);
-    let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-    serde_json::to_writer_pretty(&mut file, manifest).map_err(|e| failed(e.into()))?;
-    file.flush().map_err(failed)?;
+    manifest.write(&path)?;
     if options.durable {
         sync_all(staging.path())?;
     }
-    let complete = Complete { manifest: checksum_of(&path)?, overwrite: options.overwrite };
+    let complete = Complete { manifest: manifest.checksum, overwrite: options.overwrite };
     let path = staging.path().join(COMPLETE);
     let text = serde_json::to_vec(&complete).map_err(|e| Error::io("write", &path, e.into()))?;
     fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
@@ -208,7 +211,7 @@ fn publish(staging: &Staging, plan: &Plan, options: &WriteOptions<'_>) -> Result
 /// What says that an output is complete.
 #[derive(Serialize, Deserialize)]
 struct Complete {
-    /// The checksum of its manifest, which no other output has.
+    /// What its manifest says that its checksum is, which no other output has.
     manifest: Checksum,
     overwrite: bool,
 }
@@ -227,22 +230,10 @@ fn complete(staging: &Staging) -> Result<Option<Saved>> {
             let to = plan.output.with_file_name(file);
             fs::rename(made.join(file), &to).map_err(|e| Error::io("rename to", &to, e))?;
         }
-    } else if checksum_of(&made.join(manifest_name(plan))).is_ok_and(|there| there == complete.manifest) {
+    } else if Manifest::read(&made).is_ok_and(|there| there.checksum == complete.manifest) {
         publish_directory(staging, &plan.target(), complete.overwrite)?;
     }
     Ok(Some(saved))
-}
-
-fn checksum_of(path: &Path) -> Result<Checksum> {
-    let mut hasher = Hasher::new();
-    let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer).map_err(|e| Error::io("read", path, e))? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
 }
 
 fn manifest_name(plan: &Plan) -> PathBuf {

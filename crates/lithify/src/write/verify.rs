@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::manifest::{ArrayRecord, Manifest, directory_of};
+use super::manifest::{ArrayRecord, Manifest, directory_of, path_for};
 use super::publish::foreign_files;
 use super::{Notes, Outcome, fill_blocks};
 use crate::error::{Error, ErrorKind, Result};
@@ -55,6 +55,11 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
         }
     };
     progress.end();
+    if !Manifest::is_as_written(output)? {
+        let path = path_for(output);
+        let file = path.strip_prefix(&directory).unwrap_or(&path).to_path_buf();
+        found.push(Difference { file, what: "what it says has changed".into() });
+    }
     found.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(found)
 }

@@ -1,0 +1,7 @@
+"""placeholder"""
+
+from tortures.common import Skipped
+
+
+def run(torture, tries):
+    raise Skipped("not written")
