@@ -819,7 +819,7 @@ fn a_file_that_changes_between_the_passes_is_told() {
     let (_, plan) = conversion.plan(&scratch.at("out")).unwrap();
     let _ = scratch.file("data", &[four(), numbered(4)].concat());
     let writing =
-        lithify::write::WriteOptions { overwrite: false, restart: false, durable: false, progress: &() };
+        lithify::write::WriteOptions { overwrite: false, restart: false, durable: None, progress: &() };
     let error: Error = lithify::write(conversion.open().unwrap().as_ref(), &plan, &writing).unwrap_err();
     assert_eq!(
         scratch.show(&error),

@@ -400,7 +400,7 @@ impl Conversion {
         let request = self.request()?;
         let layout = Layout::of(output);
         let target = Target { output: output.to_path_buf(), layout, on_error: self.on_error, io: self.io };
-        let writing = WriteOptions { overwrite: false, restart: false, durable: false, progress: &() };
+        let writing = WriteOptions { overwrite: false, restart: false, durable: None, progress: &() };
         then(
             source.as_ref(),
             &Job { request: &request, target: &target, machine: &self.machine(), writing: &writing },

@@ -472,7 +472,7 @@ fn thinned(damaged: bool) -> lithify::Result<Vec<i64>> {
         },
     )?;
     let writing =
-        lithify::write::WriteOptions { overwrite: false, restart: false, durable: false, progress: &() };
+        lithify::write::WriteOptions { overwrite: false, restart: false, durable: None, progress: &() };
     lithify::write(conversion.open()?.as_ref(), &planned, &writing)?;
     Ok(read_npy::<i64>(&output.join("x.npy")).into_raw_vec_and_offset().0)
 }

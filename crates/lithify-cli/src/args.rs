@@ -257,9 +257,17 @@ pub struct Writing {
     /// Throw away what a run that was ended has left, and begin anew.
     #[arg(long)]
     pub restart: bool,
+    /// Seconds between two times when what is done is made to reach the disk: what a power cut may cost.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    pub sync_every: f64,
     /// Do not wait until everything is on the disk: faster, but a power cut may cost an output that seems complete.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sync_every")]
     pub no_sync: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let found = text.parse::<f64>().ok().filter(|seconds| (0.001..1e6).contains(seconds));
+    found.ok_or_else(|| "it is no number of seconds".into())
 }
 
 /// Endings of files that somebody may hope for.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lithify::convert::{
     Job, Ready, plan_again, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
@@ -56,12 +56,8 @@ pub fn run(command: Command) -> Result<Outcome> {
             }
             let source = context.open(&dataset, &request, dataset.choice())?;
             let target = wanted.target(absolute(&to), &dataset)?;
-            let writing = WriteOptions {
-                overwrite: false,
-                restart: false,
-                durable: false,
-                progress: &context.progress,
-            };
+            let writing =
+                WriteOptions { overwrite: false, restart: false, durable: None, progress: &context.progress };
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
             let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
@@ -125,7 +121,7 @@ impl Context {
         WriteOptions {
             overwrite: flags.overwrite,
             restart: flags.restart,
-            durable: !flags.no_sync,
+            durable: (!flags.no_sync).then_some(Duration::from_secs_f64(flags.sync_every)),
             progress: &self.progress,
         }
     }

@@ -224,7 +224,7 @@ pub fn plan_again(
     let layout = if manifest.layout.is_zarr() { manifest.layout } else { Layout::of(output) };
     let target =
         Target { output: output.to_path_buf(), layout, on_error: manifest.on_error, io: Io::default() };
-    let writing = WriteOptions { overwrite: false, restart: false, durable: false, progress };
+    let writing = WriteOptions { overwrite: false, restart: false, durable: None, progress };
     let job = Job { request: &manifest.request, target: &target, machine: &machine, writing: &writing };
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };
     let (_, mut plan) = scan_and_plan(source, &job, bad)?;

@@ -8,6 +8,8 @@
 //! Each arrow is a function of this crate; the command line is a thin caller of the same four.
 //!
 //! ```no_run
+//! use std::time::Duration;
+//!
 //! use lithify::convert::{Job, convert};
 //! use lithify::machine::Machine;
 //! use lithify::plan::{Io, Layout, Target, request::Request};
@@ -19,7 +21,7 @@
 //! let machine = Machine::here(&target.output, None, None)?;
 //! let source = lithify::open(&["train-*.tfrecord".into()], None, &machine.source_options())?;
 //! let request = Request { features: vec!["tokens: pad=512 dtype=int32".parse()?] };
-//! let writing = WriteOptions { overwrite: false, restart: false, durable: true, progress: &() };
+//! let writing = WriteOptions { overwrite: false, restart: false, durable: Some(Duration::from_secs(10)), progress: &() };
 //! convert(source.as_ref(), &Job { request: &request, target: &target, machine: &machine, writing: &writing })?;
 //! # Ok(())
 //! # }

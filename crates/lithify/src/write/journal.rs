@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 use crate::store::Checksum;
 use crate::store::files::FileRecord;
 
-/// Between two times when what is done is made durable: what a power cut may cost.
-const DURABLE_EVERY: Duration = Duration::from_secs(10);
-
 /// Bytes of a line before its JSON.
 const CHECKSUM_BYTES: usize = 17;
 
@@ -131,12 +128,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Does some work, and meanwhile makes durable what was noted, every now and then.
-    pub(super) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Does some work, and meanwhile makes durable what was noted, so often.
+    pub(super) fn during<T>(&self, every: Duration, work: impl FnOnce() -> T) -> T {
         let over = Over::default();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while over.not_within(DURABLE_EVERY) {
+                while over.not_within(every) {
                     if let Err(error) = self.make_durable() {
                         self.lock().failed = Some(error);
                     }

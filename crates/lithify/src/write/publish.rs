@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -31,9 +31,9 @@ pub struct WriteOptions<'a> {
     pub overwrite: bool,
     /// Whether what an earlier run has left is thrown away, and not gone on with.
     pub restart: bool,
-    /// Whether to wait until everything is on the disk: what a power cut may cost is then ten seconds of work, and never an
-    /// output that is complete. Else the operating system decides when it is written, as it does for what `np.save` writes.
-    pub durable: bool,
+    /// How often to wait until everything is on the disk: what a power cut may cost is then so much work, and never an output
+    /// that is complete. If never, the operating system decides when it is written, as it does for what `np.save` writes.
+    pub durable: Option<Duration>,
     /// Who is told how far it is.
     pub progress: &'a dyn Progress,
 }
@@ -125,7 +125,10 @@ pub fn write_staged(
     options.progress.begin("write", plan.stored_bytes);
     options.progress.advance(plan.stored_bytes / blocks.max(1) * done);
     let fill = || fill_blocks(source, plan, store.as_ref(), options.progress, notes, Some(&journal));
-    let outcome = if options.durable { journal.during(fill) } else { fill() };
+    let outcome = match options.durable {
+        Some(every) => journal.during(every, fill),
+        None => fill(),
+    };
     options.progress.end();
     let filled = match outcome {
         Ok(Outcome::Done(filled)) => filled,
@@ -183,14 +186,14 @@ fn stopped(error: Error, staging: &Staging) -> Error {
 fn seal(staging: &Staging, plan: &Plan, manifest: &mut Manifest, options: &WriteOptions<'_>) -> Result<()> {
     let path = staging.output().join(manifest_name(plan));
     manifest.write(&path)?;
-    if options.durable {
+    if options.durable.is_some() {
         sync_all(staging.path())?;
     }
     let complete = Complete { manifest: manifest.checksum, overwrite: options.overwrite };
     let path = staging.path().join(COMPLETE);
     let text = serde_json::to_vec(&complete).map_err(|e| Error::io("write", &path, e.into()))?;
     fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
-    if options.durable { sync_all(staging.path()) } else { Ok(()) }
+    if options.durable.is_some() { sync_all(staging.path()) } else { Ok(()) }
 }
 
 /// Gives a complete output its name.
@@ -201,7 +204,7 @@ fn publish(staging: &Staging, plan: &Plan, options: &WriteOptions<'_>) -> Result
         publish_directory(staging, &plan.target(), options.overwrite)?;
     }
     match plan.output.parent() {
-        Some(parent) if options.durable => {
+        Some(parent) if options.durable.is_some() => {
             sync_all(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
         }
         _ => Ok(()),

@@ -52,7 +52,11 @@ impl Format for Zarr {
         let name = name.unwrap_or_else(|| ARRAY.to_owned());
         let table = |part: &Part| {
             let all = table(&part.path, &name)?;
-            all.only(options.features.as_ref()).map_err(|e| e.in_file(&part.path))
+            let path = &part.path;
+            let one = all.columns.last().map(|column| path.join(&column.0)).unwrap_or_default();
+            all.only(options.features.as_ref()).map_err(|e| {
+                e.in_file(path).hint(format!("or give one array by its own path: `{}`", printable(&one)))
+            })
         };
         let tables = parts.iter().map(table).collect::<Result<_>>()?;
         let parts = parts.iter().map(|part| Part::whole(&part.path)).collect::<Result<_>>()?;
