@@ -165,7 +165,7 @@ pub fn write_prepared(source: &dyn Source, job: &Job<'_>, prepared: Prepared) ->
     let mut bad: Vec<Skipped> = Vec::new();
     loop {
         let written = write_staged(source, &plan, job.request, &staging, left.take().as_ref(), job.writing);
-        match written.map_err(|e| say_skip(e, plan.on_error))? {
+        match written.map_err(|e| if source.can_skip() { say_skip(e, plan.on_error) } else { e })? {
             Report::Done(manifest) => return Ok(*manifest),
             Report::Bad(more) => {
                 let known: HashSet<_> = bad.iter().map(|skipped| (skipped.part, skipped.position)).collect();

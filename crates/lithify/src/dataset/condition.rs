@@ -142,7 +142,7 @@ impl Condition {
                 .hint("several conditions are several `--select`: all of them must hold"));
         };
         let there = number(list).ok_or_else(|| damaged("its value is no number"))?;
-        Ok(self.sign.allows(compare(there, wanted)))
+        Ok(self.sign.allows(compare(there, rounded(wanted, list.kind))))
     }
 }
 
@@ -162,6 +162,16 @@ fn number(list: List<'_>) -> Option<Number> {
             with_item!(dtype, T => Some(T::read(&item).number()), else => None)
         }
     }
+}
+
+/// A number as a feature of floats would have it: 0.9 is not what 0.9 is in float32.
+fn rounded(wanted: Number, kind: Kind) -> Number {
+    let dtype = match (wanted, kind) {
+        (Number::Float(_), Kind::Float) => DType::Float32,
+        (Number::Float(_), Kind::Items(dtype)) if !dtype.is_integer() => dtype,
+        _ => return wanted,
+    };
+    with_item!(dtype, T => T::from_number(wanted, false).map_or(wanted, Item::number), else => wanted)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "beside a float, a whole number is as near as a float can be")]

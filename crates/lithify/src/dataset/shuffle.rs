@@ -348,7 +348,11 @@ impl Elements for Reader<'_> {
         let element = window.arenas[slot.arena].element(slot.number).ok_or_else(changed)?;
         let position = self.next;
         self.next += 1;
-        Ok(Some(element.at(position).of_file(&self.shuffled.source.parts()[slot.part].path)))
+        let element = element.at(position);
+        Ok(Some(match element.file() {
+            Some(_) => element,
+            None => element.of_file(&self.shuffled.source.parts()[slot.part].path),
+        }))
     }
 
     fn skip(&mut self) -> Result<bool> {

@@ -357,7 +357,7 @@ fn no_elements(profile: &Profile) -> Error {
         return match &profile.choice.select[..] {
             [] => Error::input("the dataset has no elements"),
             select => Error::input(format!("no element of the dataset meets `{}`", select.join("` and `")))
-                .hint("`lithify scan` without it shows which features there are, and what they hold"),
+                .hint("`lithify scan` without it shows which features there are, and what they hold; `len` of byte strings of TFRecords is their number"),
         };
     };
     let (place, count) = (&first.place, profile.skipped.len());

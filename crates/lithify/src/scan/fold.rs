@@ -301,7 +301,8 @@ impl<'a> Fold<'a> {
         if self.scanner.options.on_error == OnError::Fail {
             // What is wrong with the first element of all may well be wrong with the request.
             let asked_wrong = (self.part, position) == (0, 0) && error.place().feature.is_some();
-            return Err(if asked_wrong { error } else { error.hint(SKIP_HINT) });
+            let hopeless = asked_wrong || !self.scanner.source.can_skip();
+            return Err(if hopeless { error } else { error.hint(SKIP_HINT) });
         }
         check_skipped(self.profile.skipped.len())?;
         let position = error.place().byte.unwrap_or(position);

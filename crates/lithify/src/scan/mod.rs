@@ -80,7 +80,7 @@ pub(crate) const SKIP_HINT: &str = "`--on-error skip` leaves out what is bad, an
 /// # Errors
 /// The first element in the order of the dataset that is damaged, unless such are skipped; or a file cannot be read.
 pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
-    let spans = spans_of(source);
+    let spans = spans_of(source, options.on_error);
     let total = source.parts().iter().map(|part| part.bytes).sum();
     options.progress.begin("scan", total);
     let excluded =
@@ -149,10 +149,16 @@ struct Span {
     last_of_part: bool,
 }
 
-fn spans_of(source: &dyn Source) -> Vec<Span> {
+/// How the elements of a part are alike, if that makes it enough to look at one of them: what is bad may be left out only where it is
+/// found now.
+fn alike(source: &dyn Source, part: usize, on_error: OnError) -> Option<Alike> {
+    source.alike(part).filter(|alike| alike.sound || on_error == OnError::Fail)
+}
+
+fn spans_of(source: &dyn Source, on_error: OnError) -> Vec<Span> {
     let mut spans = Vec::new();
     for (part, file) in source.parts().iter().enumerate() {
-        let pieces = if source.seekable(part) && source.alike(part).is_none() {
+        let pieces = if source.seekable(part) && alike(source, part, on_error).is_none() {
             file.bytes.div_ceil(SPAN_BYTES).max(1)
         } else {
             1
@@ -213,7 +219,7 @@ impl Scanner<'_> {
 
     fn scan_from(&self, span: &Span, start: u64, most: u64) -> Result<Piece> {
         let range = start..span.range.end;
-        let alike = self.source.alike(span.part);
+        let alike = alike(self.source, span.part, self.options.on_error);
         let alike = alike.map(|alike| Alike { elements: alike.elements.min(most), ..alike });
         let mut elements = self.source.read(span.part, range, self.want)?;
         let mut fold = Fold::new(self, span.part);

@@ -32,6 +32,11 @@ pub(super) trait Column: Send + Sync {
         0
     }
 
+    /// Whether nothing can be wrong with its rows: they are bytes of a file, of which all are there.
+    fn is_sound(&self) -> bool {
+        false
+    }
+
     /// Opens it for reading.
     ///
     /// # Errors
@@ -94,7 +99,8 @@ impl Table {
     }
 
     fn alike(&self) -> Alike {
-        Alike { elements: self.rows(), step: self.step() }
+        let sound = self.columns.iter().all(|column| column.1.is_sound());
+        Alike { elements: self.rows(), step: self.step(), sound }
     }
 
     /// Rows that are read at a time.
@@ -224,10 +230,13 @@ struct Reader<'s> {
 }
 
 impl Reader<'_> {
-    /// Reads the rows from the next on.
+    /// Reads the rows among which the next is. They are the same wherever reading begins and ends, so that damage is met in the
+    /// same place.
     fn fill(&mut self) -> Result<()> {
-        let end = self.next.saturating_add(self.table.run()).min(self.until);
-        let count = end - self.next;
+        let run = self.table.run();
+        let first = self.next / run * run;
+        let end = first.saturating_add(run).min(self.table.rows());
+        let count = end - first;
         self.starts.clear();
         self.held = 0..0;
         self.filled = 0;
@@ -236,11 +245,15 @@ impl Reader<'_> {
             let start = self.buffer.len();
             let bytes = usize::try_from(count.saturating_mul(column.row_bytes())).unwrap_or(usize::MAX);
             self.buffer.resize(start + bytes, 0);
-            rows.read(self.next..end, &mut self.buffer[start..]).map_err(|e| e.in_file(self.path))?;
+            if let Err(error) = rows.read(first..end, &mut self.buffer[start..]) {
+                // What is damaged is not only this row.
+                self.next = end.min(self.until);
+                return Err(error.in_file(self.path).loses_a_stretch());
+            }
             self.starts.push(start);
         }
         self.filled = self.buffer.len();
-        self.held = self.next..end;
+        self.held = first..end;
         Ok(())
     }
 }
@@ -259,7 +272,7 @@ impl Elements for Reader<'_> {
         }
         self.buffer.truncate(self.filled);
         let within = usize::try_from(self.next - self.held.start).unwrap_or_default();
-        let count = most.min(self.held.end - self.next);
+        let count = most.min(self.held.end.min(self.until) - self.next);
         let rows = usize::try_from(count).unwrap_or(usize::MAX);
         let columns = self.table.columns.iter().zip(&self.starts).zip(&mut self.fields);
         for (((_, column), start), field) in columns {
@@ -269,7 +282,11 @@ impl Elements for Reader<'_> {
                 Item::Number(_) => row,
                 item => {
                     let start = self.buffer.len();
-                    push_strings(&mut self.buffer, row, item, column.big_endian())?;
+                    let pushed = push_strings(&mut self.buffer, row, item, column.big_endian());
+                    if pushed.is_err() {
+                        self.next += 1;
+                    }
+                    pushed?;
                     start..self.buffer.len()
                 }
             };

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::probe::{Evidence, has_ending, head_of, is_sidecar, names_in, shown_in};
@@ -165,7 +166,7 @@ impl Folder {
     fn list(medium: &Medium, root: &Path) -> Result<Self> {
         let mut folder = Self::default();
         if root.is_dir() {
-            folder.walk(medium, root, &mut Vec::new(), None)?;
+            folder.walk(medium, root, &mut Vec::new(), None, &mut Vec::new())?;
         } else {
             folder.add(root, &[], None)?;
         }
@@ -183,7 +184,16 @@ impl Folder {
         directory: &Path,
         path: &mut Vec<u8>,
         class: Option<u32>,
+        above: &mut Vec<(u64, u64)>,
     ) -> Result<()> {
+        let here = std::fs::metadata(directory).map_err(|e| Error::io("open", directory, e))?;
+        let here = (here.dev(), here.ino());
+        if above.contains(&here) {
+            return Err(Error::input("it leads back to a directory that it is in")
+                .in_file(directory)
+                .hint("remove the link"));
+        }
+        above.push(here);
         for name in names_in(directory)? {
             let (full, length) = (directory.join(&name), path.len());
             if length > 0 {
@@ -194,7 +204,7 @@ impl Folder {
                 let top = length == 0;
                 let number = u32::try_from(self.classes.len()).unwrap_or(u32::MAX);
                 let before = self.files.len();
-                self.walk(medium, &full, path, if top { Some(number) } else { class })?;
+                self.walk(medium, &full, path, if top { Some(number) } else { class }, above)?;
                 if top && self.files.len() > before {
                     self.classes.push(name.as_bytes().to_vec());
                 }
@@ -203,6 +213,7 @@ impl Folder {
             }
             path.truncate(length);
         }
+        above.pop();
         Ok(())
     }
 

@@ -214,6 +214,8 @@ pub struct Alike {
     pub elements: u64,
     /// How far apart their positions are. The first has position 0.
     pub step: u64,
+    /// Whether nothing can be wrong with any of them.
+    pub sound: bool,
 }
 
 impl Alike {

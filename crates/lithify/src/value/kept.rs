@@ -1,6 +1,7 @@
 //! Elements that are kept: copies of what their fields hold, and of nothing else of the buffers that they were lent from.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use super::{Element, Field};
 
@@ -15,6 +16,7 @@ pub struct Kept {
     fields: Vec<Field>,
     sizes: Vec<u64>,
     heads: Vec<Head>,
+    files: Vec<PathBuf>,
 }
 
 /// Where an element is among others.
@@ -26,6 +28,8 @@ struct Head {
     sizes: Range<usize>,
     stored: u64,
     position: u64,
+    /// The number of the file that it is.
+    file: Option<usize>,
 }
 
 impl Kept {
@@ -49,6 +53,10 @@ impl Kept {
             self.names.truncate(names.start);
             names = before.names.clone();
         }
+        let file = element.file.map(|file| {
+            self.files.push(file.to_path_buf());
+            self.files.len() - 1
+        });
         self.heads.push(Head {
             bytes: bytes..self.bytes.len(),
             names,
@@ -56,6 +64,7 @@ impl Kept {
             sizes: sizes..self.sizes.len(),
             stored: element.stored.unwrap_or(element.bytes.len() as u64),
             position: element.position,
+            file,
         });
     }
 
@@ -90,7 +99,11 @@ impl Kept {
         let head = self.heads.get(number)?;
         let (bytes, names) = (&self.bytes[head.bytes.clone()], &self.names[head.names.clone()]);
         let element = Element::named(bytes, names, &self.fields[head.fields.clone()], head.position);
-        Some(element.with_sizes(&self.sizes[head.sizes.clone()]).with_stored(head.stored))
+        let element = element.with_sizes(&self.sizes[head.sizes.clone()]).with_stored(head.stored);
+        Some(match head.file {
+            Some(file) => element.of_file(&self.files[file]),
+            None => element,
+        })
     }
 
     /// How many there are.
@@ -112,6 +125,7 @@ impl Kept {
         self.fields.clear();
         self.sizes.clear();
         self.heads.clear();
+        self.files.clear();
     }
 
     /// Gives back memory that no element takes.
@@ -131,5 +145,6 @@ impl Kept {
             + self.fields.len() * size_of::<Field>()
             + self.sizes.len() * size_of::<u64>()
             + self.heads.len() * HEAD_BYTES
+            + self.files.iter().map(|file| size_of::<PathBuf>() + file.as_os_str().len()).sum::<usize>()
     }
 }

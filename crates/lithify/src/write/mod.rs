@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Lost, Result};
 use crate::parallel::on_threads;
 use crate::plan::{CounterPlan, Plan, Rows};
 use crate::progress::Progress;
@@ -288,7 +288,13 @@ impl<'a> Worker<'a> {
                 slots.find(element, |_| Ok::<_, Error>(false))?;
                 fillers.iter().try_for_each(|filler| filler.fill(number, element, slots, &mut block, scratch))
             });
-            tolerate(filled, plan, cursor.last(), bad)?;
+            if !tolerate(filled, plan, cursor.last(), bad)? {
+                // How many elements are lost is for another scan to say.
+                return Ok(Written {
+                    arrays: vec![(0, Checksum(0)); plan.arrays.len()],
+                    totals: [Vec::new(), Vec::new()],
+                });
+            }
             at += count;
         }
         if stop == plan.elements {
@@ -329,7 +335,9 @@ impl<'a> Worker<'a> {
                     fillers.iter().try_for_each(|filler| filler.count(element, slots, &mut totals, scratch))
                 });
                 // Where elements turn out bad, the totals do not matter: all is done anew without them.
-                tolerate(counted, plan, cursor.last(), bad)?;
+                if !tolerate(counted, plan, cursor.last(), bad)? {
+                    return Ok(totals);
+                }
             } else {
                 cursor.skip()?;
                 for (total, counter) in totals.iter_mut().zip(&plan.counters) {
@@ -342,23 +350,24 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Notes an element that does not fit, where such may be skipped.
+/// Notes an element that does not fit, where such may be skipped; says whether the next can be gone on with.
 fn tolerate(
     outcome: Result<()>,
     plan: &Plan,
     (part, position): (usize, u64),
     bad: &mut Vec<Skipped>,
-) -> Result<()> {
+) -> Result<bool> {
     let error = match outcome {
         Err(error) if error.kind() == ErrorKind::Input && plan.on_error == OnError::Skip => error,
-        other => return other,
+        other => return other.map(|()| true),
     };
     if error.place().element.is_none() {
         return Err(error);
     }
     check_skipped(plan.skipped.len() + bad.len())?;
+    let goes_on = error.lost() == Lost::Element;
     bad.push(Skipped::by(&error, part, position));
-    Ok(())
+    Ok(goes_on)
 }
 
 /// Rows filled against rows promised.

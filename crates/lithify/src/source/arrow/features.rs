@@ -87,12 +87,6 @@ impl Leaf {
     pub(super) fn is_fixed(&self) -> bool {
         self.shape.iter().all(Option::is_some) && self.item.kind() != Kind::Bytes
     }
-
-    /// Bytes of an element that has all of its values, where they are numbers and of one shape.
-    pub(super) fn bytes(&self) -> u64 {
-        let size = self.item.kind().dtype().map_or(16, DType::size) as u64;
-        self.shape.iter().map(|size| size.unwrap_or(1)).fold(size, u64::saturating_mul)
-    }
 }
 
 /// All features of a schema.
@@ -197,7 +191,7 @@ impl Features {
                 self.walk(item, item_json(json), name, above);
             }
             DataType::Dictionary(keys, values) => match (item_of(keys), item_of(values)) {
-                (Some((Item::Number(keys), _)), Some((item, text))) => {
+                (Some((Item::Number(keys), _)), Some((item, text))) if item != Item::Bits => {
                     self.view(name, text);
                     self.leaf(name, &above, item, Some(keys));
                 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_buffer::Buffer;
 use arrow_ipc::{CompressionType, RecordBatch};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, UnionMode};
 
 use super::array::{Array, Bytes, Fetch, too_large};
 use super::features::{Features, Item};
@@ -66,7 +66,9 @@ impl Ipc {
             Self { path, bytes: part.bytes, most, listing, groups, features, nullable, compressed, held };
         let mut dictionaries = 0_u64;
         for id in ipc.wanted_dictionaries() {
-            dictionaries = dictionaries.saturating_add(ipc.dictionary(&file, id.1, id.0, usize::MAX)?.held());
+            let held =
+                ipc.dictionary(&file, id.1, id.0, usize::MAX).map_err(|e| e.in_file(&part.path))?.held();
+            dictionaries = dictionaries.saturating_add(held);
         }
         ipc.held = ipc.held.saturating_add(dictionaries);
         Ok(ipc)
@@ -149,6 +151,7 @@ fn nodes_of(data_type: &DataType) -> usize {
     let children = match data_type {
         DataType::Struct(fields) => fields.iter().map(|field| nodes_of(field.data_type())).sum(),
         DataType::RunEndEncoded(ends, values) => nodes_of(ends.data_type()) + nodes_of(values.data_type()),
+        DataType::Union(fields, _) => fields.iter().map(|(_, field)| nodes_of(field.data_type())).sum(),
         other => items_of(other).map_or(0, |item| nodes_of(item.data_type())),
     };
     1 + children
@@ -243,13 +246,17 @@ impl Reader<'_> {
 }
 
 impl Rows for Reader<'_> {
+    fn step(&self, _: usize) -> u64 {
+        WINDOW_ROWS
+    }
+
     fn fill(&mut self, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
         if self.loaded.as_ref().is_none_or(|loaded| loaded.0 != group) {
             self.load(group)?;
         }
         let (first, end) = (self.ipc.groups[group], self.ipc.groups[group + 1]);
         let bytes = self.loaded.iter().flat_map(|loaded| &loaded.1).flatten().map(Array::bytes).sum();
-        let mut step = window_rows(bytes, end - first).min(WINDOW_ROWS);
+        let mut step = window_rows(bytes, end - first);
         loop {
             // Windows stand in the same places wherever reading begins, so that damage is met in the same place.
             let start = first + (row - first) / step * step;
@@ -341,7 +348,7 @@ impl<'a> Parts<'a> {
             return Ok(Bytes::Stored(place.start + 8..place.end));
         };
         if length > left {
-            return Err(too_large(length, self.most));
+            return Err(too_large(self.most - left + length, self.most));
         }
         self.left = Some(left - length);
         let mut plain = Vec::new();
@@ -401,17 +408,13 @@ impl<'a> Parts<'a> {
             | DataType::Utf8
             | DataType::LargeUtf8
             | DataType::ListView(_)
-            | DataType::LargeListView(_) => 2,
+            | DataType::LargeListView(_)
+            | DataType::Union(_, UnionMode::Dense) => 2,
             DataType::BinaryView | DataType::Utf8View => {
                 let more = self.views.get(self.next[2]).and_then(|more| usize::try_from(*more).ok());
                 self.next[2] += 1;
                 let more = more.filter(|more| *more <= self.buffers.len());
                 1 + more.ok_or_else(|| Error::input("it is not said in how many buffers its views are"))?
-            }
-            DataType::Union(..) => {
-                return Err(
-                    Error::input("it is a union, which cannot be passed over").in_feature(field.name())
-                );
             }
             _ => 1,
         };
@@ -426,6 +429,11 @@ impl<'a> Parts<'a> {
             }
             DataType::RunEndEncoded(ends, values) => {
                 for field in [ends, values] {
+                    children.push(self.array(field, wanted)?);
+                }
+            }
+            DataType::Union(fields, _) => {
+                for (_, field) in fields.iter() {
                     children.push(self.array(field, wanted)?);
                 }
             }

@@ -56,7 +56,13 @@ impl Stored {
             return Ok(Err("it ends within a message".into()));
         }
         if length == 0 {
-            return Ok(Ok(None));
+            // Streams that follow one another, and what is left of one that was torn, must not be taken for the end.
+            return Ok(match bytes - start {
+                0 => Ok(None),
+                more => Err(format!(
+                    "{more} bytes follow the mark of its end, at byte {start}: they are not read"
+                )),
+            });
         }
         let end = start + u64::from(length);
         if end > bytes || u64::from(length) > most {

@@ -61,6 +61,18 @@ impl Pages {
         }
     }
 
+    /// How long the byte strings of a chunk's dictionary are on average; 0 where it has none.
+    pub(super) fn named_bytes(&self, chunk: &ColumnChunkMetaData) -> Result<u64> {
+        let Some(at) = chunk.dictionary_page_offset().and_then(|at| u64::try_from(at).ok()) else {
+            return Ok(0);
+        };
+        if at >= self.bytes {
+            return Ok(0);
+        }
+        let (_, page) = self.page(at).map_err(|e| Error::new(ErrorKind::Io, format!("cannot read: {e}")))?;
+        Ok(page.map_or(0, |page| page.plain / page.values.max(1)))
+    }
+
     /// Bytes of the largest page of a column's chunk, compressed and not, and of the dictionary before it.
     pub(super) fn largest(&self, chunk: &ColumnChunkMetaData) -> Result<u64> {
         let first = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());

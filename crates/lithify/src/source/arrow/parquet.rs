@@ -11,7 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use parquet::file::statistics::Statistics;
@@ -28,6 +28,9 @@ use crate::source::Part;
 /// Chunks of a column with no more bytes than this are not looked through for their largest page.
 const SMALL_CHUNK: u64 = 256 << 10;
 
+/// Bytes that are counted for a byte string that is told by the one before.
+const FRONT_CODED: u64 = 4 << 10;
+
 /// A Parquet file.
 pub(super) struct Parquet {
     path: PathBuf,
@@ -39,6 +42,8 @@ pub(super) struct Parquet {
     /// The columns that features are of, in order.
     columns: Vec<usize>,
     nullable: Vec<bool>,
+    /// Bytes that the columns of each group take once they are decoded, about.
+    decoded: Vec<u64>,
     /// How the values of each feature lie in pages, where that is known before.
     layouts: Vec<Option<Layout>>,
     held: u64,
@@ -116,10 +121,14 @@ impl Parquet {
             features,
             columns,
             nullable,
+            decoded: Vec::new(),
             layouts: Vec::new(),
             held: 0,
         };
         parquet.layouts = (0..parquet.features.leaves.len()).map(|leaf| parquet.layout(leaf)).collect();
+        parquet.decoded = (0..parquet.groups.len() - 1)
+            .map(|group| parquet.decoded_by(group, &pages))
+            .collect::<Result<_>>()?;
         parquet.held = parquet.held_by(&pages)?;
         Ok(parquet)
     }
@@ -174,15 +183,40 @@ impl Parquet {
         Ok(most.saturating_add(2 * WINDOW_MOST).saturating_add(self.metadata.metadata().memory_size() as u64))
     }
 
+    /// Bytes that the columns of a group take once they are decoded, about. Encoded, they may take next to nothing.
+    fn decoded_by(&self, group: usize, pages: &Pages) -> Result<u64> {
+        let mut all = 0_u64;
+        for chunk in self.chunks(group) {
+            let size = |number: i64| u64::try_from(number).unwrap_or(0);
+            let values = size(chunk.num_values());
+            // Where a value ends is kept beside byte strings, and whether it is there.
+            let each = match chunk.column_type() {
+                Type::BOOLEAN => 1,
+                Type::INT32 | Type::FLOAT => 4,
+                Type::INT64 | Type::DOUBLE => 8,
+                Type::INT96 => 16,
+                Type::FIXED_LEN_BYTE_ARRAY => size(chunk.column_descr().type_length().into()),
+                Type::BYTE_ARRAY => 8 + pages.named_bytes(chunk)?.max(front_coded(chunk)),
+            };
+            let decoded = match chunk.unencoded_byte_array_data_bytes() {
+                Some(bytes) => size(bytes).saturating_add(values.saturating_mul(8)),
+                None => values.saturating_mul(each),
+            };
+            all = all.saturating_add(decoded.max(size(chunk.uncompressed_size())));
+        }
+        Ok(all)
+    }
+
     /// Rows of a window.
     fn window_rows(&self, group: usize) -> u64 {
-        let sizes = self.chunks(group).map(|chunk| u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
-        let rows = self.groups[group + 1] - self.groups[group];
-        // Encoded, numbers may take next to nothing.
-        let least: u64 =
-            self.features.leaves.iter().map(super::features::Leaf::bytes).fold(0, u64::saturating_add);
-        window_rows(sizes.fold(0, u64::saturating_add).max(least.saturating_mul(rows)), rows)
+        window_rows(self.decoded[group], self.groups[group + 1] - self.groups[group])
     }
+}
+
+/// How long a byte string may be, about, where each is told by what it has in common with the one before: then many bytes take
+/// few.
+fn front_coded(chunk: &ColumnChunkMetaData) -> u64 {
+    if chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY) { FRONT_CODED } else { 0 }
 }
 
 /// Which columns may have nulls, by what is counted of them.
@@ -328,11 +362,15 @@ impl<'a> Group<'a> {
 }
 
 impl Rows for Reader<'_> {
+    fn step(&self, group: usize) -> u64 {
+        self.parquet.window_rows(group)
+    }
+
     fn fill(&mut self, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
         let parquet = self.parquet;
-        let (first, end, step) =
-            (parquet.groups[group], parquet.groups[group + 1], parquet.window_rows(group));
         // Windows stand in the same places wherever reading begins, so that damage is met in the same place.
+        let (first, end) = (parquet.groups[group], parquet.groups[group + 1]);
+        let step = self.step(group);
         let start = first + (row - first) / step * step;
         let rows = start..(start + step).min(end);
         let mut open = match self.open.take().filter(|open| (open.number, open.row) == (group, start)) {

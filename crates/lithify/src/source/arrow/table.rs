@@ -20,6 +20,9 @@ pub(super) const WINDOW_MOST: u64 = 2 << 20;
 /// Rows of a window, at most.
 pub(super) const WINDOW_ROWS: u64 = 8192;
 
+/// How often the rows of a group may be found damaged, at most.
+const MOST_LOST: u64 = 64;
+
 /// Rows of a window, where so many of them have so many bytes.
 pub(super) fn window_rows(bytes: u64, rows: u64) -> u64 {
     let row = bytes.div_ceil(rows.max(1)).max(1);
@@ -75,6 +78,9 @@ pub(super) trait Table: Send + Sync {
 
 /// The rows of a table, as they are read.
 pub(super) trait Rows: Send {
+    /// How many rows of a group are read together, from its first row on, whatever memory there is.
+    fn step(&self, group: usize) -> u64;
+
     /// Fills a window with rows of a group, one of which is `row`; says which.
     ///
     /// # Errors
@@ -107,7 +113,7 @@ impl Piece {
     }
 
     fn alike(&self) -> Alike {
-        Alike { elements: self.elements(), step: self.step() }
+        Alike { elements: self.elements(), step: self.step(), sound: false }
     }
 
     /// The group that a row is in.
@@ -299,11 +305,21 @@ impl Reader<'_> {
             }
             Err(error) => {
                 // What is damaged is not only this row.
-                let groups = self.piece.table.groups();
-                self.next = groups.get(group + 1).copied().unwrap_or(self.until).min(self.until);
+                let lost = self.lost_with(group, self.next);
+                self.next = lost.min(self.until);
                 Err(error.in_file(path).loses_a_stretch())
             }
         }
+    }
+
+    /// Where what is lost with a row ends: what is read together with it, and in large groups a good part of them. Wherever reading
+    /// begins, it is the same.
+    fn lost_with(&self, group: usize, row: u64) -> u64 {
+        let groups = self.piece.table.groups();
+        let (first, end) = (groups[group], groups[group + 1]);
+        let step = self.rows.step(group).max(1);
+        let lost = (end - first).div_ceil(step).div_ceil(MOST_LOST).max(1).saturating_mul(step);
+        first.saturating_add(((row - first) / lost + 1).saturating_mul(lost)).min(end)
     }
 
     /// What is wrong with the row at a place of the window.

@@ -168,6 +168,10 @@ impl Array {
 }
 
 impl Column for Array {
+    fn is_sound(&self) -> bool {
+        true
+    }
+
     fn item(&self) -> Item {
         self.header.item
     }

@@ -256,7 +256,7 @@ impl Source for SavedDataset {
 
     fn alike(&self, part: usize) -> Option<Alike> {
         let step = self.sizes[part]?;
-        Some(Alike { elements: self.parts[part].bytes / step, step })
+        Some(Alike { elements: self.parts[part].bytes / step, step, sound: false })
     }
 
     fn count(&self) -> Result<Option<(u64, &Path)>> {
