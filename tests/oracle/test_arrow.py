@@ -737,3 +737,85 @@ def test_directories_that_are_not_whole(tmp_path):
     file.rename(tmp_path / "elsewhere")
     assert "`state.json` names it" in run("scan", tmp_path / "d", code=FAILED).stderr
     assert "no split of it" in run("scan", tmp_path / "elsewhere", "--split", "train", code=USAGE).stderr
+
+
+# --- Damage, and what only looks like the end ---------------------------------------------------------------------------
+
+
+def test_a_stream_that_goes_on_after_its_end(tmp_path, out):
+    one = write(tmp_path / "one", pa.table({"x": pa.array(range(100))}), "stream-50").read_bytes()
+    (tmp_path / "two").write_bytes(one + one)
+    told = run("convert", tmp_path / "two", "-o", out, "--from", "arrow", code=FAILED).stderr
+    assert "element 100" in told and "bytes follow the mark of its end" in told
+    # What had been reserved of a file, and was never written, is zeros.
+    half = len(write(tmp_path / "half", pa.table({"x": pa.array(range(50))}), "stream-50").read_bytes()) - 8
+    (tmp_path / "torn").write_bytes(one[:half] + bytes(len(one) - half))
+    assert "element 50" in run("convert", tmp_path / "torn", "-o", out, "--from", "arrow", code=FAILED).stderr
+    convert(tmp_path / "torn", out, options=["--from", "arrow", "--on-error", "skip"], code=SKIPPED)
+    assert_npy(out / "x.npy", np.arange(50))
+
+
+@pytest.mark.parametrize("how", ["file-10", "stream-100"])
+def test_unions_are_left_out(tmp_path, out, how):
+    types = pa.array([0, 1, 0, 1], pa.int8())
+    sparse = pa.UnionArray.from_sparse(types, [pa.array([1, 2, 3, 4]), pa.array(["a", "b", "c", "d"])])
+    dense = pa.UnionArray.from_dense(types, pa.array([0, 0, 1, 1], pa.int32()), [pa.array([1, 2]), pa.array(["a", "b"])])
+    named = pa.array(["u", "v", "u", "v"]).dictionary_encode()
+    flags = pa.DictionaryArray.from_arrays(pa.array([0, 1, 1, 0]), pa.array([True, False]))
+    table = pa.table({"s": sparse, "d": dense, "x": pa.array([7, 8, None, 10]), "n": named, "f": flags, "y": pa.array([1.0, 2, 3, 4])})
+    path = write(tmp_path / "data", table, how)
+    convert(path, out)
+    assert_npy(out / "y.npy", np.array([1.0, 2, 3, 4]))
+    assert load(out / "n.npy").tolist() == [b"u", b"v", b"u", b"v"]
+    assert arrays_in(out) == {"x.values", "x.offsets", "x.present", "n", "y"}
+    assert "no dtype of NumPy is" in run("convert", path, "-o", tmp_path / "no", "-f", "s", code=FAILED).stderr
+
+
+def test_a_damaged_page_costs_the_rows_that_it_holds(tmp_path, out):
+    """Of tables of one shape, too, of which nothing is read when they are scanned."""
+    path = tmp_path / "data"
+    count = 3000
+    table = pa.table({"x": pa.array(np.arange(count)), "y": pa.array(np.arange(count) / 2)})
+    pq.write_table(table, path, use_dictionary=False, compression="none", row_group_size=1000)
+    place = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[place : place + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    assert "element 1000" in run("convert", path, "-o", out, code=FAILED).stderr
+    convert(path, out, options=["--on-error", "skip"], code=SKIPPED)
+    kept = np.r_[:1000, 2000:3000]
+    assert_npy(out / "x.npy", kept)
+    assert_npy(out / "y.npy", kept / 2)
+    run("verify", out, "--against-source", "--quiet")
+
+
+@pytest.mark.parametrize("name", ["ones", "zeros", "words", "front"])
+def test_what_is_decoded_stays_within_the_budget(tmp_path, out, name):
+    """Encoded, these take next to nothing."""
+    count = 3000
+    columns = {
+        "ones": pa.array([np.ones(4000, np.int8)] * count),
+        "zeros": pa.array([np.zeros(2000)] * count),
+        "words": pa.array(["abc"[at % 3] * 20_000 for at in range(count)]),
+        "front": pa.array([f"{'a' * 3000}{at}" for at in range(count)]),
+    }
+    path = tmp_path / "data"
+    encodings = {"front": "DELTA_BYTE_ARRAY"} if name == "front" else None
+    pq.write_table(pa.table({name: columns[name]}), path, use_dictionary=name != "front", column_encoding=encodings)
+    assert path.stat().st_size < 2 << 20
+    told = run("convert", path, "-o", out, "-f", f"{name}: ragged", "--memory", "48MiB", "--json", "--no-sync").stdout
+    assert json.loads(told)["run"]["peak_memory"] <= 48 << 20
+    values = columns[name].flatten() if name in ("ones", "zeros") else None
+    if values is not None:
+        assert np.array_equal(load(out / f"{name}.values.npy").ravel(), values.to_numpy())
+    else:
+        assert load(out / f"{name}.values.npy").tobytes() == "".join(columns[name].to_pylist()).encode()
+
+
+def test_conditions_are_of_the_dtype_of_what_they_compare(tmp_path, out):
+    table = pa.table({"f": pa.array(np.array([0.5, 0.9, 0.95], np.float32)), "t": pa.array(["", "ab", "abc"]), "b": pa.array([True, False, True])})
+    path = write(tmp_path / "data", table, "parquet-10")
+    for number, (condition, kept) in enumerate({"f >= 0.9": [1, 2], "f == 0.9": [1], "len(t) > 2": [2], "len(t) > 0": [1, 2], "b == true": [0, 2], "b == False": [1]}.items()):
+        convert(path, out / str(number), options=["--select", condition])
+        assert np.array_equal(load(out / f"{number}/f.npy"), table["f"].to_numpy()[kept]), condition
+    assert "no element of the dataset meets `g == 1`" in run("convert", path, "-o", out / "none", "--select", "g == 1", code=FAILED).stderr

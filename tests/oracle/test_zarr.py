@@ -463,6 +463,15 @@ def test_memory_is_what_was_planned(tmp_path, codec, chunks):
     assert ran["peak_memory"] <= ran["planned_memory"]
 
 
+def test_names_that_zarr_keeps_for_itself(tmp_path):
+    """Samples of tars have a `__key__`."""
+    source = write(tmp_path / "in", [example({"__key__": strings(b"a"), "x/__y": ints(1)}), example({"__key__": strings(b"b"), "x/__y": ints(2)})])
+    for store in ("zarr", "zarr2"):
+        convert(source, tmp_path / store, options=["--store", store])
+        group = zarr.open_group(tmp_path / store, mode="r")
+        assert group["key"][:].tolist() == [b"a", b"b"] and group["x/y"][:].tolist() == [1, 2]
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 

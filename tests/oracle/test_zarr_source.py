@@ -138,7 +138,9 @@ def test_the_arrays_of_a_group_are_features(tmp_path, version):
     # Another of another length is none of the same elements.
     group.create_array("e", shape=(3,), dtype="f4")[...] = 1
     message = run("convert", tmp_path / "store", "-o", tmp_path / "out", "--overwrite", code=FAILED).stderr
-    assert "`e` has 3 rows" in message and "store/e" in message
+    assert "`e` has 3 rows" in message and "by its own path: `" in message and "--feature a --feature" in message
+    run("convert", tmp_path / "store", "-o", tmp_path / "chosen", "-f", "a", "-f", "b/c", "-q")
+    assert_npy(tmp_path / "chosen/a.npy", wanted["a"])
 
 
 def test_stores_are_chunked_anew(tmp_path):
