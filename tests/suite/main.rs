@@ -7,6 +7,7 @@ mod datasets;
 mod invariants;
 mod properties;
 mod publish;
+mod repair;
 mod resume;
 mod samples;
 mod sources;

@@ -1,11 +1,12 @@
 //! Outputs under their final names: never unfinished, never in the place of what should have stayed.
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers are small")]
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use lithify_tests::command::{binary, ran, run};
+use lithify_tests::command::{binary, ran, run, run_after};
 use lithify_tests::{Scratch, example, files_below, floats, integers, read_npy, record};
 
 /// Sequences of one to three integers.
@@ -129,5 +130,69 @@ fn what_is_skipped_does_not_depend_on_threads() {
             (0..60_000).filter(|at| at % 50 != 49).flat_map(|at| vec![at; at as usize % 5]).collect();
         let values = read_npy::<i64>(&scratch.at(&format!("out{threads}/x.values.npy")));
         assert!(values.iter().eq(&kept), "{threads} threads");
+    }
+}
+
+#[test]
+fn what_is_replaced_hands_on_its_mode() {
+    let scratch = Scratch::new();
+    sequences(&scratch);
+    let mode = |path: &str| fs::metadata(scratch.at(path)).unwrap().permissions().mode() & 0o7777;
+    let set = |path: &str, mode| fs::set_permissions(scratch.at(path), Permissions::from_mode(mode)).unwrap();
+    // A directory that was made for the output is taken as it is.
+    fs::create_dir(scratch.at("out")).unwrap();
+    set("out", 0o2750);
+    assert_eq!(run(&scratch, "convert data -o out -q").code, Some(0));
+    assert_eq!(mode("out"), 0o2750);
+    set("out", 0o700);
+    assert_eq!(run(&scratch, "convert data -o out -q --overwrite").code, Some(0));
+    assert_eq!(mode("out"), 0o700);
+    // New files are as the umask has them, and those that are replaced as they were.
+    let as_made = mode("data");
+    assert_eq!(run(&scratch, "convert data -o x.npy -q -f 'x: pad'").code, Some(0));
+    let beside: Vec<String> = names_in(&scratch).into_iter().filter(|name| name.starts_with("x.")).collect();
+    assert!(beside.len() > 1, "{beside:?}");
+    for name in &beside {
+        assert_eq!(mode(name), as_made, "{name}");
+        set(name, 0o640);
+    }
+    assert_eq!(run(&scratch, "convert data -o x.npy -q -f 'x: pad' --overwrite").code, Some(0));
+    for name in &beside {
+        assert_eq!(mode(name), 0o640, "{name}");
+    }
+}
+
+#[test]
+fn links_are_neither_followed_nor_replaced() {
+    let scratch = Scratch::new();
+    sequences(&scratch);
+    fs::create_dir(scratch.at("elsewhere")).unwrap();
+    let _ = scratch.file("elsewhere.npy", b"something");
+    for (link, to) in [("out", "elsewhere"), ("out.npy", "elsewhere.npy"), ("nowhere", "not-there")] {
+        symlink(to, scratch.at(link)).unwrap();
+        let told = run(&scratch, &format!("convert data -o {link} -q --overwrite"));
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.err.contains(&format!("`{link}` is a symbolic link to `{to}`")), "{told:?}");
+        assert_eq!(fs::read_link(scratch.at(link)).unwrap().to_str(), Some(to));
+    }
+    assert_eq!(fs::read_dir(scratch.at("elsewhere")).unwrap().count(), 0);
+    assert_eq!(fs::read(scratch.at("elsewhere.npy")).unwrap(), b"something");
+    // Directories above may be links.
+    symlink("elsewhere", scratch.at("above")).unwrap();
+    assert_eq!(run(&scratch, "convert data -o above/out -q").code, Some(0));
+    assert!(scratch.at("elsewhere/out").is_dir());
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error() {
+    let scratch = Scratch::new();
+    let bytes: Vec<u8> = (0..4000).flat_map(|at| record(&example(&[("x", integers(&[at; 100]))]))).collect();
+    let _ = scratch.file("data", &bytes);
+    for (output, request) in [("out", ""), ("out.npy", ""), ("out.zarr", " -f 'x: codec=none chunk=4000'")] {
+        let line = format!("convert data -o {output} -q{request}");
+        let told = run_after(&scratch, "ulimit -f 4000", &line);
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.err.contains("ulimit -f"), "{told:?}");
+        assert_eq!(run(&scratch, &line).code, Some(0));
     }
 }

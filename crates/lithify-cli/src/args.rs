@@ -113,6 +113,13 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Write anew what has changed of arrays since they were written: only the blocks that it takes.
+    Repair {
+        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
+        output: PathBuf,
+        #[command(flatten)]
+        run: Run,
+    },
     /// Show what was written, from what, and how.
     Info {
         /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.

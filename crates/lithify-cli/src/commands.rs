@@ -17,10 +17,11 @@ use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
 use lithify::source::{Choice, Options, Source};
 use lithify::write::manifest::{Manifest, NAME};
+use lithify::write::repair::repair;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{WriteOptions, check_target};
 use lithify::{Portion, open, scan, show};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::Outcome;
 use crate::args::{Command, Dataset, Run, Writing};
@@ -83,6 +84,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             context.finish(source.as_ref(), &job, ready, start, json)
         }
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
+        Command::Repair { output, run } => repair_command(&output, &run),
         Command::Info { output, json } => {
             let manifest = Manifest::read(&output)?;
             print(&if json { json::pretty(&manifest)? } else { show::manifest(&manifest) })?;
@@ -102,12 +104,15 @@ impl Context {
     fn new(run: &Run, output: &Path) -> Result<Self> {
         let machine = Machine::here(output, run.memory, run.threads.map(usize::from))?;
         let stop = Arc::new(AtomicBool::new(false));
+        let deaf = |e| Error::new(ErrorKind::Io, format!("cannot listen to signals: {e}"));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             // A second signal ends the process at once.
             let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
-            registered.map_err(|e| Error::new(ErrorKind::Io, format!("cannot listen to signals: {e}")))?;
+            registered.map_err(deaf)?;
         }
+        // A file that gets too large is an error of the call that writes it, and ends nothing.
+        signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(deaf)?;
         Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
     }
 
@@ -269,6 +274,23 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     Ok(Outcome::Done)
 }
 
+fn repair_command(output: &Path, run: &Run) -> Result<Outcome> {
+    let context = Context::new(run, output)?;
+    let manifest = Manifest::read(output)?;
+    let Manifest { format, parts, choice, request, .. } = &manifest;
+    let source = reopen(format, parts, choice, request, &context.machine)?;
+    let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
+    let (damaged, left) = repair(output, source.as_ref(), &plan, &context.progress)?;
+    for difference in &damaged {
+        let cured = if left.contains(difference) { "" } else { ": written anew" };
+        print(&format!("`{}`: {}{cured}\n", difference.file.display(), difference.what))?;
+    }
+    if damaged.is_empty() && !run.quiet {
+        print("there is nothing to repair\n")?;
+    }
+    Ok(if left.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
 fn skipped_or_done(skipped: bool) -> Outcome {
     if skipped { Outcome::Skipped } else { Outcome::Done }
 }
@@ -291,8 +313,15 @@ fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
         None => manifest.run.io.to_string(),
     };
     let peak = lithify::machine::peak_memory().map_or("unknown".into(), show_size);
+    let wrong = match manifest.run.read_wrong {
+        0 => String::new(),
+        count => format!(
+            "{} read wrong at first, and right when read again: look at this machine's memory, or at what is between it and the disk\n",
+            show::plural(count, "record")
+        ),
+    };
     format!(
-        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {how}\nmemory: {peak} at most, {} planned\n",
+        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {how}\nmemory: {peak} at most, {} planned\n{wrong}",
         show_size(bytes),
         target.output.display(),
         show_size(rate),

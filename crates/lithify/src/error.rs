@@ -1,6 +1,7 @@
 //! The one error: whose fault it is, where it happened, and what to do about it.
 
 use std::fmt;
+use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -94,8 +95,15 @@ impl Error {
     #[must_use]
     pub fn io(action: &str, path: &Path, source: std::io::Error) -> Self {
         let mut error = Self::new(ErrorKind::Io, format!("cannot {action} `{}`: {source}", printable(path)));
+        let hint = match source.kind() {
+            IoErrorKind::FileTooLarge => {
+                "`ulimit -f` shows the largest file that is allowed here, if the file system itself allows it"
+            }
+            IoErrorKind::QuotaExceeded => "free some of your quota, or give another output",
+            _ => "",
+        };
         error.0.source = Some(source);
-        error
+        if hint.is_empty() { error } else { error.hint(hint) }
     }
 
     /// Adds a line that says what to do.

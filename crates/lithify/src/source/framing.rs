@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc_fast::{CrcAlgorithm, checksum};
 
@@ -26,6 +27,15 @@ pub(super) const HEADER: usize = 12;
 pub(super) const FOOTER: usize = 4;
 /// The largest record that there can be, in bytes.
 const MOST_BYTES: u64 = 1 << 40;
+
+/// How many records this process has read wrong, and then right.
+static READ_WRONG: AtomicU64 = AtomicU64::new(0);
+
+/// How many records were not what is on the disk when this process first read them: its memory errs, or what lies between.
+#[must_use]
+pub fn records_read_wrong() -> u64 {
+    READ_WRONG.load(Ordering::Relaxed)
+}
 
 /// The checksum that a TFRecord keeps of `data`.
 #[inline]
@@ -220,6 +230,7 @@ impl<'s> Frames<'s> {
                 let message = format!("the record is cut: it has {there} of its {whole} bytes");
                 return Err(self.damaged_at(ahead, message).loses_a_stretch());
             }
+            Ok(Check::Damaged) if self.is_sound_on_disk(ahead, length) => {}
             Ok(Check::Damaged) => {
                 self.lent = ahead + whole;
                 return Err(
@@ -230,6 +241,14 @@ impl<'s> Frames<'s> {
         }
         let start = ahead + HEADER;
         Ok(Some(start..start + length))
+    }
+
+    /// Whether a record that seems to be damaged is not when it is read again.
+    fn is_sound_on_disk(&mut self, ahead: usize, length: usize) -> bool {
+        let changed = self.input.read_again().unwrap_or(false);
+        let sound = changed && matches!(check(&self.input.window()[ahead..], length), Check::Sound);
+        READ_WRONG.fetch_add(u64::from(sound), Ordering::Relaxed);
+        sound
     }
 
     /// How many bytes the record takes that starts `ahead` bytes after the present one, which is not checked.
@@ -348,7 +367,12 @@ impl<'s> Frames<'s> {
             let message = format!("the file ends with {stray} stray bytes, which is no whole record header");
             return Err(self.damaged_at(ahead, message).loses_a_stretch());
         };
-        let Some(length) = length_in(first) else {
+        let mut length = length_in(first);
+        if length.is_none() && self.input.read_again().unwrap_or(false) {
+            length = self.input.window()[ahead..].first_chunk().and_then(length_in);
+            READ_WRONG.fetch_add(u64::from(length.is_some()), Ordering::Relaxed);
+        }
+        let Some(length) = length else {
             let element = self.input.offset();
             self.input.consume(ahead);
             self.lent = 0;

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use rustix::fs::Advice;
 
 use super::snappy;
 use crate::error::{Error, Result};
@@ -31,6 +33,9 @@ pub enum Compression {
 
 /// How much is asked of the operating system at a time: small enough to stay in a core's cache until it is parsed.
 pub const READ_BYTES: usize = 256 << 10;
+
+/// Bytes that the operating system forgets together, at least.
+const CACHE_PAGE: u64 = 1 << 16;
 
 /// Decoded buffers that may wait between the thread that decompresses and the one that parses.
 const BUFFERS_AHEAD: usize = 4;
@@ -119,6 +124,30 @@ impl Input {
     #[must_use]
     pub fn window(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// Reads again what the window shows of a file that is not compressed, after asking the operating system to forget what it
+    /// has of it; says whether it is something else now. Memory and networks err, too, and not only disks.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read_again(&mut self) -> io::Result<bool> {
+        let Stream::File(Positioned { file, .. }) = &self.stream else { return Ok(false) };
+        let length = (self.end - self.start) as u64;
+        let first = self.offset / CACHE_PAGE * CACHE_PAGE;
+        let pages = (self.offset + length).next_multiple_of(CACHE_PAGE) - first;
+        // Where it will not, what it has is read once more, which does no harm.
+        let _ = rustix::fs::fadvise(file, first, NonZeroU64::new(pages), Advice::DontNeed);
+        let (mut again, mut at, mut changed) = (vec![0; READ_BYTES], self.start, false);
+        while at < self.end {
+            let piece = &mut again[..READ_BYTES.min(self.end - at)];
+            file.read_exact_at(piece, self.offset + (at - self.start) as u64)?;
+            let shown = &mut self.buffer[at..at + piece.len()];
+            changed |= *shown != *piece;
+            shown.copy_from_slice(piece);
+            at += piece.len();
+        }
+        Ok(changed)
     }
 
     fn fill(&mut self, wanted: usize) -> io::Result<()> {

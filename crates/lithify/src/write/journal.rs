@@ -180,6 +180,7 @@ impl Journal {
 /// # Errors
 /// It could not be written there.
 pub(super) fn sync_all(directory: &Path) -> Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let open = File::open(directory).map_err(|e| Error::io("open", directory, e))?;
     sync_file_system(&open, directory)
 }

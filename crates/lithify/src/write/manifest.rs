@@ -109,6 +109,9 @@ pub struct Run {
     pub planned_memory: u64,
     /// The most bytes of memory that the process has held.
     pub peak_memory: Option<u64>,
+    /// Records that the process read wrong at first, and then as they are on the disk.
+    #[serde(default)]
+    pub read_wrong: u64,
 }
 
 impl Manifest {

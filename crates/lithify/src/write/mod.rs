@@ -1,6 +1,6 @@
 //! Pass 2: blocks are filled by all cores, each straight into its place in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -25,6 +25,7 @@ pub mod manifest;
 mod pixels;
 mod place;
 mod publish;
+pub mod repair;
 mod staging;
 mod unfinished;
 pub mod verify;
@@ -67,6 +68,13 @@ impl Notes {
             counters: vec![vec![[0; 2]; blocks]; plan.counters.len()],
             files: BTreeMap::new(),
         }
+    }
+
+    /// Notes by which only these blocks are still to be done.
+    fn but(plan: &Plan, blocks: &BTreeSet<u64>) -> Self {
+        let mut notes = Self::of(plan);
+        notes.done = (0..plan.blocks()).map(|number| !blocks.contains(&number)).collect();
+        notes
     }
 
     /// How many blocks are done.
@@ -139,6 +147,19 @@ fn fill_blocks(
     notes: Notes,
     journal: Option<&Journal>,
 ) -> Result<Outcome> {
+    let (notes, bad) = fill(source, plan, store, progress, notes, journal)?;
+    if bad.is_empty() { notes.joined(plan).map(Outcome::Done) } else { Ok(Outcome::Bad(bad)) }
+}
+
+/// The same; gives the notes of all blocks, and the elements that do not fit their rows.
+fn fill(
+    source: &dyn Source,
+    plan: &Plan,
+    store: &dyn Store,
+    progress: &dyn Progress,
+    notes: Notes,
+    journal: Option<&Journal>,
+) -> Result<(Notes, Vec<Skipped>)> {
     check_parts(source, &plan.parts)?;
     let runs = runs_of(source, plan, &notes);
     let next = AtomicUsize::new(0);
@@ -192,13 +213,10 @@ fn fill_blocks(
     }
     check_parts(source, &plan.parts)?;
     let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if !bad.is_empty() {
-        // A block may meet an element that belongs to the one before.
-        bad.sort_by_key(|skipped| (skipped.part, skipped.position));
-        bad.dedup_by_key(|skipped| (skipped.part, skipped.position));
-        return Ok(Outcome::Bad(bad));
-    }
-    notes.into_inner().unwrap_or_else(PoisonError::into_inner).joined(plan).map(Outcome::Done)
+    // A block may meet an element that belongs to the one before.
+    bad.sort_by_key(|skipped| (skipped.part, skipped.position));
+    bad.dedup_by_key(|skipped| (skipped.part, skipped.position));
+    Ok((notes.into_inner().unwrap_or_else(PoisonError::into_inner), bad))
 }
 
 /// Refuses parts that are not those of the scan any more, whether another dataset was opened or a file has changed.

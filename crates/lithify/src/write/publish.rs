@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind as IoErrorKind;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ use crate::plan::request::Request;
 use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
-use crate::source::Source;
+use crate::source::{Source, records_read_wrong};
 use crate::store::{self, Checksum, Output};
 
 /// How an output is written.
@@ -144,6 +145,7 @@ pub fn write_staged(
         io: plan.io,
         planned_memory: plan.memory.at(plan.threads),
         peak_memory: peak_memory(),
+        read_wrong: records_read_wrong(),
     };
     let mut stored = store.finish()?;
     stored.files.extend(filled.files);
@@ -204,9 +206,7 @@ fn publish(staging: &Staging, plan: &Plan, options: &WriteOptions<'_>) -> Result
         publish_directory(staging, &plan.target(), options.overwrite)?;
     }
     match plan.output.parent() {
-        Some(parent) if options.durable.is_some() => {
-            sync_all(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-        }
+        Some(parent) if options.durable.is_some() => sync_all(parent),
         _ => Ok(()),
     }
 }
@@ -261,6 +261,13 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
     let output = &target.output;
     let Ok(there) = fs::symlink_metadata(output) else { return Ok(()) };
     let exists = |message: String| Error::new(ErrorKind::Output, message);
+    if there.is_symlink() {
+        let to = fs::read_link(output).unwrap_or_default();
+        let message = format!("`{}` is a symbolic link to `{}`", printable(output), printable(&to));
+        return Err(
+            exists(message).hint("give the name that it leads to: a link is neither followed nor replaced")
+        );
+    }
     if target.layout.single() {
         if !there.is_file() {
             return Err(exists(format!("`{}` is there, and is no file", printable(output))));
@@ -268,6 +275,14 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
     } else if !there.is_dir() {
         return Err(exists(format!("`{}` is there, and is no directory", printable(output)))
             .hint("for one array, let the name end in `.npy`"));
+    } else if is_mounted_on(output) {
+        let message = format!(
+            "a file system is mounted on `{}`, so that nothing can take its place",
+            printable(output)
+        );
+        return Err(
+            exists(message).hint(format!("give a name inside it: `{}`", printable(&output.join("arrays"))))
+        );
     } else if fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(());
     } else if let Some(foreign) = foreign_file(output)? {
@@ -385,6 +400,7 @@ fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Res
     // Something may have come to stand there since the run began. A plain rename replaces nothing but an empty directory.
     check_target(target, overwrite)?;
     let empty = || fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    keep_permissions(output, from);
     if !overwrite || !output.exists() || empty() {
         return fs::rename(from, output).map_err(failed);
     }
@@ -427,6 +443,8 @@ fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
         }
         for file in &files {
             let (from, to) = (made.join(file), plan.output.with_file_name(file));
+            let before = if *file == main { to.clone() } else { replaced.join(file) };
+            keep_permissions(&before, &from);
             if overwrite { fs::rename(&from, &to) } else { rename_new(&from, &to) }.map_err(|e| {
                 match e.kind() {
                     IoErrorKind::AlreadyExists => there_already(&to),
@@ -443,6 +461,22 @@ fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
         }
     }
     moved
+}
+
+/// Gives what takes the place of something the same mode and group, as far as that is allowed: who has kept a directory for
+/// himself, or shares it with a group, means what is written there, too.
+pub(super) fn keep_permissions(of: &Path, to: &Path) {
+    if let Ok(there) = fs::symlink_metadata(of) {
+        let _ = chown(to, None, Some(there.gid()));
+        let _ = fs::set_permissions(to, there.permissions());
+    }
+}
+
+/// Whether a directory is where a file system is mounted. Nothing can take its place.
+fn is_mounted_on(directory: &Path) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    statx(CWD, directory, flags, StatxFlags::empty())
+        .is_ok_and(|there| there.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Renames a file to a name that nothing has.

@@ -28,6 +28,19 @@ pub struct Difference {
     pub file: PathBuf,
     /// What is wrong.
     pub what: String,
+    /// How it can be made right.
+    pub cure: Cure,
+}
+
+/// How something that is not as it was written can be made right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// By the header of the array, and the rows of these blocks.
+    Blocks(Vec<u64>),
+    /// By the file of a Zarr store, as a whole.
+    File,
+    /// Not by what the dataset gives.
+    None,
 }
 
 /// Reads an output and compares it with its checksums.
@@ -49,7 +62,8 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
             let mut found = check_all(&manifest.files, threads, check)?;
             // A reader would take a chunk for one of the array's, whoever has put it there.
             let surplus = foreign_files(&directory, &manifest)?;
-            let differs = |file| Difference { file, what: "the file was not written by lithify".into() };
+            let what = || "the file was not written by lithify".into();
+            let differs = |file| Difference { file, what: what(), cure: Cure::None };
             found.extend(surplus.into_iter().map(differs));
             found
         }
@@ -58,7 +72,7 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
     if !Manifest::is_as_written(output)? {
         let path = path_for(output);
         let file = path.strip_prefix(&directory).unwrap_or(&path).to_path_buf();
-        found.push(Difference { file, what: "what it says has changed".into() });
+        found.push(Difference { file, what: "what it says has changed".into(), cure: Cure::None });
     }
     found.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(found)
@@ -130,7 +144,7 @@ impl<'a> Opened<'a> {
 }
 
 fn check_file(directory: &Path, record: &FileRecord, progress: &dyn Progress) -> Result<Vec<Difference>> {
-    let differs = |what: String| Ok(vec![Difference { file: record.path.clone(), what }]);
+    let differs = |what: String| Ok(vec![Difference { file: record.path.clone(), what, cure: Cure::File }]);
     match Opened::new(directory.join(&record.path), record.bytes, progress)? {
         Err(what) => differs(what),
         Ok(mut file) => match file.hash(record.bytes)? == record.checksum {
@@ -146,26 +160,26 @@ fn check_array(
     manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Result<Vec<Difference>> {
-    let differs = |what: String| Difference { file: array.file.clone(), what };
+    let differs =
+        |what: String, blocks| Difference { file: array.file.clone(), what, cure: Cure::Blocks(blocks) };
     let header = npy::header(array.dtype, &array.shape).len() as u64;
     let wanted = header + array.blocks.iter().map(|block| block.0).sum::<u64>();
     let mut file = match Opened::new(directory.join(&array.file), wanted, progress)? {
         Ok(file) => file,
-        Err(what) => return Ok(vec![differs(what)]),
+        Err(what) => return Ok(vec![differs(what, (0..array.blocks.len() as u64).collect())]),
     };
     let mut found = Vec::new();
     if Some(file.hash(header)?) != array.header {
-        found.push(differs("the header has changed".into()));
+        found.push(differs("the header has changed".into(), Vec::new()));
     }
     let mut at = header;
     for (number, (bytes, checksum)) in array.blocks.iter().enumerate() {
         if file.hash(*bytes)? != *checksum {
             let first = number as u64 * manifest.block_rows;
             let last = (first + manifest.block_rows).min(manifest.elements).saturating_sub(1);
-            found.push(differs(format!(
-                "the rows of elements {first} to {last} have changed (bytes {at} to {})",
-                at + bytes
-            )));
+            let what =
+                format!("the rows of elements {first} to {last} have changed (bytes {at} to {})", at + bytes);
+            found.push(differs(what, vec![number as u64]));
         }
         at += bytes;
     }
@@ -194,7 +208,7 @@ pub fn verify_against_source(
     for (array, blocks) in plan.arrays.iter().zip(filled.arrays) {
         let file = plan.layout.path_of(&array.name);
         let Some(record) = manifest.arrays.iter().find(|record| record.file == file) else {
-            found.push(Difference { file, what: "the array was not written".into() });
+            found.push(Difference { file, what: "the array was not written".into(), cure: Cure::None });
             continue;
         };
         if let Some(number) =
@@ -204,6 +218,7 @@ pub fn verify_against_source(
             found.push(Difference {
                 file,
                 what: format!("the dataset gives other rows from element {first} on"),
+                cure: Cure::None,
             });
         }
     }
