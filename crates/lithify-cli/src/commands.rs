@@ -313,15 +313,8 @@ fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
         None => manifest.run.io.to_string(),
     };
     let peak = lithify::machine::peak_memory().map_or("unknown".into(), show_size);
-    let wrong = match manifest.run.read_wrong {
-        0 => String::new(),
-        count => format!(
-            "{} read wrong at first, and right when read again: look at this machine's memory, or at what is between it and the disk\n",
-            show::plural(count, "record")
-        ),
-    };
     format!(
-        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {how}\nmemory: {peak} at most, {} planned\n{wrong}",
+        "\nwrote {} to `{}` in {seconds:.2} s, {}/s, {how}\nmemory: {peak} at most, {} planned\n",
         show_size(bytes),
         target.output.display(),
         show_size(rate),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use lithify::Error;
 use lithify::error::ErrorKind;
+use lithify::show::plural;
 
 mod args;
 mod commands;
@@ -36,7 +37,19 @@ fn main() -> ExitCode {
             ErrorKind::Input | ErrorKind::Resources | ErrorKind::Io | ErrorKind::Output => Outcome::Failed,
         }
     });
+    eprint!("{}", read_wrong());
     ExitCode::from(outcome as u8)
+}
+
+/// What must be known of a machine that gives other bytes than are on its disk, whatever came of the run.
+fn read_wrong() -> String {
+    match lithify::source::read_wrong() {
+        0 => String::new(),
+        count => format!(
+            "warning: {} damaged when first read, and sound when read again: the memory of this machine errs, or what is between it and the disk\n",
+            plural(count, "record") + if count == 1 { " was" } else { " were" }
+        ),
+    }
 }
 
 /// An error as it is printed: what was wrong and where, then what to do about it.

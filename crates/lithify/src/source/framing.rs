@@ -11,7 +11,6 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc_fast::{CrcAlgorithm, checksum};
 
@@ -27,15 +26,6 @@ pub(super) const HEADER: usize = 12;
 pub(super) const FOOTER: usize = 4;
 /// The largest record that there can be, in bytes.
 const MOST_BYTES: u64 = 1 << 40;
-
-/// How many records this process has read wrong, and then right.
-static READ_WRONG: AtomicU64 = AtomicU64::new(0);
-
-/// How many records were not what is on the disk when this process first read them: its memory errs, or what lies between.
-#[must_use]
-pub fn records_read_wrong() -> u64 {
-    READ_WRONG.load(Ordering::Relaxed)
-}
 
 /// The checksum that a TFRecord keeps of `data`.
 #[inline]
@@ -223,6 +213,7 @@ impl<'s> Frames<'s> {
     pub(super) fn record(&mut self, ahead: usize) -> Result<Option<Range<usize>>> {
         let Some(length) = self.header(ahead)? else { return Ok(None) };
         let whole = HEADER + length + FOOTER;
+        let is_sound = |bytes: &[u8]| matches!(check(bytes, length), Check::Sound);
         match self.input.peek(ahead + whole).map(|bytes| check(&bytes[ahead.min(bytes.len())..], length)) {
             Err(e) => return Err(self.unreadable(e)),
             Ok(Check::Cut(there)) => {
@@ -230,7 +221,7 @@ impl<'s> Frames<'s> {
                 let message = format!("the record is cut: it has {there} of its {whole} bytes");
                 return Err(self.damaged_at(ahead, message).loses_a_stretch());
             }
-            Ok(Check::Damaged) if self.is_sound_on_disk(ahead, length) => {}
+            Ok(Check::Damaged) if self.input.is_sound_on_disk(|bytes| is_sound(&bytes[ahead..])) => {}
             Ok(Check::Damaged) => {
                 self.lent = ahead + whole;
                 return Err(
@@ -241,14 +232,6 @@ impl<'s> Frames<'s> {
         }
         let start = ahead + HEADER;
         Ok(Some(start..start + length))
-    }
-
-    /// Whether a record that seems to be damaged is not when it is read again.
-    fn is_sound_on_disk(&mut self, ahead: usize, length: usize) -> bool {
-        let changed = self.input.read_again().unwrap_or(false);
-        let sound = changed && matches!(check(&self.input.window()[ahead..], length), Check::Sound);
-        READ_WRONG.fetch_add(u64::from(sound), Ordering::Relaxed);
-        sound
     }
 
     /// How many bytes the record takes that starts `ahead` bytes after the present one, which is not checked.
@@ -368,9 +351,10 @@ impl<'s> Frames<'s> {
             return Err(self.damaged_at(ahead, message).loses_a_stretch());
         };
         let mut length = length_in(first);
-        if length.is_none() && self.input.read_again().unwrap_or(false) {
-            length = self.input.window()[ahead..].first_chunk().and_then(length_in);
-            READ_WRONG.fetch_add(u64::from(length.is_some()), Ordering::Relaxed);
+        if length.is_none() {
+            let length_at = |bytes: &[u8]| bytes.get(ahead..)?.first_chunk().and_then(length_in);
+            self.input.is_sound_on_disk(|bytes| length_at(bytes).is_some());
+            length = length_at(self.input.window());
         }
         let Some(length) = length else {
             let element = self.input.offset();

@@ -37,6 +37,15 @@ pub const READ_BYTES: usize = 256 << 10;
 /// Bytes that the operating system forgets together, at least.
 const CACHE_PAGE: u64 = 1 << 16;
 
+/// How often something was damaged when this process read it, and sound when it was read again.
+static READ_WRONG: AtomicU64 = AtomicU64::new(0);
+
+/// How many records, or chunks of them, were not what is on the disk when this process first read them.
+#[must_use]
+pub fn read_wrong() -> u64 {
+    READ_WRONG.load(Ordering::Relaxed)
+}
+
 /// Decoded buffers that may wait between the thread that decompresses and the one that parses.
 const BUFFERS_AHEAD: usize = 4;
 
@@ -54,6 +63,8 @@ pub struct Input {
     end: usize,
     /// Offset of `buffer[start]` in the decoded stream.
     offset: u64,
+    /// Up to where the file was read twice.
+    again: u64,
     /// Bytes read of a compressed file.
     compressed: Option<Arc<AtomicU64>>,
 }
@@ -68,7 +79,15 @@ impl Input {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         if compression == Compression::None {
             let stream = Stream::File(Positioned { file, offset, until });
-            return Ok(Self { stream, buffer: Vec::new(), start: 0, end: 0, offset, compressed: None });
+            return Ok(Self {
+                stream,
+                buffer: Vec::new(),
+                start: 0,
+                end: 0,
+                offset,
+                again: 0,
+                compressed: None,
+            });
         }
         let read = Arc::new(AtomicU64::new(0));
         let file = BufReader::with_capacity(READ_BYTES, Counted { file, read: Arc::clone(&read) });
@@ -81,8 +100,15 @@ impl Input {
         .map_err(|e| {
             Error::io("start a thread to decompress", path, e).hint("use fewer threads with `--threads`")
         })?;
-        let mut input =
-            Self { stream, buffer: Vec::new(), start: 0, end: 0, offset: 0, compressed: Some(read) };
+        let mut input = Self {
+            stream,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            offset: 0,
+            again: 0,
+            compressed: Some(read),
+        };
         while input.offset < offset {
             let missing = usize::try_from(offset - input.offset).unwrap_or(usize::MAX).min(READ_BYTES);
             let there = input.peek(missing).map_err(|e| Error::io("decompress", path, e))?.len();
@@ -126,26 +152,33 @@ impl Input {
         &self.buffer[self.start..self.end]
     }
 
-    /// Reads again what the window shows of a file that is not compressed, after asking the operating system to forget what it
-    /// has of it; says whether it is something else now. Memory and networks err, too, and not only disks.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn read_again(&mut self) -> io::Result<bool> {
+    /// Whether the window, which seems to be damaged, is `sound` when it is read again from a file that is not compressed, after
+    /// the operating system was asked to forget what it has of it: memory and networks err, too, and not only disks.
+    pub fn is_sound_on_disk(&mut self, sound: impl FnOnce(&[u8]) -> bool) -> bool {
+        let sound = self.read_again().unwrap_or(false) && sound(self.window());
+        READ_WRONG.fetch_add(u64::from(sound), Ordering::Relaxed);
+        sound
+    }
+
+    /// Reads again what the window shows, but for what was read again before; says whether it is something else now.
+    fn read_again(&mut self) -> io::Result<bool> {
         let Stream::File(Positioned { file, .. }) = &self.stream else { return Ok(false) };
-        let length = (self.end - self.start) as u64;
-        let first = self.offset / CACHE_PAGE * CACHE_PAGE;
-        let pages = (self.offset + length).next_multiple_of(CACHE_PAGE) - first;
+        let window = self.end - self.start;
+        let skip =
+            usize::try_from(self.again.saturating_sub(self.offset)).map_or(window, |skip| skip.min(window));
+        let from = self.offset + skip as u64;
+        self.again = self.offset + window as u64;
+        let first = from / CACHE_PAGE * CACHE_PAGE;
+        let pages = (self.again - first).next_multiple_of(CACHE_PAGE);
         // Where it will not, what it has is read once more, which does no harm.
         let _ = rustix::fs::fadvise(file, first, NonZeroU64::new(pages), Advice::DontNeed);
-        let (mut again, mut at, mut changed) = (vec![0; READ_BYTES], self.start, false);
-        while at < self.end {
-            let piece = &mut again[..READ_BYTES.min(self.end - at)];
-            file.read_exact_at(piece, self.offset + (at - self.start) as u64)?;
-            let shown = &mut self.buffer[at..at + piece.len()];
-            changed |= *shown != *piece;
-            shown.copy_from_slice(piece);
-            at += piece.len();
+        let (mut again, mut changed) = (vec![0; READ_BYTES], false);
+        let shown = self.buffer[self.start + skip..self.end].chunks_mut(READ_BYTES);
+        for (shown, at) in shown.zip((from..).step_by(READ_BYTES)) {
+            let again = &mut again[..shown.len()];
+            file.read_exact_at(again, at)?;
+            changed |= shown != again;
+            shown.copy_from_slice(again);
         }
         Ok(changed)
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::View;
 use crate::error::{Error, Result};
 use crate::value::Element;
-pub use framing::records_read_wrong;
+pub use input::read_wrong;
 
 pub mod array_record;
 pub mod arrow;

@@ -23,7 +23,7 @@ use crate::plan::request::Request;
 use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
-use crate::source::{Source, records_read_wrong};
+use crate::source::{Source, read_wrong};
 use crate::store::{self, Checksum, Output};
 
 /// How an output is written.
@@ -145,7 +145,7 @@ pub fn write_staged(
         io: plan.io,
         planned_memory: plan.memory.at(plan.threads),
         peak_memory: peak_memory(),
-        read_wrong: records_read_wrong(),
+        read_wrong: read_wrong(),
     };
     let mut stored = store.finish()?;
     stored.files.extend(filled.files);

@@ -228,11 +228,12 @@ impl<'s> Chunks<'s> {
         if at >= self.stop {
             return Ok(None);
         }
-        let bytes = self
-            .input
-            .peek(CHUNK_HEADER + BLOCK_HEADER_BYTES)
-            .map_err(|e| Error::io("read", &self.part.path, e))?;
-        let chunk = Chunk::read(at, bytes, self.stop);
+        let (most, stop) = (CHUNK_HEADER + BLOCK_HEADER_BYTES, self.stop);
+        let bytes = self.input.peek(most).map_err(|e| Error::io("read", &self.part.path, e))?;
+        let mut chunk = Chunk::read(at, bytes, stop);
+        if chunk.is_err() && self.input.is_sound_on_disk(|bytes| Chunk::read(at, bytes, stop).is_ok()) {
+            chunk = Chunk::read(at, self.input.window(), stop);
+        }
         chunk.map(Some).map_err(|why| self.damaged(why).loses_a_stretch())
     }
 
@@ -241,16 +242,19 @@ impl<'s> Chunks<'s> {
     /// # Errors
     /// They are damaged, or too large.
     pub(super) fn data(&mut self, chunk: &Chunk, data: &mut Vec<u8>) -> Result<()> {
-        data.clear();
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let skipped = size(chunk.data_start - chunk.start);
         let whole = size(chunk.data_end - chunk.start);
         let bytes = self.input.peek(whole).map_err(|e| Error::io("read", &self.part.path, e))?;
-        match bytes.get(skipped..whole) {
-            Some(bytes) => pieces(bytes, chunk.data_start).for_each(|piece| data.extend_from_slice(piece)),
-            None => return Err(self.damaged("a chunk is cut")),
+        if bytes.len() < whole {
+            return Err(self.damaged("a chunk is cut"));
         }
-        if hash(data) != chunk.hash {
+        let mut is_sound = |bytes: &[u8]| {
+            data.clear();
+            pieces(&bytes[skipped..whole], chunk.data_start).for_each(|piece| data.extend_from_slice(piece));
+            hash(data) == chunk.hash
+        };
+        if !is_sound(bytes) && !self.input.is_sound_on_disk(is_sound) {
             return Err(self.damaged("a chunk's data is damaged: its checksum is wrong"));
         }
         Ok(())
