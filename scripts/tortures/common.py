@@ -4,6 +4,7 @@ import random
 import shutil
 import struct
 import subprocess
+import zlib
 
 FAILED, STOPPED = 1, 75
 PARTIAL, LOCK = ".{}.lithify-partial", ".{}.lithify-lock"
@@ -81,6 +82,17 @@ def example(features):
     return field(1, b"".join(entries))
 
 
+def png(width, height, pick):
+    """A picture that hardly compresses."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + pick.randbytes(3 * width) for _ in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+
+
 class Torture:
     """A program, a directory to torture it in, and a seed."""
 
@@ -106,6 +118,20 @@ class Torture:
             )
             for at in range(300)
         ]
+        return self.repeated(kinds, elements, files)
+
+    def images(self, elements, files=2):
+        """The same of elements with a picture and a label."""
+        pick = self.random
+        kinds = [
+            record(example({"image": texts([png(*pick.choices(range(1, 300), k=2), pick)]), "label": integers([at])}))
+            for at in range(20)
+        ]
+        return self.repeated(kinds, elements, files)
+
+    def repeated(self, kinds, elements, files):
+        """Files of some records in random order."""
+        pick = self.random
         paths = [self.directory / f"data-{number}" for number in range(files)]
         for path in paths:
             with open(path, "wb") as file:
