@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lithify_tests::command::run;
+use lithify_tests::command::{run, run_in};
 use lithify_tests::{Scratch, example, files_below, integers, record};
 
 const OUTPUTS: [(&str, &str); 4] = [
@@ -98,6 +98,11 @@ fn what_cannot_be_repaired_is_told_and_left() {
     assert!(run(&scratch, "verify out.zarr").out.contains("`lithify.json`: what it says has changed"));
     assert_eq!(run(&scratch, "repair out.zarr").code, Some(1));
     fs::write(scratch.at("out.zarr/lithify.json"), &manifest).unwrap();
+    // From inside it, too.
+    let inside = |words: &[&str]| run_in(&scratch.at("out.zarr"), words);
+    fs::write(scratch.at("out.zarr/label/c.0"), b"damaged").unwrap();
+    assert_eq!(inside(&["verify", "."]).code, Some(1));
+    assert_eq!(inside(&["repair", "."]).code, Some(0));
     // The dataset gives something else.
     fs::write(scratch.at("out.zarr/label/c.0"), b"damaged").unwrap();
     let before = files_below(&scratch.at("out.zarr"));

@@ -29,6 +29,8 @@ pub fn repair(
     plan: &Plan,
     progress: &dyn Progress,
 ) -> Result<(Vec<Difference>, Vec<Difference>)> {
+    // The lock is beside what a link leads to, and `.` has a name.
+    let output = &fs::canonicalize(output).map_err(|e| Error::io("open", output, e))?;
     let staging = Staging::lock(output)?;
     if Left::look(staging.path())?.is_some() {
         let message = format!("beside `{}` is what a run that was ended has left", printable(output));
