@@ -10,7 +10,9 @@ use lithify::value::{DType, Slots};
 use lithify::write::verify::verify_against_source;
 use lithify_tests::command::run;
 use lithify_tests::tfds::{dataset, dict, tensor};
-use lithify_tests::{Conversion, Scratch, example, floats, gzip, integers, read_npy, record, strings};
+use lithify_tests::{
+    Conversion, Scratch, example, files_below, floats, gzip, integers, read_npy, record, strings,
+};
 
 /// An element: its number, as many values as that number allows, and a text.
 fn element(number: i64) -> Vec<u8> {
@@ -273,6 +275,25 @@ fn outputs_of_a_split_are_of_one_shape_and_have_all_elements() {
     assert_ne!(all, (0..120).collect::<Vec<_>>());
     all.sort_unstable();
     assert_eq!(all, (0..120).collect::<Vec<_>>());
+    // Where one is missing, a run was ended before it made it: the other is as it is wanted.
+    let (whole, train) = (files_below(&scratch.at("out")), scratch.at("out/train/lithify.json"));
+    let written = train.metadata().unwrap().modified().unwrap();
+    std::fs::remove_dir_all(scratch.at("out/val")).unwrap();
+    let told = run(&scratch, line.trim_end_matches(" -q"));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.out.contains("`out/train` was complete already"), "{told:?}");
+    assert_eq!(train.metadata().unwrap().modified().unwrap(), written);
+    let arrays = |mut files: Vec<(PathBuf, Vec<u8>)>| {
+        files.retain(|file| !file.0.ends_with("lithify.json"));
+        files
+    };
+    assert!(arrays(files_below(&scratch.at("out"))) == arrays(whole));
+    // But not if something else is wanted, or all of them are there.
+    std::fs::remove_dir_all(scratch.at("out/val")).unwrap();
+    let told = run(&scratch, &line.replace("0.8", "0.7"));
+    assert!(told.code == Some(1) && told.err.contains("`out/train` is there already"), "{told:?}");
+    assert_eq!(run(&scratch, line).code, Some(0));
+    assert_eq!(run(&scratch, line).code, Some(1));
     let ran = run(&scratch, "plan *.tfrecord --to out -o plan --split a=0.5,b=0.5");
     assert!(ran.code == Some(2) && ran.err.contains("several"), "{}", ran.err);
     let ran = run(&scratch, "convert *.tfrecord -o x --shuffle 1 --on-error skip");

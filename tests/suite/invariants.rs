@@ -13,6 +13,7 @@ const MOST_LINES: usize = 600;
 /// Data flows source → scan → plan → write → store, and nothing that comes earlier knows what comes later.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("guard", &[]),
     ("progress", &[]),
     ("parallel", &["error"]),
     // The budget of a source follows from the machine's.
@@ -24,11 +25,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("audio", &["error", "value::DType"]),
     ("decode", &["audio", "error", "image", "source::wire", "value"]),
     // A source may say how a feature is seen.
-    ("source", &["decode::View", "error", "value"]),
+    ("source", &["decode::View", "error", "guard", "value"]),
     // Those that declare their features say how images are decoded.
     ("source::tfds", &["audio::Depth", "decode", "error", "image", "value"]),
     // As these do: what a text is need not be looked for.
-    ("source::arrow", &["decode", "error", "value"]),
+    ("source::arrow", &["decode", "error", "guard", "value"]),
     // Files of images and of sounds are told by their first bytes.
     ("source::folder", &["audio", "decode", "error", "image::Format", "image::is_head", "value"]),
     // What it holds are serialized tensors.

@@ -19,7 +19,7 @@ use lithify::source::{Choice, Options, Source};
 use lithify::write::manifest::{Manifest, NAME};
 use lithify::write::repair::repair;
 use lithify::write::verify::{verify, verify_against_source};
-use lithify::write::{WriteOptions, check_target};
+use lithify::write::{Asked, WriteOptions, check_target};
 use lithify::{Portion, open, scan, show};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
@@ -155,7 +155,10 @@ impl Context {
         let target_of =
             |portion: &Portion| Target { output: portion.output(&job.target.output), ..job.target.clone() };
         let targets: Vec<Target> = portions.iter().map(target_of).collect();
-        for target in &targets {
+        // Where one is not there, those that are may be of a run of the same that was ended.
+        let is_there = |target: &&Target| target.output.exists();
+        let ended = !job.writing.overwrite && !targets.iter().all(|target| is_there(&target));
+        for target in targets.iter().filter(|target| !ended || !is_there(target)) {
             check_target(target, job.writing.overwrite)?;
         }
         refuse_others(&job.target.output, &targets)?;
@@ -171,8 +174,15 @@ impl Context {
         }
         for (portion, target) in portions.iter().zip(targets) {
             let choice = Choice { rows: Some(rows_of(portion)), ..dataset.choice() };
+            let job = Job { request: &request, target: &target, ..*job };
+            let (format, parts) = (whole.format(), whole.parts());
+            let asked = Asked { format, parts, choice: &choice, request: &request, target: &target };
+            if let Some(manifest) = asked.done().filter(|_| ended) {
+                self.finish(whole.as_ref(), &job, Ready::Done(Box::new(manifest)), Instant::now(), json)?;
+                continue;
+            }
             let source = self.open(dataset, &request, choice)?;
-            self.convert(source.as_ref(), &Job { request: &request, target: &target, ..*job }, json)?;
+            self.convert(source.as_ref(), &job, json)?;
         }
         Ok(Outcome::Done)
     }
@@ -185,15 +195,19 @@ impl Context {
         start: Instant,
         json: bool,
     ) -> Result<Outcome> {
-        let manifest = match ready {
-            Ready::Done(manifest) => *manifest,
-            Ready::Go(prepared) => write_prepared(source, job, *prepared)?,
+        let (manifest, written) = match ready {
+            Ready::Done(manifest) => (*manifest, false),
+            Ready::Go(prepared) => (write_prepared(source, job, *prepared)?, true),
         };
         if json {
             print(&json::pretty(&json::outcome(&manifest, job.target))?)?;
         } else if !self.quiet {
             print(&show::manifest(&manifest))?;
-            print(&summary(&manifest, job.target, start))?;
+            print(&if written {
+                summary(&manifest, job.target, start)
+            } else {
+                format!("\n`{}` was complete already\n", job.target.output.display())
+            })?;
         }
         Ok(skipped_or_done(!manifest.skipped.is_empty()))
     }

@@ -32,6 +32,7 @@ pub mod convert;
 mod dataset;
 pub mod decode;
 pub mod error;
+mod guard;
 pub mod image;
 pub mod machine;
 mod parallel;

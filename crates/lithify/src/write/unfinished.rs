@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::journal::{self, Trusted};
+use super::manifest::Manifest;
 use super::staging::Staging;
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::plan::request::Request;
@@ -86,30 +87,46 @@ pub(super) fn save(directory: &Path, asked: &Request, plan: &Plan) -> Result<Che
 
 impl Saved {
     /// In what it is not what is asked for now; `None` if it is that.
-    pub(super) fn difference(&self, asked: &Asked<'_>) -> Option<String> {
-        let plan = &self.plan;
-        if *asked.request != self.asked || *asked.choice != plan.choice {
+    pub(super) fn difference(&self, now: &Asked<'_>) -> Option<String> {
+        let Plan { format, parts, choice, .. } = &self.plan;
+        now.difference(&Asked { format, parts, choice, request: &self.asked, target: &self.plan.target() })
+    }
+}
+
+impl Asked<'_> {
+    /// In what it is not what was asked for then, wherever that went.
+    pub(super) fn difference(&self, then: &Asked<'_>) -> Option<String> {
+        if self.request != then.request || self.choice != then.choice {
             return Some("what is asked for is not the same".into());
         }
-        let then = plan.target();
-        let now = asked.target;
-        if (then.layout, then.on_error, then.io) != (now.layout, now.on_error, now.io) {
+        let how = |asked: &Asked<'_>| (asked.target.layout, asked.target.on_error, asked.target.io);
+        if how(self) != how(then) {
             return Some("how it is to be written is not the same".into());
         }
-        if asked.format != plan.format || asked.parts.len() != plan.parts.len() {
-            let (then, now) = (plan.parts.len(), asked.parts.len());
+        if self.format != then.format || self.parts.len() != then.parts.len() {
+            let counts = (then.parts.len(), self.parts.len());
             return Some(format!(
-                "it was of {then} files ({}), and there are {now} ({})",
-                plan.format, asked.format
+                "it was of {} files ({}), and there are {} ({})",
+                counts.0, then.format, counts.1, self.format
             ));
         }
-        let changed = asked.parts.iter().zip(&plan.parts).find(|(now, then)| now.absolute() != **then);
+        let changed = self.parts.iter().zip(then.parts).find(|(now, then)| now.absolute() != **then);
         changed.map(|(now, then)| match now.absolute().path == then.path {
             true => format!("`{}` has changed since", printable(&now.path)),
             false => {
                 format!("`{}` has come in the place of `{}`", printable(&now.path), printable(&then.path))
             }
         })
+    }
+
+    /// The output that is there, if it is what is asked for.
+    #[must_use]
+    pub fn done(&self) -> Option<Manifest> {
+        let manifest = Manifest::read(&self.target.output).ok()?;
+        let Manifest { format, parts, choice, request, layout, on_error, .. } = &manifest;
+        let target = Target { layout: *layout, on_error: *on_error, ..self.target.clone() };
+        let same = self.difference(&Asked { format, parts, choice, request, target: &target }).is_none();
+        same.then_some(manifest)
     }
 }
 

@@ -23,6 +23,7 @@ use super::pages::Pages;
 use super::table::{Rows, Table, WINDOW_MOST, Window, window_rows};
 use super::window::{Lent, gather};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::guarded;
 use crate::source::Part;
 
 /// Chunks of a column with no more bytes than this are not looked through for their largest page.
@@ -50,12 +51,8 @@ pub(super) struct Parquet {
 }
 
 /// What the crate says, or that it gave up: it does at some files that are damaged.
-fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
-    // Nothing of what it was working on is used afterwards.
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
-        Ok(done) => done.map_err(error_of),
-        Err(_) => Err(Error::input("it is damaged")),
-    }
+fn asked<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
+    guarded(call).map_or_else(|| Err(Error::input("it is damaged")), |done| done.map_err(error_of))
 }
 
 fn error_of(error: ParquetError) -> Error {
@@ -91,13 +88,12 @@ impl Parquet {
         let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
         let pages = Pages::new(Arc::new(file), part.bytes, most);
         let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
-        let mut metadata = guarded(|| ArrowReaderMetadata::load(&pages, options()))?;
+        let mut metadata = asked(|| ArrowReaderMetadata::load(&pages, options()))?;
         let fields: Fields = metadata.schema().fields().iter().map(plain).collect();
         if fields != *metadata.schema().fields() {
             let schema = Schema::new_with_metadata(fields, metadata.schema().metadata().clone());
             let all = Arc::clone(metadata.metadata());
-            metadata =
-                guarded(|| ArrowReaderMetadata::try_new(all, options().with_schema(Arc::new(schema))))?;
+            metadata = asked(|| ArrowReaderMetadata::try_new(all, options().with_schema(Arc::new(schema))))?;
         }
         let mut groups = vec![0_u64];
         for group in metadata.metadata().row_groups() {
@@ -295,7 +291,7 @@ impl<'a> Group<'a> {
                 .map(|layout| Flat::open(layout, pages(), group.column(layout.column), all, parquet.most))
                 .transpose()
         };
-        guarded(|| {
+        asked(|| {
             let flat = parquet.layouts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
             let others = parquet.features.leaves.iter().zip(&flat).filter(|(_, flat)| flat.is_none());
             let mut columns: Vec<usize> = others.map(|(leaf, _)| leaf.column).collect();
@@ -320,7 +316,7 @@ impl<'a> Group<'a> {
     /// The values of the next rows of the columns that are not read from pages.
     fn batch(&mut self, rows: u64) -> Result<Vec<Array>> {
         let Some(batches) = &mut self.batches else { return Ok(Vec::new()) };
-        let batch = guarded(|| {
+        let batch = asked(|| {
             batches.next().transpose().map_err(|e| match e {
                 arrow_schema::ArrowError::ExternalError(inner) => match inner.downcast::<ParquetError>() {
                     Ok(own) => *own,
@@ -345,7 +341,7 @@ impl<'a> Group<'a> {
         {
             let lent = if let (Some(flat), Some(layout)) = (flat, layout) {
                 let start = window.bytes.len() as u64;
-                if !guarded(|| flat.take(rows.start - first..rows.end - first, &mut window.bytes))? {
+                if !asked(|| flat.take(rows.start - first..rows.end - first, &mut window.bytes))? {
                     return Ok(false);
                 }
                 Lent::even(start, layout.row_bytes())

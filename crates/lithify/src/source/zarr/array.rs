@@ -1,7 +1,6 @@
 //! An array's rows, decoded a band of chunks at a time.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +12,7 @@ use zarrs::array::{
 use super::files::Files;
 use super::node::Node;
 use crate::error::{Error, Result};
+use crate::guard::guarded;
 use crate::source::columns::{Column, Rows};
 use crate::source::npy::header::{Item, NO_ROWS};
 
@@ -45,6 +45,7 @@ impl ZarrColumn {
             .map_err(|e| Error::input(format!("what is said of the array is not as it should be: {e}")))?;
         let files = |most| Arc::new(Files { directory: path.to_path_buf(), most, blosc, packed });
         let array = guarded(|| Array::new_with_metadata(files(0), "/", metadata))
+            .ok_or_else(gave_up)
             .and_then(|array| array.map_err(|e| e.to_string()))
             .map_err(|why| Error::input(format!("it cannot be read: {why}")))?;
         let shape = array.shape();
@@ -58,7 +59,8 @@ impl ZarrColumn {
             return Err(Error::input("its items are of no fixed size"));
         }
         let file = array.chunk_shape(&vec![0; shape.len()]).unwrap_or_default();
-        let within_shard = guarded(|| array.effective_subchunk_shape()).map_err(Error::input)?;
+        let within_shard =
+            guarded(|| array.effective_subchunk_shape()).ok_or_else(|| Error::input(gave_up()))?;
         let band = within_shard.unwrap_or_else(|| file.clone());
         // All chunks that hold a part of its rows, whole, also where they reach over the array's end.
         let across = shape.iter().zip(&band).skip(1);
@@ -82,9 +84,9 @@ fn bytes_of(item: Item, mut sizes: impl Iterator<Item = u64>) -> Option<u64> {
     bytes.filter(|bytes| *bytes <= MOST_BYTES)
 }
 
-/// Runs code of others over what may be damaged. What it breaks when it panics is not used again.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|_| "its decoder failed on it".into())
+/// What is said where code of others has panicked.
+fn gave_up() -> String {
+    "its decoder failed on it".into()
 }
 
 impl Column for ZarrColumn {
@@ -173,7 +175,7 @@ impl Decoded<'_> {
                 array.retrieve_array_subset_opt(&subset, &options)
             }
         };
-        let read = guarded(read).map_err(wrong)?;
+        let read = guarded(read).ok_or_else(|| wrong(gave_up()))?;
         let bytes: ArrayBytes<'_> = read.map_err(|e| wrong(e.to_string()))?;
         let bytes = bytes.into_fixed().map_err(|e| wrong(e.to_string()))?.into_owned();
         if bytes.len() as u64 != (rows.end - rows.start) * column.row_bytes() {
