@@ -162,7 +162,8 @@ class Torture:
     @staticmethod
     def check(code, told, words):
         """No run may panic, or end by a signal that nobody sent."""
-        if "error while loading shared libraries" in told:
+        # The program is not even loaded; or Rust's library panics, as it does where a directory cannot be closed.
+        if "error while loading shared libraries" in told or "unexpected error during closedir" in told:
             return
         if "panicked" in told or code not in (0, 1, 2, 3, STOPPED):
             raise Failure(f"{words} ended with {code}: {told}")

@@ -118,6 +118,42 @@ def test_members_of_an_npz_are_features(tmp_path, save):
     assert "`y` has 3 rows, and `x` has 700" in refused.stderr
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_episodes_in_npz_files_are_elements(tmp_path, save):
+    """With steps of any number, scalars, a text, an array of Fortran's order, and a member that one file lacks."""
+    (tmp_path / "in" / "more").mkdir(parents=True)
+    steps = [5, 1, 0, 300]
+    episodes = [
+        {
+            "action": RNG.normal(size=(count, 7)).astype("f4"),
+            "frames": np.asfortranarray(RNG.integers(0, 255, (count, 4, 3), np.uint8)),
+            "reward": np.float64(count / 3),
+            "task": np.array(f"task {count}"),
+        }
+        for count in steps
+    ]
+    for name, episode in zip(["a", "b", "more/a", "z"], episodes):
+        save(tmp_path / "in" / f"{name}.npz", **episode)
+    refused = run("convert", tmp_path / "in", "-o", tmp_path / "no", code=FAILED)
+    assert "--from npy-files" in refused.stderr
+    options = ("--from", "npy-files", "--feature", "frames: pad=max", "--feature", "action: ragged")
+    convert(tmp_path / "in", tmp_path / "out", "reward", "task: dtype=S", options=options)
+    out = tmp_path / "out"
+    assert_npy(out / "reward.npy", np.array([episode["reward"] for episode in episodes]))
+    assert_npy(out / "task.npy", np.array([str(episode["task"]).encode() for episode in episodes]))
+    assert_npy(out / "action.values.npy", np.concatenate([episode["action"] for episode in episodes]))
+    assert_npy(out / "action.offsets.npy", np.cumsum([0, *steps]))
+    frames = np.zeros((4, 300, 4, 3), np.uint8)
+    for row, episode in zip(frames, episodes):
+        row[: len(episode["frames"])] = episode["frames"]
+    assert_npy(out / "frames.npy", frames)
+    only = {name: array for name, array in episodes[0].items() if name != "reward"}
+    save(tmp_path / "in" / "zz.npz", **only)
+    options = ("--from", "npy-files", "--feature", "reward: default=-1")
+    convert(tmp_path / "in", tmp_path / "lacking", options=options)
+    assert np.load(tmp_path / "lacking" / "reward.npy")[-1] == -1
+
+
 def test_an_output_is_a_dataset(tmp_path):
     """With arrays in folders, and again smaller."""
     np.savez(tmp_path / "a.npz", **{"obs/x": RNG.normal(size=(50, 4)), "y": np.arange(50)})

@@ -300,6 +300,27 @@ fn outputs_of_a_split_are_of_one_shape_and_have_all_elements() {
     assert!(ran.code == Some(2) && ran.err.contains("--shuffle"), "{}", ran.err);
 }
 
+#[test]
+fn a_split_of_a_dataset_is_split_again() {
+    let scratch = Scratch::new();
+    let of = |ids: std::ops::Range<i64>| vec![ids.map(|id| example(&[("id", integers(&[id]))])).collect()];
+    let features = dict(&[("id", tensor("int64", "", "none"))]);
+    let _ =
+        dataset(&scratch, &features, &[("test", of(0..30)), ("train", of(100..200)), ("more", of(300..310))]);
+    let line = "convert made -o out --split train --split a=0.9,b=0.1 --split more -f id";
+    let told = run(&scratch, &format!("{line} --dry-run"));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.out.contains("(99,)") && told.out.contains("(11,)"), "{told:?}");
+    assert!(!scratch.at("out").exists());
+    assert_eq!(run(&scratch, &format!("{line} -q")).code, Some(0));
+    let ids = |name: &str| read_npy::<i64>(&scratch.at("out").join(name).join("id.npy"));
+    let mut all: Vec<i64> = ids("a").into_iter().chain(ids("b")).collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq((100..200).chain(300..310)));
+    let told = run(&scratch, "convert made -o no --split a=0.9 --split b=0.1");
+    assert!(told.code == Some(2) && told.err.contains("given already"), "{told:?}");
+}
+
 /// Records beside the rows of arrays, from wherever reading starts.
 #[test]
 fn datasets_stand_side_by_side() {

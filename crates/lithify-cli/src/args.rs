@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lithify::Portion;
-use lithify::error::Result;
+use lithify::error::{Error, Result};
 use lithify::machine::parse_size;
 use lithify::plan::request::{FeatureRequest, KEYS, Request};
 use lithify::plan::{Io, Layout, Target};
@@ -140,9 +140,10 @@ pub struct Dataset {
     #[arg(long, value_name = "FORMAT", help = formats())]
     pub from: Option<String>,
     /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without
-    /// it, all splits one after another. Of any dataset, outputs to split it into at random: `train=0.9,val=0.1`.
+    /// it, all splits one after another. Of any dataset, outputs to split it into at random: `train=0.9,val=0.1`. For both, give it
+    /// twice.
     #[arg(long, value_name = "SPLIT")]
-    pub split: Option<String>,
+    pub split: Vec<String>,
     /// Take elements that meet a condition on one of their features, and no others: `label < 10`, `source != web`,
     /// `len(tokens) <= 512`. Of several conditions, all.
     #[arg(long, value_name = "CONDITION")]
@@ -165,12 +166,12 @@ pub struct Dataset {
 impl Dataset {
     /// Which elements are wanted.
     pub fn choice(&self) -> Choice {
-        let portions = self.split.as_ref().is_some_and(|split| split.contains('='));
+        let (shares, splits) = self.splits();
         Choice {
-            split: self.split.clone().filter(|_| !portions),
+            split: (!splits.is_empty()).then(|| splits.join("+")),
             select: self.select.clone(),
             limit: self.limit,
-            shuffle: self.shuffle.or(portions.then_some(0)),
+            shuffle: self.shuffle.or((!shares.is_empty()).then_some(0)),
             rows: None,
         }
     }
@@ -180,7 +181,19 @@ impl Dataset {
     /// # Errors
     /// They cannot be understood.
     pub fn portions(&self) -> Result<Option<Vec<Portion>>> {
-        self.split.as_ref().map_or(Ok(None), |split| Portion::all(split))
+        match &self.splits().0[..] {
+            [] => Ok(None),
+            [shares] => Portion::all(shares).map(Some),
+            [_, more, ..] => {
+                Err(Error::request(format!("`--split {more}`: shares of outputs are given already"))
+                    .hint("name all of them at once, as in `--split train=0.9,val=0.1`"))
+            }
+        }
+    }
+
+    /// The shares of outputs, and the splits that the dataset has.
+    fn splits(&self) -> (Vec<&str>, Vec<&str>) {
+        self.split.iter().map(String::as_str).partition(|split| split.contains('='))
     }
 }
 
@@ -334,7 +347,7 @@ impl Wanted {
     pub fn target(&self, output: PathBuf, dataset: &Dataset) -> Result<Target> {
         let ending = output.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         if OTHERS.contains(&ending) {
-            return Err(lithify::Error::request(format!("no `.{ending}` file is written")).hint(
+            return Err(Error::request(format!("no `.{ending}` file is written")).hint(
                 "`OUT.npy` is one array, `OUT.zarr` a Zarr store, and `OUT` a directory of `.npy` files",
             ));
         }
@@ -346,8 +359,9 @@ impl Wanted {
             None => named,
             Some(_) => {
                 let message = format!("`{}` is no name for what `--store` asks for", output.display());
-                return Err(lithify::Error::request(message)
-                    .hint("give the output another name, or leave `--store` out"));
+                return Err(
+                    Error::request(message).hint("give the output another name, or leave `--store` out")
+                );
             }
         };
         Ok(Target { output, layout, on_error: dataset.on_error.into(), io: self.io.into() })

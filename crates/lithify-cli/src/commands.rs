@@ -38,9 +38,8 @@ pub fn run(command: Command) -> Result<Outcome> {
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
-            let portions = dataset.portions()?.filter(|_| !dry_run);
-            if let Some(portions) = portions {
-                return context.convert_portions(&dataset, &job, &portions, json);
+            if let Some(portions) = dataset.portions()? {
+                return context.convert_portions(&dataset, &job, &portions, dry_run, json);
             }
             let source = context.open(&dataset, &request, dataset.choice())?;
             if dry_run {
@@ -150,6 +149,7 @@ impl Context {
         dataset: &Dataset,
         job: &Job<'_>,
         portions: &[Portion],
+        dry_run: bool,
         json: bool,
     ) -> Result<Outcome> {
         let target_of =
@@ -182,7 +182,12 @@ impl Context {
                 continue;
             }
             let source = self.open(dataset, &request, choice)?;
-            self.convert(source.as_ref(), &job, json)?;
+            if dry_run {
+                let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+                show_plan(&profile, &plan, &self.machine, json)?;
+            } else {
+                self.convert(source.as_ref(), &job, json)?;
+            }
         }
         Ok(Outcome::Done)
     }

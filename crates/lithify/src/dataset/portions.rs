@@ -14,14 +14,11 @@ pub struct Portion {
 }
 
 impl Portion {
-    /// The portions that a text names; `None` where it does not, so that it is about splits that a dataset has.
+    /// The portions that a text names.
     ///
     /// # Errors
     /// A share is none, or together they are more than all.
-    pub fn all(text: &str) -> Result<Option<Vec<Self>>> {
-        if !text.contains('=') {
-            return Ok(None);
-        }
+    pub fn all(text: &str) -> Result<Vec<Self>> {
         let wrong = |what: &str| {
             Error::request(format!("`--split {text}`: {what}")).hint("as in `--split train=0.9,val=0.1`")
         };
@@ -47,7 +44,7 @@ impl Portion {
             portions.push(Self { name: name.to_owned(), bounds: [before, end] });
             before = end;
         }
-        Ok(Some(portions))
+        Ok(portions)
     }
 
     /// The rows that it has of so many.
@@ -84,7 +81,7 @@ mod tests {
 
     #[test]
     fn portions_are_all_that_there_is() {
-        let portions = Portion::all("train=0.7, val=0.2,test=0.1").unwrap().unwrap();
+        let portions = Portion::all("train=0.7, val=0.2,test=0.1").unwrap();
         let rows = |elements| portions.iter().map(|portion| portion.rows(elements)).collect::<Vec<_>>();
         assert_eq!(rows(10), [[0, 7], [7, 9], [9, 10]]);
         assert_eq!(rows(1003), [[0, 702], [702, 903], [903, 1003]]);
@@ -93,7 +90,6 @@ mod tests {
         assert_eq!(outputs("a/x.npy"), Path::new("a/x-train.npy"));
         assert_eq!(outputs("a/x.zarr"), Path::new("a/x-train.zarr"));
         assert_eq!(outputs("a/x.y/"), Path::new("a/x.y/train"));
-        assert_eq!(Portion::all("train[:10%]+test").unwrap(), None);
         for wrong in ["a=0.5,b=0.6", "a=0", "a=1.5", "a=0.1,a=0.2", "=1", "a/b=1", "a=0.5,b", "a=x", "..=1"] {
             assert!(Portion::all(wrong).is_err(), "{wrong}");
         }

@@ -1,5 +1,5 @@
 //! `.npy` files, whose rows are elements: one array, several of which one goes on where the other ends, or the arrays of an
-//! output of this program side by side. And folders of them, where each file is an element.
+//! output of this program side by side. And folders of them, or of `.npz` files, where each file is an element.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -45,9 +45,7 @@ impl Format for Npy {
         let rows_of = |file: &Part| {
             let array = Array::open(&file.path, file.bytes)?;
             if array.header.shape.is_empty() {
-                return Err(Error::input(NO_ROWS)
-                    .in_file(&file.path)
-                    .hint("`--from npy-files` makes an element of each file"));
+                return Err(Error::input(NO_ROWS).in_file(&file.path).hint(npz::FILES_HINT));
             }
             Ok(Box::new(array) as Box<dyn Column>)
         };
@@ -58,7 +56,7 @@ impl Format for Npy {
                 return Ok(table);
             }
             let mut files = Vec::new();
-            list(&part.path, &mut files)?;
+            list(&part.path, &["npy"], &mut files)?;
             for file in &files {
                 let within = file.path.strip_prefix(&part.path).unwrap_or(&file.path).with_extension("");
                 table.columns.push((within.to_string_lossy().into_owned(), rows_of(file)?));
@@ -71,7 +69,7 @@ impl Format for Npy {
     }
 }
 
-/// `.npy` files that are an element each.
+/// `.npy` files that are an element each, or `.npz` files whose members are its features.
 pub struct NpyFiles;
 
 impl Format for NpyFiles {
@@ -80,7 +78,7 @@ impl Format for NpyFiles {
     }
 
     fn about(&self) -> &'static str {
-        "folders of .npy files, each an element"
+        "folders of .npy or .npz files, each an element"
     }
 
     fn probe(&self, _: &Evidence<'_>) -> Verdict {
@@ -88,28 +86,22 @@ impl Format for NpyFiles {
     }
 
     fn takes(&self, directory: &Path) -> bool {
-        let is_data = |path: &PathBuf| !is_sidecar(path);
-        let (directories, files): (Vec<_>, Vec<_>) =
-            shown_in(directory).filter(is_data).partition(|path| path.is_dir());
-        match &files[..] {
+        match holds_only(directory, &["npy", "npz"]) {
+            Some(only) => only,
             // A folder of such folders, as of classes or series.
-            [] => {
-                directories.iter().any(|path| shown_in(path).find(is_data).is_some_and(|path| is_npy(&path)))
-            }
-            _ => files.iter().all(|path| is_npy(path)),
+            None => shown_in(directory)
+                .filter(|path| path.is_dir())
+                .any(|path| holds_only(&path, &["npy", "npz"]).unwrap_or(false)),
         }
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let mut files = Vec::new();
-        for part in parts {
-            if part.path.is_dir() {
-                list(&part.path, &mut files)?;
-            } else {
-                files.push(part);
-            }
-        }
+        let files = listed(parts, &["npy", "npz"])?;
         let table = |part: &Part| {
+            if has_ending(&part.path, &["npz"]) {
+                let table = npz::table(&part.path, true).and_then(|all| all.only(options.features.as_ref()));
+                return table.map_err(|e| e.in_file(&part.path));
+            }
             let mut array = Array::open(&part.path, part.bytes)?;
             array.whole = true;
             Ok(Table { columns: vec![(ARRAY.to_owned(), Box::new(array))], seekable: true })
@@ -130,17 +122,33 @@ fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| ARRAY.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
-fn is_npy(path: &Path) -> bool {
-    has_ending(path, &["npy"])
+/// Whether all data files of a directory have names that end so; `None` if it has none.
+pub(super) fn holds_only(directory: &Path, endings: &[&str]) -> Option<bool> {
+    let mut files = shown_in(directory).filter(|path| !path.is_dir() && !is_sidecar(path)).peekable();
+    files.peek()?;
+    Some(files.all(|path| has_ending(&path, endings)))
 }
 
-/// Adds the `.npy` files of a directory, sorted by name, with those of the directories in it where they stand.
-fn list(directory: &Path, files: &mut Vec<Part>) -> Result<()> {
+/// The parts, and in the place of directories their files whose names end so.
+pub(super) fn listed(parts: Vec<Part>, endings: &[&str]) -> Result<Vec<Part>> {
+    let mut files = Vec::new();
+    for part in parts {
+        if part.path.is_dir() {
+            list(&part.path, endings, &mut files)?;
+        } else {
+            files.push(part);
+        }
+    }
+    Ok(files)
+}
+
+/// Adds the files of a directory whose names end so, sorted by name, with those of the directories in it where they stand.
+fn list(directory: &Path, endings: &[&str], files: &mut Vec<Part>) -> Result<()> {
     for name in names_in(directory)? {
         let path = directory.join(name);
         if path.is_dir() {
-            list(&path, files)?;
-        } else if is_npy(&path) {
+            list(&path, endings, files)?;
+        } else if has_ending(&path, endings) {
             files.push(Part::of(&path)?);
         }
     }

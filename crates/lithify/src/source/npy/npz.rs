@@ -11,8 +11,12 @@ use zip::{CompressionMethod, ZipArchive};
 use super::header::{Header, Item, NO_ROWS};
 use super::{
     Array, Column, Evidence, Format, Options, Part, Rows, Source, Table, Tables, Verdict, has_ending,
+    holds_only, listed, to_c_order,
 };
 use crate::error::{Error, Result};
+
+/// What helps where rows are no elements.
+pub(super) const FILES_HINT: &str = "`--from npy-files` makes an element of each file";
 
 /// Rows of the arrays in `.npz` files.
 pub struct Npz;
@@ -31,15 +35,21 @@ impl Format for Npz {
         if zip && has_ending(seen.path, &["npz"]) { Verdict::Yes } else { Verdict::No }
     }
 
+    fn takes(&self, directory: &Path) -> bool {
+        holds_only(directory, &["npz"]).unwrap_or(false)
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
-        let table = |part: &Part| table(&part.path)?.only(options.features.as_ref());
+        let parts = listed(parts, &["npz"])?;
+        let table = |part: &Part| table(&part.path, false)?.only(options.features.as_ref());
         let tables = parts.iter().map(|part| table(part).map_err(|e| e.in_file(&part.path)));
         let tables = tables.collect::<Result<_>>()?;
         Ok(Box::new(Tables { format: self.name(), parts, by_part: tables }.within(options.largest_record)?))
     }
 }
 
-fn table(path: &Path) -> Result<Table> {
+/// The arrays of a file side by side; as one element if `whole`.
+pub(super) fn table(path: &Path, whole: bool) -> Result<Table> {
     let damaged = |e: zip::result::ZipError| Error::input(format!("it is no sound zip file: {e}"));
     let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
@@ -64,8 +74,8 @@ fn table(path: &Path) -> Result<Table> {
             true => Header::read(&mut member.inflated()?),
         }
         .map_err(wrong)?;
-        if header.shape.is_empty() {
-            return Err(wrong(NO_ROWS.into()));
+        if header.shape.is_empty() && !whole {
+            return Err(wrong(NO_ROWS.into()).hint(FILES_HINT));
         }
         if !deflated {
             header.check(packed).map_err(wrong)?;
@@ -73,11 +83,11 @@ fn table(path: &Path) -> Result<Table> {
         let name = full.strip_suffix(".npy").unwrap_or(&full).to_owned();
         table.seekable &= !deflated;
         let column: Box<dyn Column> = match deflated {
-            false => Box::new(Array { path: path.to_path_buf(), header, start, whole: false }),
-            true if header.fortran => {
-                return Err(wrong("it is deflated with its first axis varying fastest, so that no row can be read without all".into()));
+            false => Box::new(Array { path: path.to_path_buf(), header, start, whole }),
+            true if header.fortran && !whole => {
+                return Err(wrong("it is deflated with its first axis varying fastest, so that no row can be read without all".into()).hint(FILES_HINT));
             }
-            true => Box::new(Deflated { member, header }),
+            true => Box::new(Deflated { member, header, whole }),
         };
         table.columns.push((name, column));
     }
@@ -111,6 +121,8 @@ impl Member {
 struct Deflated {
     member: Member,
     header: Header,
+    /// Whether it is one element, and not as many as it has rows.
+    whole: bool,
 }
 
 impl Column for Deflated {
@@ -123,11 +135,11 @@ impl Column for Deflated {
     }
 
     fn row_shape(&self) -> &[u64] {
-        &self.header.shape[1..]
+        if self.whole { &self.header.shape } else { &self.header.shape[1..] }
     }
 
     fn rows(&self) -> u64 {
-        self.header.shape[0]
+        if self.whole { 1 } else { self.header.shape[0] }
     }
 
     fn open(&self) -> Result<Box<dyn Rows + '_>> {
@@ -158,7 +170,14 @@ impl Rows for Inflating<'_> {
         };
         let passed = (rows.start - self.next) * row;
         std::io::copy(&mut stream.by_ref().take(passed), &mut std::io::sink()).map_err(damaged)?;
-        stream.read_exact(into).map_err(damaged)?;
+        let header = &self.column.header;
+        if header.fortran {
+            let mut stored = vec![0; into.len()];
+            stream.read_exact(&mut stored).map_err(damaged)?;
+            to_c_order(&stored, &header.shape, header.item.size(), into);
+        } else {
+            stream.read_exact(into).map_err(damaged)?;
+        }
         self.next = rows.end;
         self.stream = Some(stream);
         Ok(())
