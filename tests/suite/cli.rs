@@ -289,7 +289,7 @@ fn refusals_say_what_to_do() {
         (
             "convert 'train-*' -o y -f 'label: colour=red'",
             "error: feature `label`: `colour` is no key of a feature\n\nhint: the keys are: pad value side truncate lengths mask ragged bucket reshape \
-             decode dtype saturate default present rename resize keep-aspect resize-with-pad resize-with-crop-or-pad \
+             decode dtype saturate default present rename drop resize keep-aspect resize-with-pad resize-with-crop-or-pad \
              shorter-side crop central-crop method antialias channels ratio exif frames scale mean std layout chunk shard codec\n"
                 .to_owned(),
         ),

@@ -321,6 +321,67 @@ fn a_split_of_a_dataset_is_split_again() {
     assert!(told.code == Some(2) && told.err.contains("given already"), "{told:?}");
 }
 
+/// What is said of all features whose names fit is what would be said of each, and of those that are named it is not said.
+#[test]
+fn features_are_named_by_patterns() {
+    let scratch = Scratch::new();
+    let element = |id: i64| {
+        let steps: Vec<i64> = (0..id % 5).collect();
+        let picture = lithify_tests::images::png(
+            (1 + u32::try_from(id % 2).unwrap(), 1),
+            &[],
+            &lithify_tests::images::deflated(&[0; 8]),
+        );
+        example(&[
+            ("id", integers(&[id])),
+            ("steps/a", integers(&steps)),
+            ("steps/b", integers(&steps)),
+            ("steps/c", integers(&steps)),
+            ("picture", strings(&[&picture])),
+            ("height", integers(&[2])),
+            ("m", integers(&[1, 2, 3, 4])),
+        ])
+    };
+    let _ = scratch.file("data", &(0..3000).flat_map(|id| record(&element(id))).collect::<Vec<_>>());
+    let arrays = |name: &str| {
+        let mut files = files_below(&scratch.at(name));
+        files.retain(|file| !file.0.ends_with("lithify.json"));
+        files
+    };
+    for (number, (short, long)) in [
+        ("-f 'steps/*: pad=max value=-1'", "-f 'steps/a: pad=max value=-1' -f 'steps/b: pad=max value=-1' -f 'steps/c: pad=max value=-1'"),
+        ("-f '*' -f 'steps/b: ragged rename=b' -f 'steps/c: drop'", "-f height -f id -f m -f 'picture: decode=none' -f 'steps/a: ragged' -f 'steps/b: ragged rename=b'"),
+        ("-f 'steps/*: drop' -f 'picture: drop'", "-f height -f id -f m"),
+        ("-f 'm: reshape=height,2' -f 'height: drop'", "-f 'm: reshape=height,2'"),
+        ("-f '*a: bucket=auto:2' -f 'i*: dtype=int32'", "-f 'steps/a: bucket=auto:2' -f 'id: dtype=int32'"),
+        ("", "-f '*'"),
+    ].into_iter().enumerate() {
+        for (name, request) in [("short", short), ("long", long)] {
+            let told = run(&scratch, &format!("convert data -o {name}{number} -q {request}"));
+            assert_eq!(told.code, Some(0), "{request}: {told:?}");
+            let told = run(&scratch, &format!("verify {name}{number} -q --against-source"));
+            assert_eq!(told.code, Some(0), "{request}: {told:?}");
+        }
+        let names = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|file| file.0.clone()).collect::<Vec<_>>();
+        let (short, long) = (arrays(&format!("short{number}")), arrays(&format!("long{number}")));
+        assert_eq!(names(&short), names(&long), "{number}");
+        assert!(short == long, "{number}");
+    }
+    let shares =
+        "convert data -o shares -q --split a=0.5,b=0.5 -f '*' -f 'steps/*: pad=max' -f 'steps/c: drop'";
+    let told = run(&scratch, shares);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(read_npy::<i64>(&scratch.at("shares/a/steps/b.npy")).shape(), [1500, 4]);
+    for (wrong, why) in [
+        ("-f 'x*'", "no element has a feature `x*`"),
+        ("-f 'id: drop dtype=int8'", "left out"),
+        ("-f 'steps/*: rename=x'", "`rename` is for one feature"),
+    ] {
+        let told = run(&scratch, &format!("convert data -o no {wrong}"));
+        assert!(told.code == Some(2) && told.err.contains(why), "{told:?}");
+    }
+}
+
 /// Records beside the rows of arrays, from wherever reading starts.
 #[test]
 fn datasets_stand_side_by_side() {

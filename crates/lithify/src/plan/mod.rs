@@ -29,6 +29,7 @@ pub mod request;
 pub(crate) mod scalar;
 mod seen;
 mod settle;
+mod wanted;
 mod zarr;
 
 pub use arrays::{ArrayPlan, CounterPlan, Role, Rows};
@@ -37,6 +38,7 @@ pub use layout::Layout;
 pub(crate) use layout::MANIFEST;
 use request::{FeatureRequest, Request};
 pub use settle::{settle_buckets, settled};
+use wanted::Wanted;
 pub use zarr::ZarrArray;
 
 /// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
@@ -260,21 +262,13 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
     let layout = target.layout;
     let single = layout.single();
     let (mut features, mut arrays, mut counters) = (Vec::new(), Vec::new(), Vec::new());
-    // A feature that is named, but has no value in any element, becomes nothing.
-    let everything: Vec<FeatureRequest> = profile
-        .features
-        .iter()
-        .filter(|feature| feature.kind().is_some())
-        .map(|feature| FeatureRequest { name: feature.name.clone(), ..FeatureRequest::default() })
-        .collect();
-    let chosen = !request.features.is_empty();
-    let wanted = if chosen { &request.features } else { &everything };
+    let wanted = request.all_of(&profile.names());
     if profile.elements == 0 {
         return Err(no_elements(profile));
     }
     request.check()?;
     if single && wanted.len() != 1 {
-        let names: Vec<_> = wanted.iter().map(|feature| format!("`{}`", feature.name)).collect();
+        let names: Vec<_> = wanted.iter().map(|wanted| format!("`{}`", wanted.request.name)).collect();
         return Err(Error::request(format!(
             "`{}` holds one array, but there are {} features",
             target.output.display(),
@@ -283,9 +277,10 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
         .hint("or give a directory as the output"));
     }
-    let terms = seen::Terms { chosen, single, skip: target.on_error == OnError::Skip };
-    for wanted in wanted {
+    let skip = target.on_error == OnError::Skip;
+    for Wanted { request: wanted, any } in &wanted {
         let feature = named(profile, wanted)?;
+        let terms = seen::Terms { chosen: !any, single, skip };
         let mut planned =
             fit::plan_feature(profile, feature, wanted, &terms).map_err(|e| e.in_feature(&feature.name))?;
         if single {
@@ -299,9 +294,10 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
     }
     layout.check_names(&arrays)?;
     if layout.is_zarr() {
-        zarr::describe(profile, layout, &features, wanted, &mut arrays)?;
+        let wanted: Vec<_> = wanted.iter().map(|wanted| &wanted.request).collect();
+        zarr::describe(profile, layout, &features, &wanted, &mut arrays)?;
     } else {
-        for wanted in wanted {
+        for Wanted { request: wanted, .. } in &wanted {
             zarr::refuse(wanted).map_err(|e| e.in_feature(&wanted.name))?;
         }
     }

@@ -174,6 +174,7 @@ impl fmt::Display for FeatureRequest {
             ("saturate", self.saturate),
             ("mask", self.mask),
             ("present", self.present),
+            ("drop", self.drop),
         ];
         let flags = flags.iter().filter(|flag| flag.1).map(|flag| (flag.0, None));
         for (key, value) in flags.chain(image::keys(&self.image, &self.view, self.fit.as_ref())) {

@@ -1,7 +1,5 @@
 //! What the user wants of each feature. How it is written is in [`notation`](super::notation).
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{self, ChunkRequest};
@@ -20,25 +18,14 @@ pub struct Request {
     pub features: Vec<FeatureRequest>,
 }
 
-impl Request {
-    /// The features that must be read for it; `None` if that is not known before they are.
-    #[must_use]
-    pub fn names(&self) -> Option<BTreeSet<String>> {
-        let known = !self.features.is_empty() && self.features.iter().all(|feature| !feature.name.is_empty());
-        let names = |feature: &FeatureRequest| {
-            let shape: Vec<_> = feature.view.shape_features().map(str::to_owned).collect();
-            shape.into_iter().chain([feature.name.clone()])
-        };
-        known.then(|| self.features.iter().flat_map(names).collect())
-    }
-}
-
 /// What is wanted of one feature.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FeatureRequest {
-    /// The feature; empty means the only one there is.
+    /// The feature; empty means the only one there is. With `*`, all whose names fit, and of which nothing else is said.
     pub name: String,
+    /// Whether it is left out.
+    pub drop: bool,
     /// How it is seen.
     pub view: View,
     /// The fit; by what the feature is, where nothing is said.
@@ -164,6 +151,7 @@ pub const KEYS: &[Key] = &[
     key("default", "VALUE", "What an element has that lacks the feature", "`0`, `1,2,3`"),
     flag("present", "Keep which elements have the feature"),
     key("rename", "NAME", "The name of the arrays", "`image`"),
+    flag("drop", "Leave it out, and take the others"),
     key("resize", "SIZE", "Images of one size (height by width), as tf.image.resize", "`224x224`"),
     flag("keep-aspect", "Keep proportions in `resize`; what is left of the row is padding"),
     key("resize-with-pad", "SIZE", "As tf.image.resize_with_pad", "`224x224`"),
@@ -283,6 +271,7 @@ impl FeatureRequest {
             "lengths" => self.lengths = Some(parse_flag(key, value)?),
             "mask" => self.mask = parse_flag(key, value)?,
             "present" => self.present = parse_flag(key, value)?,
+            "drop" => self.drop = parse_flag(key, value)?,
             "rename" => {
                 let name = needed()?;
                 if name.is_empty() {
@@ -405,37 +394,23 @@ impl Request {
                 .hint("convert it a second time, to another output"));
         }
         self.features.iter().try_for_each(|feature| {
+            let dropped =
+                FeatureRequest { name: feature.name.clone(), drop: true, ..FeatureRequest::default() };
+            if feature.drop && *feature != dropped {
+                return Err(Error::request("nothing can be asked of what is left out by `drop`")
+                    .in_feature(&feature.name));
+            }
+            if feature.is_pattern() && feature.rename.is_some() {
+                return Err(Error::request("`rename` is for one feature").in_feature(&feature.name));
+            }
             image::check(&feature.image, &feature.view, feature.fit.as_ref())
                 .map_err(|e| e.in_feature(&feature.name))
         })
-    }
-
-    /// The feature of this name, if it is wanted by name.
-    #[must_use]
-    pub fn feature(&self, name: &str) -> Option<&FeatureRequest> {
-        self.features.iter().find(|feature| feature.name == name)
-    }
-
-    /// What is wanted of the feature of this name, also if it is the only one and not named.
-    #[must_use]
-    pub fn wanted(&self, name: &str) -> Option<&FeatureRequest> {
-        self.feature(name).or_else(|| self.feature(""))
     }
 
     /// Whether byte strings are wanted as they are, so that all of their bytes count.
     #[must_use]
     pub fn takes_bytes(&self) -> bool {
         self.features.iter().any(FeatureRequest::takes_bytes)
-    }
-
-    /// Whether a feature must be looked at: it is wanted, or gives another one its shape.
-    #[must_use]
-    pub fn looks_at(&self, name: &str) -> bool {
-        let named = |feature: &FeatureRequest| {
-            feature.name == name
-                || feature.name.is_empty()
-                || feature.view.shape_features().any(|other| other == name)
-        };
-        self.features.is_empty() || self.features.iter().any(named)
     }
 }

@@ -14,7 +14,12 @@ use crate::value::Kind;
 /// # Errors
 /// The feature is not there.
 pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Request>> {
-    let mut settled = request.clone();
+    let is_open = |feature: &FeatureRequest| matches!(feature.fit, Some(FitRequest::AutoBucket(_)));
+    if !request.features.iter().any(is_open) {
+        return Ok(None);
+    }
+    let wanted = request.all_of(&profile.names());
+    let mut settled = Request { features: wanted.into_iter().map(|wanted| wanted.request).collect() };
     for wanted in &mut settled.features {
         if let Some(FitRequest::AutoBucket(count)) = wanted.fit {
             let feature = named(profile, wanted)?;
@@ -22,17 +27,18 @@ pub fn settle_buckets(profile: &Profile, request: &Request) -> Result<Option<Req
             wanted.fit = Some(FitRequest::Bucket(advice::buckets(sizes, count)));
         }
     }
-    Ok((settled != *request).then_some(settled))
+    Ok(Some(settled))
 }
 
 /// The request by which any part of the dataset becomes arrays of the shapes and dtypes that a plan has for all of it.
 #[must_use]
 pub fn settled(plan: &Plan) -> Request {
-    let mut request = plan.request.clone();
-    if request.features.is_empty() {
-        let of = |name: &String| FeatureRequest { name: name.clone(), ..FeatureRequest::default() };
-        request.features = plan.features.iter().map(|feature| of(&feature.feature)).collect();
-    }
+    let of = |name: &String| FeatureRequest {
+        name: name.clone(),
+        ..plan.request.wanted(name).cloned().unwrap_or_default()
+    };
+    let mut request =
+        Request { features: plan.features.iter().map(|feature| of(&feature.feature)).collect() };
     for (wanted, planned) in request.features.iter_mut().zip(&plan.features) {
         let resized = matches!(wanted.fit, Some(FitRequest::Resize(_)));
         match &planned.fit {

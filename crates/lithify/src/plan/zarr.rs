@@ -53,7 +53,7 @@ pub(super) fn describe(
     profile: &Profile,
     layout: Layout,
     features: &[FeaturePlan],
-    wanted: &[FeatureRequest],
+    wanted: &[&FeatureRequest],
     arrays: &mut [ArrayPlan],
 ) -> Result<()> {
     let dimensions = dimensions(profile, features, arrays);

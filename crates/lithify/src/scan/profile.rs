@@ -449,6 +449,13 @@ impl Profile {
         }
     }
 
+    /// The names of the features of which there are values.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let filled = self.features.iter().filter(|feature| feature.kind().is_some());
+        filled.map(|feature| feature.name.as_str()).collect()
+    }
+
     /// What is known of the feature of this name.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<&FeatureProfile> {
