@@ -19,7 +19,7 @@ use lithify::source::{Choice, Options, Source};
 use lithify::write::manifest::{Manifest, NAME};
 use lithify::write::repair::repair;
 use lithify::write::verify::{verify, verify_against_source};
-use lithify::write::{Asked, WriteOptions, check_target};
+use lithify::write::{Asked, Staging, WriteOptions, check_target, stage};
 use lithify::{Portion, open, scan, show};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
@@ -72,6 +72,11 @@ pub fn run(command: Command) -> Result<Outcome> {
                     .in_file(&path)
                     .hint("make it anew with `lithify plan`")
             })?;
+            if !plan.is_sound() {
+                return Err(Error::input("it does not hang together")
+                    .in_file(&path)
+                    .hint("make it anew with `lithify plan`"));
+            }
             let context = Context::new(&run, &plan.output)?;
             let source = reopen(&plan.format, &plan.parts, &plan.choice, &plan.request, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
@@ -157,7 +162,8 @@ impl Context {
         let targets: Vec<Target> = portions.iter().map(target_of).collect();
         // Where one is not there, those that are may be of a run of the same that was ended.
         let is_there = |target: &&Target| target.output.exists();
-        let ended = !job.writing.overwrite && !targets.iter().all(|target| is_there(&target));
+        let is_done = |target: &Target| is_there(&target) && !Staging::is_begun(&target.output);
+        let ended = !job.writing.overwrite && !targets.iter().all(is_done);
         for target in targets.iter().filter(|target| !ended || !is_there(target)) {
             check_target(target, job.writing.overwrite)?;
         }
@@ -177,7 +183,9 @@ impl Context {
             let job = Job { request: &request, target: &target, ..*job };
             let (format, parts) = (whole.format(), whole.parts());
             let asked = Asked { format, parts, choice: &choice, request: &request, target: &target };
-            if let Some(manifest) = asked.done().filter(|_| ended) {
+            let (staging, complete) = stage(&asked, job.writing.restart)?;
+            drop(staging);
+            if let Some(manifest) = complete.or_else(|| asked.done().filter(|_| ended)) {
                 self.finish(whole.as_ref(), &job, Ready::Done(Box::new(manifest)), Instant::now(), json)?;
                 continue;
             }
@@ -295,6 +303,12 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
 
 fn repair_command(output: &Path, run: &Run) -> Result<Outcome> {
     let context = Context::new(run, output)?;
+    if verify(output, context.machine.threads, &context.progress)?.is_empty() {
+        if !run.quiet {
+            print("there is nothing to repair\n")?;
+        }
+        return Ok(Outcome::Done);
+    }
     let manifest = Manifest::read(output)?;
     let Manifest { format, parts, choice, request, .. } = &manifest;
     let source = reopen(format, parts, choice, request, &context.machine)?;
@@ -303,9 +317,6 @@ fn repair_command(output: &Path, run: &Run) -> Result<Outcome> {
     for difference in &damaged {
         let cured = if left.contains(difference) { "" } else { ": written anew" };
         print(&format!("`{}`: {}{cured}\n", difference.file.display(), difference.what))?;
-    }
-    if damaged.is_empty() && !run.quiet {
-        print("there is nothing to repair\n")?;
     }
     Ok(if left.is_empty() { Outcome::Done } else { Outcome::Failed })
 }

@@ -126,12 +126,12 @@ fn prepare_as(
     asked: &Asked<'_>,
     plan: impl FnOnce() -> Result<(Option<Profile>, Plan)>,
 ) -> Result<Ready> {
-    let (staging, done) = stage(asked)?;
+    let (staging, done) = stage(asked, job.writing.restart)?;
     if let Some(manifest) = done {
         return Ok(Ready::Done(Box::new(manifest)));
     }
     check_target(job.target, job.writing.overwrite)?;
-    let left = staging.go_on(asked, job.writing.restart)?;
+    let left = staging.go_on(asked)?;
     let (profile, plan) = match &left {
         Some(left) => {
             // What it has of the disk it need not get once more.

@@ -109,6 +109,17 @@ impl Plan {
         Target { output: self.output.clone(), layout: self.layout, on_error: self.on_error, io: self.io }
     }
 
+    /// Whether it hangs together: one that was read from a file need not.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let counted = |array: &ArrayPlan| match array.rows {
+            Rows::Elements | Rows::ElementsAndEnd => true,
+            Rows::Counted(counter) | Rows::CountedAndEnd(counter) => counter < self.counters.len(),
+        };
+        let arrays = |array: &ArrayPlan| array.feature < self.features.len() && counted(array);
+        self.block_rows > 0 && self.blocks() <= 1 << 24 && self.arrays.iter().all(arrays)
+    }
+
     /// Bytes of all arrays. Compressed, they take less.
     #[must_use]
     pub fn bytes(&self) -> u64 {

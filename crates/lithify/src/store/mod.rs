@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{ArrayPlan, Io, Layout};
 
 pub mod files;
@@ -66,11 +66,6 @@ pub trait Store: Sync {
     /// # Errors
     /// It cannot be mapped.
     fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>>;
-
-    /// The files that were completed since this was asked last. Those of a block that is committed were.
-    fn completed(&self) -> Vec<files::FileRecord> {
-        Vec::new()
-    }
 }
 
 /// A block's bytes of one array, filled from front to back.
@@ -84,19 +79,23 @@ pub trait Region {
     /// How many bytes were given.
     fn filled(&self) -> u64;
 
-    /// Gives all of it to the file, and tells its checksum.
+    /// Gives all of it to the file, and tells its checksum; adds the files that it has completed, of a store of many.
     ///
     /// # Errors
     /// It cannot be written.
-    fn commit(self: Box<Self>) -> Result<Checksum>;
+    fn commit(self: Box<Self>, completed: &mut Vec<files::FileRecord>) -> Result<Checksum>;
 }
 
 /// A store that will be an output.
 pub trait Output: Store {
     /// Says of what an earlier run has written that it is there: so many bytes of an array from byte `offset` of its data on,
     /// committed as one region.
-    fn restore(&self, array: usize, offset: u64, bytes: u64) {
+    ///
+    /// # Errors
+    /// It is not there any more.
+    fn restore(&self, array: usize, offset: u64, bytes: u64) -> Result<()> {
         let _ = (array, offset, bytes);
+        Ok(())
     }
 
     /// Completes it, once all regions are committed, and tells what there is on disk now.
@@ -119,6 +118,11 @@ pub struct Stored {
 pub(crate) fn changed() -> Error {
     Error::input("the dataset holds other values than in pass 1: it has changed in between")
         .hint("run it again")
+}
+
+/// What an earlier run has left is not all there.
+pub(crate) fn not_as_left(path: &Path, message: String) -> Error {
+    Error::new(ErrorKind::Output, message).in_file(path).hint("begin anew with `--restart`")
 }
 
 /// A block goes on where its array has ended.

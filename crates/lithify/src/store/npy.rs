@@ -11,10 +11,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
+use super::files::FileRecord;
 use super::mapped::{ALIGNMENT, MappedRange};
-use super::{Checksum, Hasher, Output, Region, Store, Stored, too_much};
+use super::{Checksum, Hasher, Output, Region, Store, Stored, not_as_left, too_much};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
 use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
@@ -92,9 +93,7 @@ impl NpyStore {
             let there = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
             if begun && there != start + bytes {
                 let message = format!("it has {there} bytes, and was made with {}", start + bytes);
-                return Err(Error::new(ErrorKind::Output, message)
-                    .in_file(&path)
-                    .hint("begin anew with `--restart`"));
+                return Err(not_as_left(&path, message));
             }
             let reserved = reserve(&file, &path, start + bytes)?;
             if io == Io::Mapped && !reserved {
@@ -112,7 +111,7 @@ impl NpyStore {
 /// Reserves the space of a file; says whether that is possible. The system call is made directly: the C library would
 /// write a byte a block where the file system cannot reserve.
 fn reserve(file: &File, path: &Path, bytes: u64) -> Result<bool> {
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
         Ok(()) => Ok(true),
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
             file.set_len(bytes).map_err(|e| Error::io("set the size of", path, e))?;
@@ -277,7 +276,7 @@ impl Region for NpyRegion<'_> {
         self.at + self.used as u64 - self.start
     }
 
-    fn commit(mut self: Box<Self>) -> Result<Checksum> {
+    fn commit(mut self: Box<Self>, _: &mut Vec<FileRecord>) -> Result<Checksum> {
         self.flush()?;
         Ok(self.hasher.finish())
     }

@@ -11,6 +11,7 @@ use crate::plan::image::Frames;
 use crate::plan::{FeaturePlan, Fit, Plan, Role, Rows};
 use crate::scan::bucket_of;
 use crate::scan::index::Counted;
+use crate::store::files::FileRecord;
 use crate::store::{Checksum, Region, Store};
 use crate::value::{DType, Element, List, Shape, Slots, fill};
 
@@ -70,8 +71,12 @@ impl<'s> Block<'s> {
         self.regions.iter().map(|region| region.filled())
     }
 
-    pub(super) fn commit(self) -> Result<Vec<Checksum>> {
-        self.regions.into_iter().map(Region::commit).collect()
+    /// Gives all of it to the store; tells the checksum of each array's bytes, and the files that were completed.
+    pub(super) fn commit(self) -> Result<(Vec<Checksum>, Vec<FileRecord>)> {
+        let mut files = Vec::new();
+        let checksums =
+            self.regions.into_iter().map(|region| region.commit(&mut files)).collect::<Result<_>>()?;
+        Ok((checksums, files))
     }
 }
 

@@ -7,24 +7,30 @@
 //! …{"durable":4711}                                              what the first so many bytes tell of has reached the disk
 //! ```
 //! A killed process loses nothing that it has written: the kernel has it. So while the machine has not been started anew, every
-//! line counts. After that, or on another machine, those count that are followed by a word that they are durable.
+//! line counts. After that, or on another machine, those count that are followed by a word that they are durable. Where the disk
+//! says that it could not keep what was written, the kernel may not have it any more either: then only those stay in the journal.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::fill::starts;
 use super::{Note, Written};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
 use crate::store::Checksum;
 use crate::store::files::FileRecord;
 
 /// Bytes of a line before its JSON.
 const CHECKSUM_BYTES: usize = 17;
+
+/// Bytes of a line, at most: one that is longer is none.
+const MOST_LINE: u64 = 64 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,9 +71,31 @@ pub(super) struct DoneBlock {
     pub arrays: Vec<Note>,
     /// Where the counters stood before and after it.
     pub totals: [Vec<u64>; 2],
-    /// Files of the output that were completed since the block before was noted.
+    /// Files of the output that were completed with it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub files: Vec<FileRecord>,
+}
+
+impl DoneBlock {
+    /// Whether it can be a block of this plan.
+    pub(super) fn is_of(&self, plan: &Plan) -> bool {
+        let Self { number, arrays, totals: [before, after], files } = self;
+        let counters = &plan.counters;
+        let counts = before.iter().zip(after).zip(counters);
+        *number < plan.blocks()
+            && (before.len(), after.len()) == (counters.len(), counters.len())
+            && counts.clone().all(|((before, after), counter)| before <= after && *after <= counter.total)
+            && arrays.len() == plan.arrays.len()
+            && starts(plan, number * plan.block_rows, before).zip(arrays).zip(&plan.arrays).all(
+                |((start, note), array)| start.checked_add(note.0).is_some_and(|end| end <= array.bytes()),
+            )
+            && files.iter().all(|file| plan.layout.is_zarr() && is_below(&file.path))
+    }
+}
+
+/// Whether a path leads to what is below a directory, and nowhere else.
+pub(super) fn is_below(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// A journal that is being written.
@@ -81,10 +109,12 @@ pub(super) struct Journal {
 struct State {
     file: File,
     bytes: u64,
+    /// Those of them that tell of what has reached the disk.
+    durable: u64,
     /// Whether blocks were noted that are not known to be durable.
     fresh: bool,
-    /// Why they could not be made so.
-    failed: Option<Error>,
+    /// Whether they could not be made so, or noted: nothing more is.
+    failed: bool,
 }
 
 impl Journal {
@@ -98,7 +128,8 @@ impl Journal {
         let file = file.map_err(|e| Error::io("create", &path, e))?;
         file.set_len(trusted.bytes).map_err(|e| Error::io("cut", &path, e))?;
         let directory = File::open(directory).map_err(|e| Error::io("open", directory, e))?;
-        let state = State { file, bytes: trusted.bytes, fresh: false, failed: None };
+        let Trusted { bytes, durable } = trusted;
+        let state = State { file, bytes, durable, fresh: false, failed: false };
         let journal = Self { path, directory, state: Mutex::new(state) };
         journal.append(&mut journal.lock(), &Line::Begin(Begin::now(plan)))?;
         if trusted.durable > 0 {
@@ -112,35 +143,48 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be written, or blocks before it could not be made durable.
-    pub(super) fn note(&self, number: u64, written: &Written, files: &[FileRecord]) -> Result<()> {
+    pub(super) fn note(&self, number: u64, written: &Written) -> Result<()> {
         let mut state = self.lock();
-        if let Some(error) = state.failed.take() {
-            return Err(error);
+        if state.failed {
+            return Err(Error::new(ErrorKind::Io, "what was written before could not be kept"));
         }
-        let block = DoneBlock {
-            number,
-            arrays: written.arrays.clone(),
-            totals: written.totals.clone(),
-            files: files.to_vec(),
-        };
+        let Written { arrays, totals, files } = written;
+        let block =
+            DoneBlock { number, arrays: arrays.clone(), totals: totals.clone(), files: files.clone() };
         self.append(&mut state, &Line::Block(block))?;
         state.fresh = true;
         Ok(())
     }
 
     /// Does some work, and meanwhile makes durable what was noted, so often.
-    pub(super) fn during<T>(&self, every: Duration, work: impl FnOnce() -> T) -> T {
+    ///
+    /// # Errors
+    /// The work fails, or what was noted cannot be made durable.
+    pub(super) fn during<T>(&self, every: Duration, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let over = Over::default();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let keeper = std::thread::Builder::new().spawn_scoped(scope, || -> Result<()> {
                 while over.not_within(every) {
-                    if let Err(error) = self.make_durable() {
-                        self.lock().failed = Some(error);
-                    }
+                    self.make_durable().inspect_err(|_| self.lock().failed = true)?;
                 }
+                Ok(())
             });
-            let _over = Guard(&over);
-            work()
+            let keeper = keeper.map_err(|e| {
+                Error::new(
+                    ErrorKind::Resources,
+                    format!("cannot start a thread that waits for the disk: {e}"),
+                )
+                .hint("allow this process more threads, or use `--no-sync`")
+            })?;
+            let done = {
+                let _over = Guard(&over);
+                work()
+            };
+            match keeper.join() {
+                // It tells why; the work only that something was not kept.
+                Ok(kept) => kept.and(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         })
     }
 
@@ -156,16 +200,39 @@ impl Journal {
             }
             state.bytes
         };
-        sync_file_system(&self.directory, &self.path)?;
+        self.sync()?;
         let mut state = self.lock();
         self.append(&mut state, &Line::Durable(bytes))?;
-        state.file.sync_data().map_err(|e| Error::io("write", &self.path, e))
+        state.file.sync_data().map_err(|e| Error::io("write", &self.path, e))?;
+        state.durable = bytes;
+        Ok(())
+    }
+
+    /// Waits until everything that was written has reached the disk. It is asked by one and the same open file each time: one that
+    /// was opened later is not told of what has failed before.
+    ///
+    /// # Errors
+    /// It could not be written there. Then only those blocks are done that were known to be there before.
+    pub(super) fn sync(&self) -> Result<()> {
+        let synced = sync_file_system(&self.directory, &self.path);
+        if synced.is_err() {
+            let mut state = self.lock();
+            state.failed = true;
+            // Where not even that is possible, there is no journal any more.
+            if state.file.set_len(state.durable).is_err() {
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+        synced
     }
 
     fn append(&self, state: &mut State, line: &Line) -> Result<()> {
         let json = serde_json::to_string(line).map_err(|e| Error::io("write", &self.path, e.into()))?;
         let text = format!("{} {json}\n", String::from(Checksum::of(json.as_bytes())));
-        state.file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &self.path, e))?;
+        let written = state.file.write_all(text.as_bytes());
+        // What comes after a line that is cut does not count.
+        state.failed |= written.is_err();
+        written.map_err(|e| Error::io("write", &self.path, e))?;
         state.bytes += text.len() as u64;
         Ok(())
     }
@@ -227,25 +294,33 @@ pub(super) struct Trusted {
 /// Looks at the journal in a directory: how much of it counts; `None` if it is not of this plan.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be read, or another version of the program has noted blocks that count.
 pub(super) fn look(directory: &Path, plan: Checksum) -> Result<Option<Trusted>> {
     let now = Begin::now(plan);
-    let (mut trusted, mut boot) = (Trusted::default(), None);
+    let (mut trusted, mut last, mut blocks) = (Trusted::default(), None, 0_u64);
     read(directory, u64::MAX, |line, bytes| {
         match line {
-            Line::Begin(begin) if begin.goes_on_with(&now) => boot = Some(begin.boot),
-            Line::Block(_) if boot.is_some() => {}
+            Line::Begin(begin) if last.as_ref().is_none_or(|last| begin.goes_on_with(last)) => {
+                last = Some(begin);
+            }
+            Line::Block(_) if last.is_some() => blocks += 1,
             Line::Durable(upto) if upto <= trusted.bytes => trusted.durable = upto,
             _ => return ControlFlow::Break(()),
         }
         trusted.bytes = bytes;
         ControlFlow::Continue(())
     })?;
-    let same_boot = boot.as_ref().is_some_and(|boot| *boot == now.boot && !boot.is_empty());
-    if !same_boot {
+    let Some(begun) = last else { return Ok(None) };
+    if begun.boot != now.boot || now.boot.is_empty() {
         trusted.bytes = trusted.durable;
     }
-    Ok(boot.map(|_| trusted))
+    if begun.by != now.by && blocks > 0 && trusted.bytes > 0 {
+        let message = format!("blocks of it were written by {}, and this is {}", begun.by, now.by);
+        return Err(Error::new(ErrorKind::Output, message)
+            .in_file(directory)
+            .hint("go on with that one, or begin anew with `--restart`"));
+    }
+    Ok((begun.plan == now.plan).then_some(trusted))
 }
 
 /// Gives the blocks that the part of a journal tells of that counts.
@@ -276,7 +351,11 @@ fn read(directory: &Path, most: u64, mut take: impl FnMut(Line, u64) -> ControlF
     let (mut reader, mut text, mut at) = (BufReader::new(file), Vec::new(), 0);
     while at < most {
         text.clear();
-        reader.read_until(b'\n', &mut text).map_err(|e| Error::io("read", &path, e))?;
+        reader
+            .by_ref()
+            .take(MOST_LINE)
+            .read_until(b'\n', &mut text)
+            .map_err(|e| Error::io("read", &path, e))?;
         at += text.len() as u64;
         let Some(line) = parse(&text) else { break };
         if take(line, at).is_break() {

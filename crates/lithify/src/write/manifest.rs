@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Note;
-use crate::error::{Error, Result, printable};
+use super::journal::is_below;
+use crate::error::{Error, ErrorKind, Result, printable};
 use crate::plan::request::Request;
 use crate::plan::{Fit, Io, Layout, Plan, ZarrArray};
 use crate::scan::OnError;
@@ -227,14 +228,38 @@ impl Manifest {
             ))
             .in_file(&path));
         }
-        let outside =
-            |file: &&Path| file.components().any(|part| !matches!(part, std::path::Component::Normal(_)));
-        if let Some(file) = manifest.files().find(outside) {
+        if let Some(file) = manifest.files().find(|file| !is_below(file)) {
             return Err(Error::input(format!(
                 "it names `{}`, which lies outside of the output",
                 file.display()
             ))
             .in_file(&path));
+        }
+        // One that was renamed, or copied, names files of another output.
+        if manifest.layout == Layout::NpyFile
+            && let Some(name) = output.file_name()
+            && !manifest.arrays.iter().any(|array| array.file == Path::new(name))
+        {
+            let names = manifest.arrays.iter().map(|array| format!("`{}`", array.file.display()));
+            return Err(Error::new(
+                ErrorKind::Output,
+                format!(
+                    "it is of {}, and not of `{}`",
+                    names.collect::<Vec<_>>().join(", "),
+                    printable(output)
+                ),
+            )
+            .in_file(&path)
+            .hint("give the files their names again"));
+        }
+        let blocks = manifest.elements.checked_div(manifest.block_rows.max(1)).unwrap_or_default();
+        let sound = |array: &ArrayRecord| {
+            let sizes = array.blocks.iter().try_fold(0_u64, |sum, block| sum.checked_add(block.0));
+            (blocks..=blocks + 1).contains(&(array.blocks.len() as u64))
+                && sizes.is_some_and(|sum| sum < 1 << 60)
+        };
+        if manifest.block_rows == 0 || !manifest.arrays.iter().all(sound) {
+            return Err(Error::input("what it says of blocks does not hold together").in_file(&path));
         }
         Ok(manifest)
     }

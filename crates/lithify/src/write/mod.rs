@@ -43,6 +43,8 @@ struct Written {
     arrays: Vec<Note>,
     /// Where the counters stood before and after it.
     totals: [Vec<u64>; 2],
+    /// The files that were completed with it.
+    files: Vec<FileRecord>,
 }
 
 /// The bytes of a block in an array, and their checksum.
@@ -89,13 +91,13 @@ impl Notes {
     /// Takes a block that an earlier run has written.
     fn restore(&mut self, block: DoneBlock) {
         let DoneBlock { number, arrays, totals, files } = block;
-        self.take(number, Written { arrays, totals }, files);
+        self.take(number, Written { arrays, totals, files });
     }
 
-    fn take(&mut self, number: u64, written: Written, files: Vec<FileRecord>) {
+    fn take(&mut self, number: u64, written: Written) {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         self.done[number] = true;
-        self.files.extend(files.into_iter().map(|file| (file.path.clone(), file)));
+        self.files.extend(written.files.into_iter().map(|file| (file.path.clone(), file)));
         for (column, note) in self.arrays.iter_mut().zip(written.arrays) {
             column[number] = note;
         }
@@ -180,16 +182,15 @@ fn fill(
                     break;
                 }
                 let written = worker.write_block(number, store, progress).and_then(|written| {
-                    let files = store.completed();
                     // Where elements are bad, all of it is done anew.
                     if let (Some(journal), true) = (journal, worker.bad.is_empty()) {
-                        journal.note(number, &written, &files)?;
+                        journal.note(number, &written)?;
                     }
-                    Ok((written, files))
+                    Ok(written)
                 });
                 match written {
-                    Ok((written, files)) => {
-                        notes.lock().unwrap_or_else(PoisonError::into_inner).take(number, written, files);
+                    Ok(written) => {
+                        notes.lock().unwrap_or_else(PoisonError::into_inner).take(number, written);
                     }
                     Err(error) => {
                         stop.store(error.kind() != ErrorKind::Input, Ordering::Relaxed);
@@ -311,6 +312,7 @@ impl<'a> Worker<'a> {
                 return Ok(Written {
                     arrays: vec![(0, Checksum(0)); plan.arrays.len()],
                     totals: [Vec::new(), Vec::new()],
+                    files: Vec::new(),
                 });
             }
             at += count;
@@ -324,9 +326,10 @@ impl<'a> Worker<'a> {
         }
         let after = block.totals.clone();
         self.counted = Some((stop, after.clone()));
-        let checksums = block.commit()?;
+        let (checksums, files) = block.commit()?;
         progress.advance(read);
-        Ok(Written { arrays: bytes.into_iter().zip(checksums).collect(), totals: [before, after] })
+        let arrays = bytes.into_iter().zip(checksums).collect();
+        Ok(Written { arrays, totals: [before, after], files })
     }
 
     /// Moves to an element, and tells where the counters stand before it.

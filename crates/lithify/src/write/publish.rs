@@ -1,7 +1,7 @@
 //! From a plan to an output under its final name: staged beside it, renamed when it is complete.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::fill::starts;
 use super::journal::{self, DoneBlock, Journal, Trusted, sync_all};
 use super::manifest::{self, Manifest, Run};
 use super::staging::Staging;
-use super::unfinished::{self, Asked, Left, Saved};
+use super::unfinished::{self, Asked, Left, Saved, read_if_there};
 use super::{Notes, Outcome, fill_blocks};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::machine::peak_memory;
@@ -24,7 +24,7 @@ use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::{Source, read_wrong};
-use crate::store::{self, Checksum, Output};
+use crate::store::{self, Checksum, Output, not_as_left};
 
 /// How an output is written.
 pub struct WriteOptions<'a> {
@@ -54,10 +54,11 @@ pub enum Report {
 ///
 /// # Errors
 /// Another process is writing the output, or files cannot be made there.
-pub fn stage(asked: &Asked<'_>) -> Result<(Staging, Option<Manifest>)> {
+pub fn stage(asked: &Asked<'_>, restart: bool) -> Result<(Staging, Option<Manifest>)> {
     let staging = Staging::lock(&asked.target.output)?;
-    let Some(saved) = complete(&staging)? else {
-        if Left::look(staging.path())?.is_none() {
+    let done = if restart { None } else { complete(&staging)? };
+    let Some(saved) = done else {
+        if restart || Left::look(&staging)?.is_none() {
             // What a run that was ended early has left, or one that was ended while it tidied up.
             staging.clear()?;
         }
@@ -76,11 +77,11 @@ pub fn write(source: &dyn Source, plan: &Plan, options: &WriteOptions<'_>) -> Re
     let target = plan.target();
     let Plan { format, parts, choice, request, .. } = plan;
     let asked = Asked { format, parts, choice, request, target: &target };
-    let (staging, done) = stage(&asked)?;
+    let (staging, done) = stage(&asked, options.restart)?;
     if let Some(manifest) = done {
         return Ok(Report::Done(Box::new(manifest)));
     }
-    let left = staging.go_on(&asked, options.restart)?;
+    let left = staging.go_on(&asked)?;
     let plan = left.as_ref().map_or(plan, Left::plan);
     write_staged(source, plan, request, &staging, left.as_ref(), options)
 }
@@ -104,7 +105,7 @@ pub fn write_staged(
     let made = staging.output();
     if left.is_none() {
         staging.clear()?;
-        fs::create_dir_all(&made).map_err(|e| Error::io("create", &made, e))?;
+        staging.create()?;
     }
     let (how, slabs) = ((plan.layout, plan.io), staging.slabs());
     let store = store::open(&made, &slabs, how, &plan.arrays, left.is_some())?;
@@ -113,10 +114,14 @@ pub fn write_staged(
         None => (unfinished::save(staging.path(), asked, plan)?, Trusted::default()),
     };
     let mut notes = Notes::of(plan);
+    let mut restored = Ok(());
     journal::blocks(staging.path(), trusted, |block| {
-        restore(plan, store.as_ref(), &block);
+        if restored.is_ok() {
+            restored = restore(plan, store.as_ref(), &made, &block);
+        }
         notes.restore(block);
     })?;
+    restored?;
     let journal = Journal::open(staging.path(), checksum, trusted)?;
     staging.keep(true);
     let (blocks, done) = (plan.blocks(), notes.done());
@@ -147,33 +152,40 @@ pub fn write_staged(
         peak_memory: peak_memory(),
         read_wrong: read_wrong(),
     };
-    let mut stored = store.finish()?;
+    let mut stored = store.finish().map_err(|error| stopped(error, staging))?;
     stored.files.extend(filled.files);
     stored.files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut manifest = Manifest::of(plan, filled.arrays, stored, run);
-    let sealed = seal(staging, plan, &mut manifest, options).and_then(|()| publish(staging, plan, options));
-    sealed.map_err(|error| stopped(error, staging))?;
+    let sealed = seal(staging, plan, &mut manifest, &journal, options);
+    let published = sealed.and_then(|complete| publish(staging, plan, &complete));
+    published.map_err(|error| stopped(error, staging))?;
+    if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
+        sync_all(parent)?;
+    }
     // All is done: what cannot be removed does no harm, and goes with the next run.
     let _ = staging.clear();
     Ok(Report::Done(Box::new(manifest)))
 }
 
-/// Tells a store what it has of a block that is done.
-fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) {
-    let starts = starts(plan, block.number * plan.block_rows, &block.totals[0]);
-    for (array, (start, note)) in starts.zip(&block.arrays).enumerate() {
-        store.restore(array, start, note.0);
+/// Tells a store what it has of a block that is done, and looks whether that is there.
+fn restore(plan: &Plan, store: &dyn Output, made: &Path, block: &DoneBlock) -> Result<()> {
+    for file in &block.files {
+        let path = made.join(&file.path);
+        let there = fs::metadata(&path).map_or(0, |there| there.len());
+        if there != file.bytes {
+            return Err(not_as_left(&path, format!("it has {there} bytes, and had {}", file.bytes)));
+        }
     }
+    let mut starts = starts(plan, block.number * plan.block_rows, &block.totals[0]);
+    let mut notes = starts.by_ref().zip(&block.arrays).enumerate();
+    notes.try_for_each(|(array, (start, note))| store.restore(array, start, note.0))
 }
 
 /// Keeps what is done if the run may succeed when it is tried again, and says so.
 fn stopped(error: Error, staging: &Staging) -> Error {
     let again = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Io | ErrorKind::Resources);
-    let done = Left::look(staging.path())
-        .ok()
-        .flatten()
-        .filter(|_| again)
-        .map(|left| (left.done(), left.plan().blocks()));
+    let done =
+        Left::look(staging).ok().flatten().filter(|_| again).map(|left| (left.done(), left.plan().blocks()));
     match done {
         Some((done, all)) if done > 0 => error
             .hint(format!("{done} of {all} blocks are done, and kept: the same command goes on from there")),
@@ -185,30 +197,40 @@ fn stopped(error: Error, staging: &Staging) -> Error {
 }
 
 /// Completes an output that has all of its blocks, and notes that it is complete.
-fn seal(staging: &Staging, plan: &Plan, manifest: &mut Manifest, options: &WriteOptions<'_>) -> Result<()> {
+fn seal(
+    staging: &Staging,
+    plan: &Plan,
+    manifest: &mut Manifest,
+    journal: &Journal,
+    options: &WriteOptions<'_>,
+) -> Result<Complete> {
+    let sync = || if options.durable.is_some() { journal.sync() } else { Ok(()) };
     let path = staging.output().join(manifest_name(plan));
     manifest.write(&path)?;
-    if options.durable.is_some() {
-        sync_all(staging.path())?;
-    }
-    let complete = Complete { manifest: manifest.checksum, overwrite: options.overwrite };
+    sync()?;
+    let overwrite = options.overwrite;
+    let old = if plan.layout.single() && overwrite { beside_of(&plan.output) } else { BTreeSet::new() };
+    let complete = Complete { manifest: manifest.checksum, overwrite, old };
     let path = staging.path().join(COMPLETE);
     let text = serde_json::to_vec(&complete).map_err(|e| Error::io("write", &path, e.into()))?;
-    fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
-    if options.durable.is_some() { sync_all(staging.path()) } else { Ok(()) }
+    let written = fs::write(&path, text).map_err(|e| Error::io("write", &path, e)).and_then(|()| sync());
+    if written.is_err() {
+        let _ = fs::remove_file(&path);
+    }
+    written.map(|()| complete)
 }
 
-/// Gives a complete output its name.
-fn publish(staging: &Staging, plan: &Plan, options: &WriteOptions<'_>) -> Result<()> {
+/// Gives a complete output its name, or what is left of that to be done.
+fn publish(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<()> {
     if plan.layout.single() {
-        publish_file(staging, plan, options.overwrite)?;
-    } else {
-        publish_directory(staging, &plan.target(), options.overwrite)?;
+        return publish_file(staging, plan, complete);
     }
-    match plan.output.parent() {
-        Some(parent) if options.durable.is_some() => sync_all(parent),
-        _ => Ok(()),
+    let made = staging.output();
+    // What stands there once the output has its name is what it has replaced.
+    if made.exists() && Manifest::read(&made)?.checksum == complete.manifest {
+        publish_directory(staging, &plan.target(), complete.overwrite)?;
     }
+    Ok(())
 }
 
 /// What says that an output is complete.
@@ -217,25 +239,18 @@ struct Complete {
     /// What its manifest says that its checksum is, which no other output has.
     manifest: Checksum,
     overwrite: bool,
+    /// What belongs to an array that is replaced.
+    old: BTreeSet<PathBuf>,
 }
 
 const COMPLETE: &str = "complete";
 
 /// Gives an output its name that an earlier run has completed; tells what it is.
 fn complete(staging: &Staging) -> Result<Option<Saved>> {
-    let Ok(text) = fs::read(staging.path().join(COMPLETE)) else { return Ok(None) };
+    let Some(text) = read_if_there(&staging.path().join(COMPLETE))? else { return Ok(None) };
     let Ok(complete) = serde_json::from_slice::<Complete>(&text) else { return Ok(None) };
-    let Some(Left { saved, .. }) = Left::look(staging.path())? else { return Ok(None) };
-    let (plan, made) = (&saved.plan, staging.output());
-    if plan.layout.single() {
-        // Those that are not there any more have their names already.
-        for file in files_of(plan).iter().filter(|file| made.join(file).exists()) {
-            let to = plan.output.with_file_name(file);
-            fs::rename(made.join(file), &to).map_err(|e| Error::io("rename to", &to, e))?;
-        }
-    } else if Manifest::read(&made).is_ok_and(|there| there.checksum == complete.manifest) {
-        publish_directory(staging, &plan.target(), complete.overwrite)?;
-    }
+    let Some(saved) = Saved::read(staging)? else { return Ok(None) };
+    publish(staging, &saved.plan, &complete)?;
     Ok(Some(saved))
 }
 
@@ -400,36 +415,38 @@ fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Res
     // Something may have come to stand there since the run began. A plain rename replaces nothing but an empty directory.
     check_target(target, overwrite)?;
     let empty = || fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
-    keep_permissions(output, from);
-    if !overwrite || !output.exists() || empty() {
-        return fs::rename(from, output).map_err(failed);
+    let before = fs::symlink_metadata(output).ok();
+    if !overwrite || before.is_none() || empty() {
+        fs::rename(from, output).map_err(failed)?;
+    } else if renameat_with(CWD, from, CWD, output, RenameFlags::EXCHANGE).is_err() {
+        // Where the file system cannot exchange, the old output steps aside first, and comes back if need be. Else it now stands
+        // in the place of the staged one, and goes with the staging directory.
+        let aside = staging.replaced();
+        fs::rename(output, &aside).map_err(|e| Error::io("rename", output, e))?;
+        if let Err(error) = fs::rename(from, output) {
+            fs::rename(&aside, output).map_err(|e| Error::io("bring back", output, e))?;
+            return Err(Error::io("rename to", output, error));
+        }
     }
-    if renameat_with(CWD, from, CWD, output, RenameFlags::EXCHANGE).is_ok() {
-        // The old output now stands in the place of the staging directory, and goes with it.
-        return Ok(());
+    // Not before: a directory that may not be written cannot be moved.
+    if let Some(before) = before {
+        keep_permissions(&before, output);
     }
-    // Where the file system cannot exchange, the old output steps aside first, and comes back if need be.
-    let aside = staging.aside();
-    fs::rename(output, &aside).map_err(|e| Error::io("rename", output, e))?;
-    if let Err(error) = fs::rename(from, output) {
-        fs::rename(&aside, output).map_err(|e| Error::io("bring back", output, e))?;
-        return Err(Error::io("rename to", output, error));
-    }
-    fs::remove_dir_all(&aside).map_err(|e| Error::io("remove", &aside, e))
+    Ok(())
 }
 
-/// Moves the files of the one array to their names. What they replace is kept until all is done, and comes back if
-/// something fails.
-fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
-    let files = files_of(plan);
-    let (made, replaced) = (staging.output(), staging.replaced());
-    fs::create_dir(&replaced).map_err(|e| Error::io("create", &replaced, e))?;
+/// Moves the files of the one array to their names, those that have not got there before. What they replace is kept until all is
+/// done, and comes back if something fails.
+fn publish_file(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<()> {
+    let (made, replaced, overwrite) = (staging.output(), staging.replaced(), complete.overwrite);
+    fs::create_dir_all(&replaced).map_err(|e| Error::io("create", &replaced, e))?;
+    let all = files_of(plan);
+    let (waiting, there): (Vec<PathBuf>, Vec<PathBuf>) =
+        all.iter().cloned().partition(|file| made.join(file).exists());
+    let main = all.last().cloned().unwrap_or_default();
     // What the array that is replaced had beside it goes, too.
-    let mut old: BTreeSet<PathBuf> = files.iter().cloned().collect();
-    if overwrite {
-        old.extend(beside_of(&plan.output));
-    }
-    let main = files.last().cloned().unwrap_or_default();
+    let mut old: BTreeSet<PathBuf> = waiting.iter().cloned().collect();
+    old.extend(complete.old.iter().filter(|file| !there.contains(file)).cloned());
     old.remove(&main);
     let mut undo: Vec<(PathBuf, PathBuf)> = Vec::new();
     let moved = (|| {
@@ -441,10 +458,12 @@ fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
                 undo.push((to, from));
             }
         }
-        for file in &files {
+        for file in &waiting {
             let (from, to) = (made.join(file), plan.output.with_file_name(file));
-            let before = if *file == main { to.clone() } else { replaced.join(file) };
-            keep_permissions(&before, &from);
+            let before = fs::symlink_metadata(if *file == main { to.clone() } else { replaced.join(file) });
+            if let Ok(before) = before {
+                keep_permissions(&before, &from);
+            }
             if overwrite { fs::rename(&from, &to) } else { rename_new(&from, &to) }.map_err(|e| {
                 match e.kind() {
                     IoErrorKind::AlreadyExists => there_already(&to),
@@ -465,10 +484,11 @@ fn publish_file(staging: &Staging, plan: &Plan, overwrite: bool) -> Result<()> {
 
 /// Gives what takes the place of something the same mode and group, as far as that is allowed: who has kept a directory for
 /// himself, or shares it with a group, means what is written there, too.
-pub(super) fn keep_permissions(of: &Path, to: &Path) {
-    if let Ok(there) = fs::symlink_metadata(of) {
-        let _ = chown(to, None, Some(there.gid()));
-        let _ = fs::set_permissions(to, there.permissions());
+pub(super) fn keep_permissions(before: &Metadata, to: &Path) {
+    // Those of a link say nothing.
+    if !before.is_symlink() {
+        let _ = chown(to, None, Some(before.gid()));
+        let _ = fs::set_permissions(to, before.permissions());
     }
 }
 

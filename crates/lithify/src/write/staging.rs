@@ -1,10 +1,13 @@
 //! The directory that an output is made in, and the lock that keeps a second run away from it.
 
 use std::cell::Cell;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::unfinished::PLAN;
 use crate::error::{Error, ErrorKind, Result, printable};
@@ -18,9 +21,12 @@ use crate::error::{Error, ErrorKind, Result, printable};
 ///   plan.json    what is made, and of what
 ///   journal      how far it is
 ///   complete     it is complete, and on its way to its name
-///   replaced/    files that an array's take the place of, until all are in place
+///   replaced/    what it takes the place of, until all is in place
 /// ```
+/// Only its owner sees what is in it: who may see the output is decided when that gets its name.
 pub struct Staging {
+    /// What is to be made.
+    target: PathBuf,
     path: PathBuf,
     /// Directories above that were made for it.
     made: Vec<PathBuf>,
@@ -45,9 +51,37 @@ impl Staging {
         let made = parent.ancestors().take_while(|above| !above.exists()).map(Path::to_path_buf).collect();
         fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         let hidden = |ending: &str| parent.join(format!(".{}.lithify-{ending}", name.to_string_lossy()));
-        let mut staging = Self { path: hidden("partial"), made, keep: Cell::new(true), lock: None };
+        let mut staging = Self {
+            target: output.to_path_buf(),
+            path: hidden("partial"),
+            made,
+            keep: Cell::new(true),
+            lock: None,
+        };
+        if staging.path.is_symlink() {
+            let message = format!("`{}` is a symbolic link", printable(&staging.path));
+            return Err(Error::new(ErrorKind::Output, message).hint("remove it"));
+        }
         staging.lock = Some(Lock::take(hidden("lock"), output)?);
         Ok(staging)
+    }
+
+    /// Whether something is being made, or was left, of an output.
+    #[must_use]
+    pub fn is_begun(output: &Path) -> bool {
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        output.with_file_name(format!(".{name}.lithify-partial")).exists()
+    }
+
+    /// Makes the directory.
+    pub(super) fn create(&self) -> Result<()> {
+        let made = DirBuilder::new().mode(0o700).create(&self.path);
+        made.and_then(|()| fs::create_dir(self.output())).map_err(|e| Error::io("create", &self.path, e))
+    }
+
+    /// What is to be made.
+    pub(super) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Removes what is there.
@@ -81,14 +115,9 @@ impl Staging {
         self.path.join("slabs")
     }
 
-    /// What the files of an array that is replaced are kept in until all is done.
+    /// What is replaced is kept there until all is done.
     pub(super) fn replaced(&self) -> PathBuf {
         self.path.join("replaced")
-    }
-
-    /// A name beside the output that only this run uses.
-    pub(super) fn aside(&self) -> PathBuf {
-        self.path.with_extension("lithify-replaced")
     }
 
     /// Bytes of the disk that it takes.
@@ -128,15 +157,26 @@ struct Lock {
 }
 
 impl Lock {
+    /// Opens the file, or makes it. One of another user can still be read, and so be found to be locked.
+    fn open(path: &Path) -> Result<File> {
+        let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+        let mut options = File::options();
+        options.read(true).custom_flags(no_follow);
+        let file = options.clone().create(true).write(true).truncate(false).open(path);
+        let file = file.or_else(|e| match e.kind() {
+            std::io::ErrorKind::PermissionDenied => options.open(path).map_err(|_| e),
+            _ => Err(e),
+        });
+        file.map_err(|e| match e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+            true => Error::new(ErrorKind::Output, format!("`{}` is a symbolic link", printable(path)))
+                .hint("remove it"),
+            false => Error::io("create files in", path.parent().unwrap_or(path), e),
+        })
+    }
+
     fn take(path: PathBuf, output: &Path) -> Result<Self> {
         loop {
-            let mut file = File::options()
-                .create(true)
-                .read(true)
-                .write(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(|e| Error::io("create files in", path.parent().unwrap_or(&path), e))?;
+            let mut file = Self::open(&path)?;
             match file.try_lock() {
                 // Some file systems do not lock; names that only one run uses would not help against a second run either.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
@@ -150,6 +190,13 @@ impl Lock {
                     )
                     .hint("wait for it, or give another output"));
                 }
+            }
+            // Of another user, who has it no more.
+            if file.metadata().is_ok_and(|there| there.uid() != rustix::process::geteuid().as_raw())
+                && File::options().append(true).open(&path).is_err()
+            {
+                let message = format!("another user has left `{}`", printable(&path));
+                return Err(Error::new(ErrorKind::Output, message).hint("remove it"));
             }
             // The run that had the lock may have removed the file between our opening and our locking it.
             let inode =

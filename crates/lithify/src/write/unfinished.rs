@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, printable};
 use crate::plan::request::Request;
 use crate::plan::{Plan, Target};
 use crate::source::{Choice, Part};
-use crate::store::Checksum;
+use crate::store::{Checksum, not_as_left};
 
 /// What makes an output what it is, besides the program.
 pub struct Asked<'a> {
@@ -47,15 +47,22 @@ pub struct Left {
 }
 
 impl Left {
-    /// What is left in a directory, if it can be gone on with.
-    pub(super) fn look(directory: &Path) -> Result<Option<Self>> {
-        let Ok(text) = fs::read(directory.join(PLAN)) else { return Ok(None) };
-        let Ok(saved) = serde_json::from_slice::<Saved>(&text) else { return Ok(None) };
-        let checksum = Checksum::of(&text);
-        let Some(trusted) = journal::look(directory, checksum)? else { return Ok(None) };
-        let mut done = 0;
-        journal::blocks(directory, trusted, |_| done += 1)?;
-        Ok(Some(Self { saved, checksum, trusted, done }))
+    /// What is left in a place, if it can be gone on with.
+    pub(super) fn look(staging: &Staging) -> Result<Option<Self>> {
+        let directory = staging.path();
+        let Some(text) = read_if_there(&directory.join(PLAN))? else { return Ok(None) };
+        let Some(trusted) = journal::look(directory, Checksum::of(&text))? else { return Ok(None) };
+        let Some(saved) = Saved::parse(&text, staging) else { return Ok(None) };
+        let (mut done, mut sound) = (0, true);
+        journal::blocks(directory, trusted, |block| {
+            done += 1;
+            sound &= block.is_of(&saved.plan);
+        })?;
+        if !sound {
+            let message = "what its journal tells is not about its plan".to_owned();
+            return Err(not_as_left(directory, message));
+        }
+        Ok(Some(Self { saved, checksum: Checksum::of(&text), trusted, done }))
     }
 
     /// How many of its blocks are done.
@@ -74,6 +81,15 @@ impl Left {
 /// The name of the file that keeps the plan.
 pub(super) const PLAN: &str = "plan.json";
 
+/// What a file holds; `None` if there is none.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", path, e)),
+    }
+}
+
 /// Keeps a plan in a directory; gives the checksum of its file.
 pub(super) fn save(directory: &Path, asked: &Request, plan: &Plan) -> Result<Checksum> {
     let path = directory.join(PLAN);
@@ -86,6 +102,20 @@ pub(super) fn save(directory: &Path, asked: &Request, plan: &Plan) -> Result<Che
 }
 
 impl Saved {
+    /// The plan that is kept in a place, whether or not something is done of it.
+    pub(super) fn read(staging: &Staging) -> Result<Option<Self>> {
+        let text = read_if_there(&staging.path().join(PLAN))?;
+        Ok(text.and_then(|text| Self::parse(&text, staging)))
+    }
+
+    fn parse(text: &[u8], staging: &Staging) -> Option<Self> {
+        let mut saved: Self =
+            serde_json::from_slice(text).ok().filter(|saved: &Self| saved.plan.is_sound())?;
+        // It was saved as it was named then, perhaps from elsewhere.
+        saved.plan.output = staging.target().to_path_buf();
+        Some(saved)
+    }
+
     /// In what it is not what is asked for now; `None` if it is that.
     pub(super) fn difference(&self, now: &Asked<'_>) -> Option<String> {
         let Plan { format, parts, choice, .. } = &self.plan;
@@ -131,15 +161,14 @@ impl Asked<'_> {
 }
 
 impl Staging {
-    /// What an earlier run has left that is to be gone on with. What cannot be is removed; but what is done is not thrown away
-    /// unless `restart` says so.
+    /// What an earlier run has left that is to be gone on with. What cannot be is removed; but what is done is not thrown away.
     ///
     /// # Errors
     /// Something else is asked for than what is there, and blocks of that are done.
-    pub fn go_on(&self, asked: &Asked<'_>, restart: bool) -> Result<Option<Left>> {
+    pub fn go_on(&self, asked: &Asked<'_>) -> Result<Option<Left>> {
         // Without it, it was complete, and has its name.
-        let begun = !restart && self.output().is_dir();
-        let left = if begun { Left::look(self.path())? } else { None };
+        let begun = self.output().is_dir();
+        let left = if begun { Left::look(self)? } else { None };
         let differs = left.as_ref().and_then(|left| left.saved.difference(asked));
         match (left, differs) {
             (Some(left), None) if left.done > 0 => return Ok(Some(left)),

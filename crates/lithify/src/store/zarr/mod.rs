@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::files::{FileRecord, write_whole};
-use super::{Output, Region, Store, Stored, changed};
+use super::{Output, Region, Store, Stored, changed, not_as_left};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::memory::BUFFER_BYTES;
 use crate::plan::{ArrayPlan, Layout, Rows, ZarrArray};
@@ -41,13 +41,19 @@ pub struct ZarrStore {
     /// Where slabs are that several blocks fill.
     slabs: PathBuf,
     /// How many bytes of them are filled, by array and number, until all are.
-    waiting: Mutex<HashMap<(usize, u64), u64>>,
+    waiting: Mutex<HashMap<(usize, u64), Waiting>>,
     /// The files of metadata.
     documents: Vec<FileRecord>,
-    /// The files that are written, and that nobody has asked for.
-    files: Mutex<Vec<FileRecord>>,
     /// Memory for a chunk that nobody uses now.
     rooms: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A slab that several blocks fill.
+#[derive(Default)]
+struct Waiting {
+    filled: u64,
+    /// Whether an earlier run has filled a part, so that its file must be there.
+    restored: bool,
 }
 
 /// An array on its way to its files.
@@ -107,7 +113,6 @@ impl ZarrStore {
             slabs: slabs.to_path_buf(),
             waiting: Mutex::default(),
             documents,
-            files: Mutex::default(),
             rooms: Mutex::default(),
         })
     }
@@ -129,33 +134,35 @@ impl ZarrStore {
         outcome
     }
 
-    fn add_files(&self, files: Vec<FileRecord>) {
-        lock(&self.files).extend(files);
+    /// The file of a slab that several blocks fill.
+    fn path_of(&self, array: usize, slab: u64) -> PathBuf {
+        self.slabs.join(format!("{array}.{slab}"))
     }
 
-    /// Takes a part of a slab, and encodes the slab if that was the last of it.
-    fn part(&self, array: usize, at: u64, part: &[u8]) -> Result<()> {
+    /// Takes a part of a slab, and encodes the slab if that was the last of it; gives the files that this has made.
+    fn part(&self, array: usize, at: u64, part: &[u8]) -> Result<Vec<FileRecord>> {
         let target = &self.arrays[array];
         let (slab, at) = (at / target.slab_bytes, at % target.slab_bytes);
-        let path = self.slabs.join(format!("{array}.{slab}"));
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = file.map_err(|e| Error::io("create", &path, e))?;
+        let path = self.path_of(array, slab);
+        let restored = lock(&self.waiting).get(&(array, slab)).is_some_and(|waiting| waiting.restored);
+        let file = File::options().create(!restored).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(|e| Error::io("open", &path, e))?;
         file.write_all_at(part, at).map_err(|e| Error::io("write", &path, e))?;
         let filled = {
             let mut waiting = lock(&self.waiting);
-            let filled = waiting.entry((array, slab)).or_default();
-            *filled += part.len() as u64;
-            *filled
+            let waiting = waiting.entry((array, slab)).or_default();
+            waiting.filled += part.len() as u64;
+            waiting.filled
         };
         if filled < target.bytes_of(slab) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         lock(&self.waiting).remove(&(array, slab));
         self.encode(array, slab, &file).map_err(|e| e.in_file(&path))
     }
 
     /// Encodes a slab that is complete.
-    fn encode(&self, array: usize, slab: u64, from: &File) -> Result<()> {
+    fn encode(&self, array: usize, slab: u64, from: &File) -> Result<Vec<FileRecord>> {
         let target = &self.arrays[array];
         let bytes = target.bytes_of(slab);
         let step = if target.encoder.in_pieces() { BUFFER_BYTES } else { target.band_bytes };
@@ -171,8 +178,7 @@ impl ZarrStore {
             at += count as u64;
         }
         self.keep_window(array, band);
-        self.add_files(writer.finish()?);
-        Ok(())
+        writer.finish()
     }
 }
 
@@ -180,14 +186,10 @@ impl Store for ZarrStore {
     fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>> {
         Ok(Box::new(SlabRegion::new(self, array, offset, expected)))
     }
-
-    fn completed(&self) -> Vec<FileRecord> {
-        std::mem::take(&mut lock(&self.files))
-    }
 }
 
 impl Output for ZarrStore {
-    fn restore(&self, array: usize, offset: u64, bytes: u64) {
+    fn restore(&self, array: usize, offset: u64, bytes: u64) -> Result<()> {
         let target = &self.arrays[array];
         let (mut at, end) = (offset, offset.saturating_add(bytes));
         while at < end {
@@ -195,19 +197,26 @@ impl Output for ZarrStore {
             let slab_end = slab * target.slab_bytes + target.bytes_of(slab);
             let part = slab_end.min(end) - at;
             if part == 0 {
-                return;
+                break;
             }
             if !target.is_filled_alone(at, end) {
-                let mut waiting = lock(&self.waiting);
-                let filled = waiting.entry((array, slab)).or_default();
-                *filled += part;
+                let path = self.path_of(array, slab);
+                let there = fs::metadata(&path).map_or(0, |there| there.len());
+                if there < at % target.slab_bytes + part {
+                    return Err(not_as_left(&path, format!("it has {there} bytes, and had more")));
+                }
+                let mut all = lock(&self.waiting);
+                let waiting = all.entry((array, slab)).or_default();
+                waiting.filled += part;
+                waiting.restored = true;
                 // Whoever has brought the last part has encoded it.
-                if *filled == target.bytes_of(slab) {
-                    waiting.remove(&(array, slab));
+                if waiting.filled == target.bytes_of(slab) {
+                    all.remove(&(array, slab));
                 }
             }
             at += part;
         }
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<Stored> {

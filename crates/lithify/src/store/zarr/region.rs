@@ -4,6 +4,7 @@ use super::encode::SlabWriter;
 use super::{Target, ZarrStore};
 use crate::error::Result;
 use crate::plan::memory::BUFFER_BYTES;
+use crate::store::files::FileRecord;
 use crate::store::{Checksum, Hasher, Region, too_much};
 
 /// Bytes that are added to a checksum at once, while they are still in a core's cache.
@@ -34,6 +35,8 @@ pub(super) struct SlabRegion<'s> {
     /// Bytes that were given and lie in more than one window: they go there once they are filled.
     straddling: Vec<u8>,
     hasher: Hasher,
+    /// The files that were completed.
+    files: Vec<FileRecord>,
 }
 
 impl<'s> SlabRegion<'s> {
@@ -52,6 +55,7 @@ impl<'s> SlabRegion<'s> {
             window_end: start,
             straddling: Vec::new(),
             hasher: Hasher::new(),
+            files: Vec::new(),
         };
         region.go_on();
         region
@@ -121,12 +125,12 @@ impl<'s> SlabRegion<'s> {
         self.hasher.update(&self.window[std::mem::take(&mut self.hashed)..used]);
         match &mut self.slab {
             Some(slab) => self.store.with_room(|room| slab.rows(&self.window[..used], room))?,
-            None => self.store.part(self.array, self.at, &self.window[..used])?,
+            None => self.files.extend(self.store.part(self.array, self.at, &self.window[..used])?),
         }
         self.at += used as u64;
         let slab_ends = self.at == self.target.bytes || self.at.is_multiple_of(self.target.slab_bytes);
         if slab_ends && let Some(slab) = self.slab.take() {
-            self.store.add_files(slab.finish()?);
+            self.files.extend(slab.finish()?);
         }
         if self.at == self.window_end {
             self.go_on();
@@ -172,12 +176,13 @@ impl Region for SlabRegion<'_> {
         self.at + (self.used + self.straddling.len()) as u64 - self.start
     }
 
-    fn commit(mut self: Box<Self>) -> Result<Checksum> {
+    fn commit(mut self: Box<Self>, completed: &mut Vec<FileRecord>) -> Result<Checksum> {
         self.distribute()?;
         if self.used > 0 {
             self.give()?;
         }
         self.store.keep_window(self.array, self.window);
+        completed.append(&mut self.files);
         Ok(self.hasher.finish())
     }
 }
