@@ -12,7 +12,7 @@ def run(torture, tries):
     outputs = list(REQUESTS)
     wholes = {}
     for output in outputs:
-        words = ["convert", *files, "-o", output, *REQUESTS[output], "--threads", 2]
+        words = ["convert", *files, "-o", output, *REQUESTS[output], "--threads", 8]
         torture.clear()
         start = time.monotonic()
         torture.must(*words)

@@ -116,3 +116,45 @@ fn what_cannot_be_repaired_is_told_and_left() {
     assert!(told.err.contains("does not give the rows of `label` any more"), "{told:?}");
     assert!(files_below(&scratch.at("out.zarr")) == before);
 }
+
+/// The manifest beside an array tells of the files that it was written with, and those may be another's by now.
+#[test]
+fn another_output_is_not_taken_for_it() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    let line = "convert data -o out.npy -q -f 'x: pad=40' --limit 100";
+    assert_eq!(run(&scratch, line).code, Some(0));
+    for ending in ["npy", "lengths.npy", "lithify.json"] {
+        fs::rename(scratch.at(&format!("out.{ending}")), scratch.at(&format!("old.{ending}"))).unwrap();
+    }
+    assert_eq!(run(&scratch, &line.replace("100", "200")).code, Some(0));
+    let whole = files_below(scratch.path());
+    for line in ["repair old.npy", "verify old.npy", "convert data -o old.npy -f label --overwrite"] {
+        let told = run(&scratch, line);
+        assert_eq!(told.code, Some(1), "{line}: {told:?}");
+    }
+    assert!(run(&scratch, "repair old.npy").err.contains("it is of `out.npy`, `out.lengths.npy`"));
+    assert!(files_below(scratch.path()) == whole);
+}
+
+#[test]
+fn what_is_missing_is_made_and_what_is_whole_needs_no_dataset() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    assert_eq!(run(&scratch, "convert data -o out.npy -q -f 'x: pad=40'").code, Some(0));
+    let whole = files_below(scratch.path());
+    fs::remove_file(scratch.at("out.npy")).unwrap();
+    let told = run(&scratch, "repair out.npy");
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(files_below(scratch.path()) == whole);
+    fs::rename(scratch.at("data"), scratch.at("gone")).unwrap();
+    assert_eq!(run(&scratch, "repair out.npy").out, "there is nothing to repair\n");
+    // A link in the place of a file is not written through.
+    fs::rename(scratch.at("gone"), scratch.at("data")).unwrap();
+    let _ = scratch.file("precious", b"something");
+    fs::remove_file(scratch.at("out.lengths.npy")).unwrap();
+    std::os::unix::fs::symlink("precious", scratch.at("out.lengths.npy")).unwrap();
+    let told = run(&scratch, "repair out.npy");
+    assert!(told.code == Some(1) && told.err.contains("symbolic link"), "{told:?}");
+    assert_eq!(fs::read(scratch.at("precious")).unwrap(), b"something");
+}

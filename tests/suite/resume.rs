@@ -2,12 +2,13 @@
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers are small")]
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lithify::store::Checksum;
-use lithify_tests::command::{Ran, binary, ran, run, words};
+use lithify_tests::command::{Ran, binary, ran, run, run_in, words};
 use lithify_tests::{Scratch, example, files_below, integers, record};
 
 /// Requests of each kind of output: files of all lengths, chunks and shards that blocks fill alone and together.
@@ -225,4 +226,118 @@ fn what_was_not_durable_does_not_count_after_a_power_cut() {
             assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
         }
     }
+}
+
+/// What was begun under one name is not finished under another, wherever it is named from.
+#[test]
+fn it_is_gone_on_with_from_another_directory() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    let below = scratch.at("below");
+    fs::create_dir(&below).unwrap();
+    // Something else of the same name stands where the name would lead from there.
+    assert_eq!(run_in(&below, &words("convert ../data-0 -o out -f label -q")).code, Some(0));
+    let there = files_below(&below);
+    let again = run_in(&below, &words(&LINE.replace(" data-", " ../data-").replace(" out ", " ../out ")));
+    assert!(again.code == Some(0) && again.err.contains("going on"), "{again:?}");
+    assert!(files_below(&below) == there);
+    assert_eq!(run(&scratch, "verify out -q --against-source").code, Some(0));
+}
+
+/// Nothing is made up for what is not there any more.
+#[test]
+fn what_has_gone_since_is_told() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    let line = "convert data-0 data-1 -o out -f 'x: pad=2000 dtype=float64 chunk=700 codec=none' -f 'y: ragged' --store zarr --threads 1";
+    let partial = |path: &str| scratch.at(".out.lithify-partial").join(path);
+    for what in ["slabs", "output/x"] {
+        assert_eq!(interrupted(&scratch, line, "-TERM").code, Some(75));
+        for entry in fs::read_dir(partial(what)).unwrap() {
+            let path = entry.unwrap().path();
+            // What is there may still be complete, or not yet; of some it is known that it was.
+            if path.extension().is_none_or(|ending| ending != "json") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        let again = run(&scratch, line);
+        assert_eq!(again.code, Some(1), "{again:?}");
+        assert!(again.err.contains("it has 0 bytes, and had "), "{again:?}");
+        assert!(again.err.contains("begin anew with `--restart`"), "{again:?}");
+        assert_eq!(run(&scratch, &format!("{line} --restart")).code, Some(0));
+        assert_eq!(run(&scratch, "verify out -q --against-source").code, Some(0));
+        fs::remove_dir_all(scratch.at("out")).unwrap();
+    }
+}
+
+/// What stands in a journal with a right checksum need not be right.
+#[test]
+fn a_journal_that_is_not_about_its_plan_is_told() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    let journal = scratch.at(".out.lithify-partial/journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    let line = |json: &str| format!("{} {json}\n", String::from(Checksum::of(json.as_bytes())));
+    let (first, block) = (text.lines().next().unwrap(), text.lines().nth(1).unwrap());
+    assert!(block.contains("\"number\":"), "{block}");
+    let number = block.split("\"number\":").nth(1).unwrap().split(',').next().unwrap();
+    let changed = |from: &str, to: &str| {
+        let json = block[17..].replacen(from, to, 1);
+        assert_ne!(json, block[17..], "{from}");
+        line(&json)
+    };
+    let path = r#"{"path":"../../evil","bytes":0,"checksum":"0000000000000000"}"#;
+    for wrong in [
+        changed(&format!("\"number\":{number}"), "\"number\":100000"),
+        changed(&format!("\"number\":{number}"), &format!("\"number\":{}", u64::MAX)),
+        changed("\"totals\":[", "\"totals\":[[7],["),
+        changed("\"arrays\":[[", "\"arrays\":[[9"),
+        changed("\"arrays\":[", "\"arrays\":[[0,\"0000000000000000\"],"),
+        changed("\"arrays\":", &format!("\"files\":[{path}],\"arrays\":")),
+    ] {
+        fs::write(&journal, format!("{first}\n{wrong}")).unwrap();
+        let again = run(&scratch, LINE);
+        // One that cannot be read at all ends the journal.
+        assert!(again.code == Some(0) || again.code == Some(1), "{again:?}");
+        assert!(!again.err.contains("panicked") && !again.err.contains("going on"), "{wrong}: {again:?}");
+        if again.code == Some(0) {
+            fs::remove_dir_all(scratch.at("out")).unwrap();
+            assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+        }
+    }
+    fs::write(&journal, text.replace(concat!("lithify ", env!("CARGO_PKG_VERSION")), "lithify 0.0.9"))
+        .unwrap();
+    let other: String = text
+        .lines()
+        .map(|text| {
+            line(&text[17..].replace(concat!("lithify ", env!("CARGO_PKG_VERSION")), "lithify 0.0.9"))
+        })
+        .collect();
+    fs::write(&journal, other).unwrap();
+    let again = run(&scratch, LINE);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.err.contains("were written by lithify 0.0.9"), "{again:?}");
+    assert_eq!(run(&scratch, &format!("{LINE} --restart")).code, Some(0));
+}
+
+/// What is not complete is for nobody else to see, and what stands in the way is not written through.
+#[test]
+fn what_is_made_is_kept_apart() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    let partial = scratch.at(".out.lithify-partial");
+    assert_eq!(fs::metadata(&partial).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::rename(&partial, scratch.at("moved")).unwrap();
+    symlink("moved", &partial).unwrap();
+    let refused = run(&scratch, LINE);
+    assert!(refused.code == Some(1) && refused.err.contains("is a symbolic link"), "{refused:?}");
+    fs::remove_file(&partial).unwrap();
+    let _ = scratch.file("precious", b"something");
+    symlink("precious", scratch.at(".out.lithify-lock")).unwrap();
+    let refused = run(&scratch, LINE);
+    assert!(refused.code == Some(1) && refused.err.contains("is a symbolic link"), "{refused:?}");
+    assert_eq!(fs::read(scratch.at("precious")).unwrap(), b"something");
 }

@@ -55,11 +55,15 @@ fn is_first(dataset: &usize) -> bool {
 }
 
 impl Part {
-    /// The same with its path from the root, as it is saved.
+    /// The same with its path from the root, as it is saved: one and the same for a file, from wherever it is named. Its own name
+    /// stays, also where that is a link: it may tell what it is.
     #[must_use]
     pub fn absolute(&self) -> Self {
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        Self { path, ..self.clone() }
+        let (parent, name) = (self.path.parent(), self.path.file_name());
+        let parent = parent.map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+        let real = parent.zip(name).and_then(|(parent, name)| Some(parent.canonicalize().ok()?.join(name)));
+        let path = real.or_else(|| std::path::absolute(&self.path).ok());
+        Self { path: path.unwrap_or_else(|| self.path.clone()), ..self.clone() }
     }
 
     /// Looks at a file or a directory: of that, all files in it count, and the last of their changes.

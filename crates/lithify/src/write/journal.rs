@@ -19,10 +19,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::fill::starts;
 use super::{Note, Written};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::plan::{ArrayPlan, Plan, Rows};
 use crate::store::Checksum;
 use crate::store::files::FileRecord;
 
@@ -81,14 +80,24 @@ impl DoneBlock {
     pub(super) fn is_of(&self, plan: &Plan) -> bool {
         let Self { number, arrays, totals: [before, after], files } = self;
         let counters = &plan.counters;
+        let start = number.saturating_mul(plan.block_rows);
+        let rows = plan.elements.saturating_sub(start).min(plan.block_rows);
+        let end = u64::from(start + rows == plan.elements);
+        let rows_of = |array: &ArrayPlan| match array.rows {
+            Rows::Elements => rows,
+            Rows::ElementsAndEnd => rows + end,
+            Rows::Counted(counter) => after[counter] - before[counter],
+            Rows::CountedAndEnd(counter) => after[counter] - before[counter] + end,
+        };
         let counts = before.iter().zip(after).zip(counters);
         *number < plan.blocks()
             && (before.len(), after.len()) == (counters.len(), counters.len())
             && counts.clone().all(|((before, after), counter)| before <= after && *after <= counter.total)
             && arrays.len() == plan.arrays.len()
-            && starts(plan, number * plan.block_rows, before).zip(arrays).zip(&plan.arrays).all(
-                |((start, note), array)| start.checked_add(note.0).is_some_and(|end| end <= array.bytes()),
-            )
+            && arrays
+                .iter()
+                .zip(&plan.arrays)
+                .all(|(note, array)| note.0 == rows_of(array) * array.row_bytes())
             && files.iter().all(|file| plan.layout.is_zarr() && is_below(&file.path))
     }
 }
