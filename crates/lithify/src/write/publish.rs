@@ -24,6 +24,7 @@ use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::{Source, read_wrong};
+use crate::store::files::FileRecord;
 use crate::store::{self, Checksum, Output, not_as_left};
 
 /// How an output is written.
@@ -117,7 +118,7 @@ pub fn write_staged(
     let mut restored = Ok(());
     journal::blocks(staging.path(), trusted, |block| {
         if restored.is_ok() {
-            restored = restore(plan, store.as_ref(), &made, &block);
+            restored = restore(plan, store.as_ref(), &block);
         }
         notes.restore(block);
     })?;
@@ -144,6 +145,9 @@ pub fn write_staged(
         }
         Err(error) => return Err(stopped(error, staging)),
     };
+    if left.is_some() {
+        check_files(&made, &filled.files)?;
+    }
     let run = Run {
         seconds: start.elapsed().as_secs_f64(),
         threads: plan.threads,
@@ -167,15 +171,20 @@ pub fn write_staged(
     Ok(Report::Done(Box::new(manifest)))
 }
 
-/// Tells a store what it has of a block that is done, and looks whether that is there.
-fn restore(plan: &Plan, store: &dyn Output, made: &Path, block: &DoneBlock) -> Result<()> {
-    for file in &block.files {
+/// Looks whether all files are there that were completed, also by earlier runs.
+fn check_files(made: &Path, files: &[FileRecord]) -> Result<()> {
+    for file in files {
         let path = made.join(&file.path);
         let there = fs::metadata(&path).map_or(0, |there| there.len());
         if there != file.bytes {
             return Err(not_as_left(&path, format!("it has {there} bytes, and had {}", file.bytes)));
         }
     }
+    Ok(())
+}
+
+/// Tells a store what it has of a block that is done.
+fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) -> Result<()> {
     let mut starts = starts(plan, block.number * plan.block_rows, &block.totals[0]);
     let mut notes = starts.by_ref().zip(&block.arrays).enumerate();
     notes.try_for_each(|(array, (start, note))| store.restore(array, start, note.0))
