@@ -7,7 +7,9 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx};
+use rustix::fs::{
+    Access, AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, access, renameat_with, statx,
+};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -326,7 +328,15 @@ pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
         ))
         .hint("give another output"));
     }
-    if overwrite { Ok(()) } else { Err(there_already(output)) }
+    if !overwrite {
+        return Err(there_already(output));
+    }
+    // Only its owner's own word is meant: what may not be written cannot be moved out of the way.
+    if there.is_dir() && access(output, Access::WRITE_OK).is_err() {
+        return Err(exists(format!("`{}` may not be written to", printable(output)))
+            .hint("allow it by `chmod u+w`, or give another output"));
+    }
+    Ok(())
 }
 
 /// A file in an output directory that is not known to be ours.
