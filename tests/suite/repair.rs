@@ -98,6 +98,13 @@ fn what_cannot_be_repaired_is_told_and_left() {
     assert!(run(&scratch, "verify out.zarr").out.contains("`lithify.json`: what it says has changed"));
     assert_eq!(run(&scratch, "repair out.zarr").code, Some(1));
     fs::write(scratch.at("out.zarr/lithify.json"), &manifest).unwrap();
+    // What it tells are the rows.
+    let path = scratch.at("out.zarr/label/c.0");
+    let chunk = fs::read(&path).unwrap();
+    fs::write(&path, &chunk[1..]).unwrap();
+    let told = run(&scratch, "verify out.zarr").out;
+    assert!(told.ends_with(": rows 0 to 59999 of `label`\n"), "{told}");
+    fs::write(&path, &chunk).unwrap();
     // From inside it, too.
     let inside = |words: &[&str]| run_in(&scratch.at("out.zarr"), words);
     fs::write(scratch.at("out.zarr/label/c.0"), b"damaged").unwrap();

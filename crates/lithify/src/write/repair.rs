@@ -8,7 +8,7 @@ use super::manifest::{ArrayRecord, Manifest, directory_of};
 use super::publish::keep_permissions;
 use super::staging::Staging;
 use super::unfinished::Left;
-use super::verify::{Cure, Difference, verify};
+use super::verify::{Cure, Difference, slab_of, slab_rows, verify};
 use super::{Notes, fill};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::plan::{Io, Layout, Plan};
@@ -193,20 +193,11 @@ fn changed(what: &str) -> Error {
 
 /// The blocks that have a part in a file of a Zarr store; none of a document.
 fn blocks_of(file: &Path, manifest: &Manifest, plan: &Plan) -> Vec<u64> {
-    let Some((number, array)) = manifest
-        .arrays
-        .iter()
-        .enumerate()
-        .find(|(_, array)| file.parent() == Some(&array.file) && array.zarr.is_some())
-    else {
-        return Vec::new();
-    };
-    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let slab =
-        name.strip_prefix("c.").unwrap_or(&name).split('.').next().and_then(|slab| slab.parse::<u64>().ok());
-    let (Some(slab), Some(zarr)) = (slab, &array.zarr) else { return Vec::new() };
-    let bytes = zarr.chunks.slab_rows().saturating_mul(plan.arrays[number].row_bytes());
-    let wanted = slab.saturating_mul(bytes)..(slab + 1).saturating_mul(bytes);
+    let Some((number, slab)) = slab_of(file, manifest) else { return Vec::new() };
+    let array = &manifest.arrays[number];
+    let bytes = slab_rows(array).saturating_mul(plan.arrays[number].row_bytes());
+    let start = slab.saturating_mul(bytes);
+    let wanted = start..start.saturating_add(bytes);
     let mut at = 0;
     let overlaps = |(block, note): (usize, &super::Note)| {
         let here = at..at + note.0;

@@ -1,5 +1,6 @@
 //! Whether an output still is what was written, and what the dataset would give again.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,20 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
         }
         Layout::Zarr | Layout::Zarr2 => {
             progress.begin("verify", manifest.files.iter().map(|file| file.bytes).sum());
-            let check = |file: &FileRecord| check_file(&directory, file, progress);
+            let check = |file: &FileRecord| {
+                let mut found = check_file(&directory, file, progress)?;
+                if let Some((array, slab)) = slab_of(&file.path, &manifest) {
+                    let array = &manifest.arrays[array];
+                    let (all, rows) = (array.shape.first().copied().unwrap_or(1), slab_rows(array));
+                    let first = slab.saturating_mul(rows);
+                    let last = first.saturating_add(rows).min(all).saturating_sub(1);
+                    let name = array.file.display();
+                    for one in &mut found {
+                        let _ = write!(one.what, ": rows {first} to {last} of `{name}`");
+                    }
+                }
+                Ok(found)
+            };
             let mut found = check_all(&manifest.files, threads, check)?;
             // A reader would take a chunk for one of the array's, whoever has put it there.
             let surplus = foreign_files(&directory, &manifest)?;
@@ -76,6 +90,19 @@ pub fn verify(output: &Path, threads: usize, progress: &dyn Progress) -> Result<
     }
     found.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(found)
+}
+
+/// The array of which a file of a Zarr store holds rows, and the number of the slab that these are.
+pub(super) fn slab_of(file: &Path, manifest: &Manifest) -> Option<(usize, u64)> {
+    let is_its = |array: &ArrayRecord| array.zarr.is_some() && file.parent() == Some(&array.file);
+    let array = manifest.arrays.iter().position(is_its)?;
+    let name = file.file_name()?.to_str()?;
+    Some((array, name.strip_prefix("c.").unwrap_or(name).split('.').next()?.parse().ok()?))
+}
+
+/// Rows of a slab of an array.
+pub(super) fn slab_rows(array: &ArrayRecord) -> u64 {
+    array.zarr.as_ref().map_or(1, |zarr| zarr.chunks.slab_rows())
 }
 
 /// Checks each of these on so many threads, and gives what all of them find.
