@@ -26,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use crate::Outcome;
 use crate::args::{Command, Dataset, Run, Writing};
 use crate::json;
-use crate::progress::Reporter;
+use crate::progress::{Reporter, tell};
 
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
@@ -142,7 +142,7 @@ impl Context {
             && let (Some(profile), false) = (&prepared.profile, self.quiet)
         {
             for advice in advice::for_plan(profile, &prepared.plan) {
-                eprintln!("advice: {advice}");
+                tell(format_args!("advice: {advice}"));
             }
         }
         self.finish(source, job, ready, start, json)

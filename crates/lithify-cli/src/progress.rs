@@ -1,6 +1,7 @@
 //! A bar on a terminal, a line now and then elsewhere, nothing where quiet is wanted.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,13 +31,18 @@ impl Reporter {
     pub fn new(quiet: bool, stop: Arc<AtomicBool>) -> Self {
         let shown = if quiet {
             Shown::Nothing
-        } else if std::io::stderr().is_terminal() {
+        } else if io::stderr().is_terminal() {
             Shown::Bar(Mutex::new(ProgressBar::hidden()))
         } else {
             Shown::Lines(Lines { pass: Mutex::new(Pass::new("", 0)), done: AtomicU64::new(0) })
         };
         Self { quiet, shown, stop }
     }
+}
+
+/// Writes a line to standard error. Whoever has closed the terminal does not want the run to fail for that.
+pub fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -46,7 +52,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Progress for Reporter {
     fn resumed(&self, done: u64, blocks: u64) {
         if !self.quiet {
-            eprintln!("going on with a run that was ended: {done} of {blocks} blocks are done");
+            tell(format_args!("going on with a run that was ended: {done} of {blocks} blocks are done"));
         }
     }
 
@@ -120,6 +126,6 @@ impl Lines {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "to be read")]
         let shown = show_size(rate as u64);
         let left = pass.start.elapsed().as_secs_f64() * (1.0 / share.clamp(1e-6, 1.0) - 1.0);
-        eprintln!("{}: {:.0} %, {shown}/s, {left:.0} s left", pass.what, share * 100.0);
+        tell(format_args!("{}: {:.0} %, {shown}/s, {left:.0} s left", pass.what, share * 100.0));
     }
 }
