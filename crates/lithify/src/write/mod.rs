@@ -27,6 +27,7 @@ mod place;
 mod publish;
 pub mod repair;
 mod staging;
+mod there;
 mod unfinished;
 pub mod verify;
 

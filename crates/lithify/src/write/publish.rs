@@ -17,7 +17,8 @@ use super::fill::starts;
 use super::journal::{self, DoneBlock, Journal, Trusted, sync_all};
 use super::manifest::{self, Manifest, Run};
 use super::staging::Staging;
-use super::unfinished::{self, Asked, Left, Saved, read_if_there};
+use super::there;
+use super::unfinished::{self, Asked, Left, Saved};
 use super::{Notes, Outcome, fill_blocks};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::machine::peak_memory;
@@ -238,7 +239,7 @@ fn publish(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<()> {
     }
     let made = staging.output();
     // What stands there once the output has its name is what it has replaced.
-    if made.exists() && Manifest::read(&made)?.checksum == complete.manifest {
+    if there::look(&made)?.is_some() && Manifest::read(&made)?.checksum == complete.manifest {
         publish_directory(staging, &plan.target(), complete.overwrite)?;
     }
     Ok(())
@@ -258,7 +259,7 @@ const COMPLETE: &str = "complete";
 
 /// Gives an output its name that an earlier run has completed; tells what it is.
 fn complete(staging: &Staging) -> Result<Option<Saved>> {
-    let Some(text) = read_if_there(&staging.path().join(COMPLETE))? else { return Ok(None) };
+    let Some(text) = there::read(&staging.path().join(COMPLETE))? else { return Ok(None) };
     let Ok(complete) = serde_json::from_slice::<Complete>(&text) else { return Ok(None) };
     let Some(saved) = Saved::read(staging)? else { return Ok(None) };
     publish(staging, &saved.plan, &complete)?;
@@ -285,7 +286,7 @@ fn there_already(path: &Path) -> Error {
 /// It is so.
 pub fn check_target(target: &Target, overwrite: bool) -> Result<()> {
     let output = &target.output;
-    let Ok(there) = fs::symlink_metadata(output) else { return Ok(()) };
+    let Some(there) = there::look(output)? else { return Ok(()) };
     let exists = |message: String| Error::new(ErrorKind::Output, message);
     if there.is_symlink() {
         let to = fs::read_link(output).unwrap_or_default();
@@ -400,8 +401,14 @@ fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
     }
     let ours = if overwrite { beside_of(&plan.output) } else { BTreeSet::new() };
     let (main, files) = (plan.output.file_name().unwrap_or_default(), files_of(plan));
-    let mut beside = files.into_iter().filter(|file| file != Path::new(main) && !ours.contains(file));
-    match beside.find(|file| fs::symlink_metadata(plan.output.with_file_name(file)).is_ok()) {
+    let mut found = None;
+    for file in files.into_iter().filter(|file| file != Path::new(main) && !ours.contains(file)) {
+        if there::look(&plan.output.with_file_name(&file))?.is_some() {
+            found = Some(file);
+            break;
+        }
+    }
+    match found {
         Some(file) if overwrite => Err(Error::new(
             ErrorKind::Output,
             format!(
@@ -434,7 +441,7 @@ fn publish_directory(staging: &Staging, target: &Target, overwrite: bool) -> Res
     // Something may have come to stand there since the run began. A plain rename replaces nothing but an empty directory.
     check_target(target, overwrite)?;
     let empty = || fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
-    let before = fs::symlink_metadata(output).ok();
+    let before = there::look(output)?;
     if !overwrite || before.is_none() || empty() {
         fs::rename(from, output).map_err(failed)?;
     } else if renameat_with(CWD, from, CWD, output, RenameFlags::EXCHANGE).is_err() {
@@ -460,8 +467,11 @@ fn publish_file(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<(
     let (made, replaced, overwrite) = (staging.output(), staging.replaced(), complete.overwrite);
     fs::create_dir_all(&replaced).map_err(|e| Error::io("create", &replaced, e))?;
     let all = files_of(plan);
-    let (waiting, there): (Vec<PathBuf>, Vec<PathBuf>) =
-        all.iter().cloned().partition(|file| made.join(file).exists());
+    let (mut waiting, mut there) = (Vec::new(), Vec::new());
+    for file in &all {
+        let is_waiting = there::look(&made.join(file))?.is_some();
+        if is_waiting { &mut waiting } else { &mut there }.push(file.clone());
+    }
     let main = all.last().cloned().unwrap_or_default();
     // What the array that is replaced had beside it goes, too.
     let mut old: BTreeSet<PathBuf> = waiting.iter().cloned().collect();
@@ -471,7 +481,7 @@ fn publish_file(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<(
     let moved = (|| {
         for file in &old {
             let from = plan.output.with_file_name(file);
-            if overwrite && fs::symlink_metadata(&from).is_ok_and(|there| !there.is_dir()) {
+            if overwrite && there::look(&from)?.is_some_and(|there| !there.is_dir()) {
                 let to = replaced.join(file);
                 fs::rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
                 undo.push((to, from));
@@ -479,8 +489,8 @@ fn publish_file(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<(
         }
         for file in &waiting {
             let (from, to) = (made.join(file), plan.output.with_file_name(file));
-            let before = fs::symlink_metadata(if *file == main { to.clone() } else { replaced.join(file) });
-            if let Ok(before) = before {
+            if let Some(before) = there::look(&if *file == main { to.clone() } else { replaced.join(file) })?
+            {
                 keep_permissions(&before, &from);
             }
             if overwrite { fs::rename(&from, &to) } else { rename_new(&from, &to) }.map_err(|e| {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::there;
 use super::unfinished::PLAN;
 use crate::error::{Error, ErrorKind, Result, printable};
 
@@ -58,7 +59,7 @@ impl Staging {
             keep: Cell::new(true),
             lock: None,
         };
-        if staging.path.is_symlink() {
+        if there::look(&staging.path)?.is_some_and(|there| there.is_symlink()) {
             let message = format!("`{}` is a symbolic link", printable(&staging.path));
             return Err(Error::new(ErrorKind::Output, message).hint("remove it"));
         }

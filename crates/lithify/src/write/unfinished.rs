@@ -1,6 +1,6 @@
 //! What an earlier run has left of an output that is not complete: its plan, and how far it came.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::{self, Trusted};
 use super::manifest::Manifest;
 use super::staging::Staging;
+use super::there;
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::plan::request::Request;
 use crate::plan::{Plan, Target};
@@ -50,7 +51,7 @@ impl Left {
     /// What is left in a place, if it can be gone on with.
     pub(super) fn look(staging: &Staging) -> Result<Option<Self>> {
         let directory = staging.path();
-        let Some(text) = read_if_there(&directory.join(PLAN))? else { return Ok(None) };
+        let Some(text) = there::read(&directory.join(PLAN))? else { return Ok(None) };
         let Some(trusted) = journal::look(directory, Checksum::of(&text))? else { return Ok(None) };
         let Some(saved) = Saved::parse(&text, staging) else { return Ok(None) };
         let (mut done, mut sound) = (0, true);
@@ -81,15 +82,6 @@ impl Left {
 /// The name of the file that keeps the plan.
 pub(super) const PLAN: &str = "plan.json";
 
-/// What a file holds; `None` if there is none.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", path, e)),
-    }
-}
-
 /// Keeps a plan in a directory; gives the checksum of its file.
 pub(super) fn save(directory: &Path, asked: &Request, plan: &Plan) -> Result<Checksum> {
     let path = directory.join(PLAN);
@@ -104,7 +96,7 @@ pub(super) fn save(directory: &Path, asked: &Request, plan: &Plan) -> Result<Che
 impl Saved {
     /// The plan that is kept in a place, whether or not something is done of it.
     pub(super) fn read(staging: &Staging) -> Result<Option<Self>> {
-        let text = read_if_there(&staging.path().join(PLAN))?;
+        let text = there::read(&staging.path().join(PLAN))?;
         Ok(text.and_then(|text| Self::parse(&text, staging)))
     }
 
@@ -167,7 +159,7 @@ impl Staging {
     /// Something else is asked for than what is there, and blocks of that are done.
     pub fn go_on(&self, asked: &Asked<'_>) -> Result<Option<Left>> {
         // Without it, it was complete, and has its name.
-        let begun = self.output().is_dir();
+        let begun = there::look(&self.output())?.is_some();
         let left = if begun { Left::look(self)? } else { None };
         let differs = left.as_ref().and_then(|left| left.saved.difference(asked));
         match (left, differs) {
