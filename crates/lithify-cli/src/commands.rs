@@ -181,6 +181,12 @@ impl Context {
         for (portion, target) in portions.iter().zip(targets) {
             let choice = Choice { rows: Some(rows_of(portion)), ..dataset.choice() };
             let job = Job { request: &request, target: &target, ..*job };
+            if dry_run {
+                let source = self.open(dataset, &request, choice)?;
+                let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+                show_plan(&profile, &plan, &self.machine, json)?;
+                continue;
+            }
             let (format, parts) = (whole.format(), whole.parts());
             let asked = Asked { format, parts, choice: &choice, request: &request, target: &target };
             let (staging, complete) = stage(&asked, job.writing.restart)?;
@@ -190,12 +196,7 @@ impl Context {
                 continue;
             }
             let source = self.open(dataset, &request, choice)?;
-            if dry_run {
-                let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
-                show_plan(&profile, &plan, &self.machine, json)?;
-            } else {
-                self.convert(source.as_ref(), &job, json)?;
-            }
+            self.convert(source.as_ref(), &job, json)?;
         }
         Ok(Outcome::Done)
     }
