@@ -138,6 +138,25 @@ struct Filled {
     files: Vec<FileRecord>,
 }
 
+/// What came of the blocks that were to be filled.
+struct Attempt {
+    /// What is known of all blocks.
+    notes: Notes,
+    /// Elements that passed the scan, but do not fit their rows.
+    bad: Vec<Skipped>,
+}
+
+impl Attempt {
+    /// The same of a plan all of whose blocks were to be done.
+    fn outcome(self, plan: &Plan) -> Result<Outcome> {
+        if self.bad.is_empty() {
+            self.notes.joined(plan).map(Outcome::Done)
+        } else {
+            Ok(Outcome::Bad(self.bad))
+        }
+    }
+}
+
 /// Writes the blocks of a plan to a store, but for those that are noted already, and notes them in a journal.
 ///
 /// # Errors
@@ -149,20 +168,7 @@ fn fill_blocks(
     progress: &dyn Progress,
     notes: Notes,
     journal: Option<&Journal>,
-) -> Result<Outcome> {
-    let (notes, bad) = fill(source, plan, store, progress, notes, journal)?;
-    if bad.is_empty() { notes.joined(plan).map(Outcome::Done) } else { Ok(Outcome::Bad(bad)) }
-}
-
-/// The same; gives the notes of all blocks, and the elements that do not fit their rows.
-fn fill(
-    source: &dyn Source,
-    plan: &Plan,
-    store: &dyn Store,
-    progress: &dyn Progress,
-    notes: Notes,
-    journal: Option<&Journal>,
-) -> Result<(Notes, Vec<Skipped>)> {
+) -> Result<Attempt> {
     check_parts(source, &plan.parts)?;
     let runs = runs_of(source, plan, &notes);
     let next = AtomicUsize::new(0);
@@ -218,7 +224,7 @@ fn fill(
     // A block may meet an element that belongs to the one before.
     bad.sort_by_key(|skipped| (skipped.part, skipped.position));
     bad.dedup_by_key(|skipped| (skipped.part, skipped.position));
-    Ok((notes.into_inner().unwrap_or_else(PoisonError::into_inner), bad))
+    Ok(Attempt { notes: notes.into_inner().unwrap_or_else(PoisonError::into_inner), bad })
 }
 
 /// Refuses parts that are not those of the scan any more, whether another dataset was opened or a file has changed.

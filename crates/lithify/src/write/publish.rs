@@ -134,7 +134,8 @@ pub fn write_staged(
     }
     options.progress.begin("write", plan.stored_bytes);
     options.progress.advance(plan.stored_bytes / blocks.max(1) * done);
-    let fill = || fill_blocks(source, plan, store.as_ref(), options.progress, notes, Some(&journal));
+    let fill =
+        || fill_blocks(source, plan, store.as_ref(), options.progress, notes, Some(&journal))?.outcome(plan);
     let outcome = match options.durable {
         Some(every) => journal.during(every, fill),
         None => fill(),

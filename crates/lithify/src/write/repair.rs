@@ -9,7 +9,7 @@ use super::publish::keep_permissions;
 use super::staging::Staging;
 use super::unfinished::Left;
 use super::verify::{Cure, Difference, slab_of, slab_rows, verify};
-use super::{Notes, fill};
+use super::{Attempt, Notes, fill_blocks};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::plan::{Io, Layout, Plan};
 use crate::progress::Progress;
@@ -101,9 +101,9 @@ impl<'a> Repair<'a> {
     fn derive(&self, store: &dyn Store) -> Result<()> {
         self.progress.begin("derive", 0);
         let notes = Notes::but(self.plan, &self.blocks);
-        let filled = fill(self.source, self.plan, store, self.progress, notes, None);
+        let filled = fill_blocks(self.source, self.plan, store, self.progress, notes, None);
         self.progress.end();
-        let (notes, bad) = filled?;
+        let Attempt { notes, bad } = filled?;
         for (array, (record, notes)) in
             self.plan.arrays.iter().zip(self.manifest.arrays.iter().zip(&notes.arrays))
         {

@@ -42,19 +42,15 @@ impl Staging {
     /// # Errors
     /// Another run is at work on the output, or files cannot be made there.
     pub(super) fn lock(output: &Path) -> Result<Self> {
-        let name = output
-            .file_name()
-            .ok_or_else(|| Error::request(format!("`{}` is no name for an output", printable(output))))?;
-        let parent = match output.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        if output.file_name().is_none() {
+            return Err(Error::request(format!("`{}` is no name for an output", printable(output))));
+        }
+        let parent = parent_of(output);
         let made = parent.ancestors().take_while(|above| !above.exists()).map(Path::to_path_buf).collect();
         fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-        let hidden = |ending: &str| parent.join(format!(".{}.lithify-{ending}", name.to_string_lossy()));
         let mut staging = Self {
             target: output.to_path_buf(),
-            path: hidden("partial"),
+            path: hidden(output, "partial"),
             made,
             keep: Cell::new(true),
             lock: None,
@@ -63,15 +59,14 @@ impl Staging {
             let message = format!("`{}` is a symbolic link", printable(&staging.path));
             return Err(Error::new(ErrorKind::Output, message).hint("remove it"));
         }
-        staging.lock = Some(Lock::take(hidden("lock"), output)?);
+        staging.lock = Some(Lock::take(hidden(output, "lock"), output)?);
         Ok(staging)
     }
 
     /// Whether something is being made, or was left, of an output.
     #[must_use]
     pub fn is_begun(output: &Path) -> bool {
-        let name = output.file_name().unwrap_or_default().to_string_lossy();
-        output.with_file_name(format!(".{name}.lithify-partial")).exists()
+        hidden(output, "partial").exists()
     }
 
     /// Makes the directory.
@@ -135,6 +130,17 @@ impl Staging {
         }
         below(&self.path)
     }
+}
+
+/// The directory that an output is in.
+fn parent_of(output: &Path) -> &Path {
+    output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A hidden name beside an output.
+fn hidden(output: &Path, ending: &str) -> PathBuf {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    parent_of(output).join(format!(".{name}.lithify-{ending}"))
 }
 
 impl Drop for Staging {

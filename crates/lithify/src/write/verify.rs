@@ -226,7 +226,8 @@ pub fn verify_against_source(
     let manifest = Manifest::read(output)?;
     progress.begin("derive", plan.stored_bytes);
     let store = ChecksumStore::new(&plan.arrays);
-    let outcome = fill_blocks(source, plan, &store, progress, Notes::of(plan), None);
+    let outcome = fill_blocks(source, plan, &store, progress, Notes::of(plan), None)
+        .and_then(|attempt| attempt.outcome(plan));
     progress.end();
     let Outcome::Done(filled) = outcome? else {
         return Err(Error::input("elements that were written do not fit their rows any more"));
