@@ -51,6 +51,10 @@ pub enum Command {
         #[command(flatten)]
         dataset: Dataset,
         #[command(flatten)]
+        features: Features,
+        #[command(flatten)]
+        share: ScanShare,
+        #[command(flatten)]
         run: Run,
         /// Print JSON instead of a table.
         #[arg(long)]
@@ -77,24 +81,16 @@ pub enum Command {
         json: bool,
     },
     /// Work out what `convert` would do, and save it for `write`.
-    Plan {
-        #[command(flatten)]
-        dataset: Dataset,
-        /// Where the arrays are to go, as `convert -o`.
-        #[arg(long, value_name = "OUT")]
-        to: PathBuf,
-        /// The file to save the plan in.
-        #[arg(short, long, value_name = "PLAN")]
-        output: PathBuf,
-        #[command(flatten)]
-        wanted: Wanted,
-        #[command(flatten)]
-        run: Run,
-    },
-    /// Write the arrays of a saved plan.
+    Plan(Box<Planning>),
+    /// Write the arrays of a saved plan, or a task's share of them.
     Write {
         /// What `lithify plan` has saved.
         plan: PathBuf,
+        #[command(flatten)]
+        task: Task,
+        /// A directory of a local disk, where files of a Zarr store are built before they are copied to the output, by a task.
+        #[arg(long, value_name = "DIR", requires = "task", help_heading = "How it runs")]
+        scratch: Option<PathBuf>,
         #[command(flatten)]
         writing: Writing,
         #[command(flatten)]
@@ -103,6 +99,30 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check that all tasks of a plan are done, and give the output its name.
+    Finish {
+        /// What `lithify plan` has saved.
+        plan: PathBuf,
+        /// Do not wait until everything is on the disk.
+        #[arg(long)]
+        no_sync: bool,
+        #[command(flatten)]
+        run: Run,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how far the tasks of a plan are.
+    Status {
+        /// What `lithify plan` has saved.
+        plan: PathBuf,
+        /// Print JSON, with every task, instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a script that submits a conversion to Slurm as arrays of tasks; to be read, changed, and run by `bash`. It takes the same
+    /// as `plan`.
+    Slurm(Box<Planning>),
     /// Compare arrays with their checksums.
     Verify {
         /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
@@ -128,6 +148,93 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What is planned, and for whom.
+#[derive(Debug, Args)]
+pub struct Planning {
+    #[command(flatten)]
+    pub dataset: Dataset,
+    /// Where the arrays are to go, as `convert -o`.
+    #[arg(long, value_name = "OUT")]
+    pub to: PathBuf,
+    /// The file to save the plan in.
+    #[arg(short, long, value_name = "PLAN")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub wanted: Wanted,
+    #[command(flatten)]
+    pub tasks: Tasks,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// The tasks of a plan.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tasks of a batch job")]
+pub struct Tasks {
+    /// Let so many tasks write the arrays: `lithify write PLAN --task K` for each K from 0 on, then `lithify finish PLAN`.
+    #[arg(long, value_name = "N")]
+    pub tasks: Option<u64>,
+    /// No two tasks write to the same so many bytes of a file: a page, or the stripe of a parallel file system.
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "tasks", default_value = "4KiB")]
+    pub align: u64,
+    /// Plan by what `lithify scan … --tasks` has saved in this directory, and do not scan.
+    #[arg(long, value_name = "DIR")]
+    pub profiles: Option<PathBuf>,
+    /// Let `finish` replace an output that is there already.
+    #[arg(long, requires = "tasks")]
+    pub overwrite: bool,
+    /// Throw away what tasks of another plan have left of the same output. None may be running any more.
+    #[arg(long, requires = "tasks")]
+    pub restart: bool,
+}
+
+/// Which share of a dataset's files is scanned.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tasks of a batch job")]
+pub struct ScanShare {
+    /// Scan one of so many shares of the files, for `plan --profiles`.
+    #[arg(long, value_name = "N", requires_all = ["task", "profiles"])]
+    pub tasks: Option<u64>,
+    #[command(flatten)]
+    pub task: Task,
+    /// The directory to save in what was learnt.
+    #[arg(short = 'o', long = "output", id = "profiles", value_name = "PROFILES", requires = "tasks")]
+    pub profiles: Option<PathBuf>,
+}
+
+/// Which task this is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tasks of a batch job")]
+pub struct Task {
+    /// Which task this is, from 0 on; or `auto`: what the launcher of this process says (an array of Slurm, PBS, LSF or SGE, `srun`,
+    /// `mpirun`, Flux, torchrun, Kubernetes, …).
+    #[arg(long, value_name = "K")]
+    pub task: Option<TaskNumber>,
+    /// The number that the launcher gives to the first task, where that is not 0 (of LSF and SGE, it is known to be 1).
+    #[arg(long, value_name = "B", requires = "task")]
+    pub task_base: Option<u64>,
+}
+
+/// The number of a task, or where it is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskNumber {
+    /// The launcher tells.
+    Auto,
+    /// It is given.
+    Is(u64),
+}
+
+impl std::str::FromStr for TaskNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Is).map_err(|_| "it is neither a number nor `auto`".into()),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -213,7 +320,7 @@ impl From<ErrorPolicy> for OnError {
 }
 
 #[derive(Debug, Args)]
-pub struct Wanted {
+pub struct Features {
     /// A feature that is wanted, and how: `NAME` or `NAME: key=value key …`, with the keys below. May be given many times;
     /// without it, every feature is taken.
     #[arg(short, long = "feature", value_name = "SPEC")]
@@ -223,6 +330,12 @@ pub struct Wanted {
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub only: Only,
+}
+
+#[derive(Debug, Args)]
+pub struct Wanted {
+    #[command(flatten)]
+    pub features: Features,
     /// How the arrays are kept, where the output's name does not tell: `.npy` files, Zarr, or version 2 of Zarr.
     #[arg(long, value_enum, value_name = "STORE")]
     pub store: Option<StoreChoice>,
@@ -234,6 +347,13 @@ pub struct Wanted {
 /// The keys as flags, for when there is one feature: those that are given, and their values.
 #[derive(Debug, Default)]
 pub struct Only(Vec<(&'static str, Option<String>)>);
+
+impl Only {
+    /// Those that are given.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
+        self.0.iter().map(|(key, value)| (*key, value.as_deref()))
+    }
+}
 
 impl Args for Only {
     fn augment_args(command: clap::Command) -> clap::Command {
@@ -367,6 +487,16 @@ impl Wanted {
         Ok(Target { output, layout, on_error: dataset.on_error.into(), io: self.io.into() })
     }
 
+    /// The request that the flags make.
+    ///
+    /// # Errors
+    /// As [`Features::request`].
+    pub fn request(&self) -> Result<Request> {
+        self.features.request()
+    }
+}
+
+impl Features {
     /// The request that the flags make.
     ///
     /// # Errors

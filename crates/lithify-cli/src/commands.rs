@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use lithify::batch::{begin, found_bad, plan_of_profiles};
 use lithify::convert::{
     Job, Ready, plan_again, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
 };
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
-use lithify::plan::request::Request;
-use lithify::plan::{Plan, Target, advice, settled};
+use lithify::plan::{Plan, Target, Tasks, advice, settled};
+use lithify::saved::SavedPlan;
 use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
 use lithify::source::{Choice, Options, Source};
@@ -21,16 +22,19 @@ use lithify::write::repair::repair;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{Asked, Staging, WriteOptions, check_target, stage};
 use lithify::{Portion, open, scan, show};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 
 use crate::Outcome;
-use crate::args::{Command, Dataset, Run, Writing};
+use crate::args::{Command, Dataset, Features, Planning, Run, Writing};
 use crate::json;
 use crate::progress::{Reporter, tell};
 
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
-        Command::Scan { dataset, run, json } => scan_command(&dataset, &run, json),
+        Command::Scan { dataset, features, share, run, json } => match share.tasks {
+            Some(_) => crate::batch::scan_task(&dataset, &features, &share, &run),
+            None => scan_command(&dataset, &features, &run, json),
+        },
         Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
             let context = Context::new(&run, &output)?;
             let request = wanted.request()?;
@@ -48,35 +52,13 @@ pub fn run(command: Command) -> Result<Outcome> {
             }
             context.convert(source.as_ref(), &job, json)
         }
-        Command::Plan { dataset, to, output, wanted, run } => {
-            let context = Context::new(&run, &to)?;
-            let request = wanted.request()?;
-            if dataset.portions()?.is_some() {
-                return Err(Error::request("a plan is for one output, and `--split` names several"));
+        Command::Plan(planning) => plan_command(*planning),
+        Command::Write { plan: path, task, scratch, writing, run, json } => {
+            let saved = SavedPlan::open(&path)?;
+            if task.task.is_some() || saved.head().tasks.is_some() {
+                return crate::batch::write_task(&saved, &task, scratch.as_deref(), &writing, &run);
             }
-            let source = context.open(&dataset, &request, dataset.choice())?;
-            let target = wanted.target(absolute(&to), &dataset)?;
-            let writing =
-                WriteOptions { overwrite: false, restart: false, durable: None, progress: &context.progress };
-            let job =
-                Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
-            let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
-            let text = serde_json::to_vec(&plan).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
-            std::fs::write(&output, text).map_err(|e| Error::io("write", &output, e))?;
-            show_plan(&profile, &plan, &context.machine, false)
-        }
-        Command::Write { plan: path, writing, run, json } => {
-            let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-            let plan: Plan = serde_json::from_slice(&text).map_err(|e| {
-                Error::input(format!("it is not a plan of this version of lithify: {e}"))
-                    .in_file(&path)
-                    .hint("make it anew with `lithify plan`")
-            })?;
-            if !plan.is_sound() {
-                return Err(Error::input("it does not hang together")
-                    .in_file(&path)
-                    .hint("make it anew with `lithify plan`"));
-            }
+            let plan = saved.whole()?;
             let context = Context::new(&run, &plan.output)?;
             let source = reopen(&plan.format, &plan.parts, &plan.choice, &plan.request, &context.machine)?;
             let (request, target) = (plan.request.clone(), plan.target());
@@ -87,6 +69,9 @@ pub fn run(command: Command) -> Result<Outcome> {
             let ready = prepare_plan(source.as_ref(), &job, plan)?;
             context.finish(source.as_ref(), &job, ready, start, json)
         }
+        Command::Finish { plan, no_sync, run, json } => crate::batch::finish(&plan, no_sync, &run, json),
+        Command::Status { plan, json } => crate::batch::status(&plan, json),
+        Command::Slurm(planning) => crate::batch::slurm(&planning),
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
         Command::Repair { output, run } => repair_command(&output, &run),
         Command::Info { output, json } => {
@@ -97,19 +82,47 @@ pub fn run(command: Command) -> Result<Outcome> {
     }
 }
 
+fn plan_command(planning: Planning) -> Result<Outcome> {
+    let Planning { dataset, to, output, wanted, tasks, run } = planning;
+    let context = Context::new(&run, &to)?;
+    let request = wanted.request()?;
+    if dataset.portions()?.is_some() {
+        return Err(Error::request("a plan is for one output, and `--split` names several"));
+    }
+    let of_tasks = tasks.tasks.map(|count| Tasks::new(count, tasks.align, tasks.overwrite)).transpose()?;
+    let source = context.open(&dataset, &request, dataset.choice())?;
+    let target = wanted.target(absolute(&to), &dataset)?;
+    let writing =
+        WriteOptions { overwrite: false, restart: false, durable: None, progress: &context.progress };
+    let job = Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+    let (profile, plan) = match &tasks.profiles {
+        Some(profiles) => plan_of_profiles(source.as_ref(), &job, profiles)?,
+        None => scan_and_plan(source.as_ref(), &job, &found_bad(&target.output)?)?,
+    };
+    let plan = match of_tasks {
+        Some(of_tasks) => begin(plan, of_tasks, &output, tasks.restart)?,
+        None => {
+            SavedPlan::save(&plan, &output)?.publish()?;
+            plan
+        }
+    };
+    show_plan(&profile, &plan, &context.machine, false)
+}
+
 /// What every command needs: the machine, and who is told how far it is.
-struct Context {
-    machine: Machine,
-    progress: Reporter,
+pub struct Context {
+    pub machine: Machine,
+    pub progress: Reporter,
     quiet: bool,
 }
 
 impl Context {
-    fn new(run: &Run, output: &Path) -> Result<Self> {
+    pub fn new(run: &Run, output: &Path) -> Result<Self> {
         let machine = Machine::here(output, run.memory, run.threads.map(usize::from))?;
         let stop = Arc::new(AtomicBool::new(false));
         let deaf = |e| Error::new(ErrorKind::Io, format!("cannot listen to signals: {e}"));
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // Schedulers announce the end by several.
+        for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU] {
             // A second signal ends the process at once.
             let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
@@ -120,13 +133,13 @@ impl Context {
         Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
     }
 
-    fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {
+    pub fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {
         let zip = dataset.zip.clone();
         let options = Options { choice, zip, features: request.names(), ..self.machine.source_options() };
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
-    fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
+    pub fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
         WriteOptions {
             overwrite: flags.overwrite,
             restart: flags.restart,
@@ -253,13 +266,14 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
     Ok(skipped_or_done(!plan.skipped.is_empty()))
 }
 
-fn scan_command(dataset: &Dataset, run: &Run, json: bool) -> Result<Outcome> {
+fn scan_command(dataset: &Dataset, features: &Features, run: &Run, json: bool) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
-    let source = context.open(dataset, &Request::default(), dataset.choice())?;
+    let request = features.request()?;
+    let source = context.open(dataset, &request, dataset.choice())?;
     let profile = scan(
         source.as_ref(),
         &ScanOptions {
-            request: &Request::default(),
+            request: &request,
             on_error: dataset.on_error.into(),
             threads: context.machine.threads,
             largest_payload: context.machine.largest_record(),
@@ -322,7 +336,7 @@ fn repair_command(output: &Path, run: &Run) -> Result<Outcome> {
     Ok(if left.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-fn skipped_or_done(skipped: bool) -> Outcome {
+pub fn skipped_or_done(skipped: bool) -> Outcome {
     if skipped { Outcome::Skipped } else { Outcome::Done }
 }
 
@@ -353,12 +367,12 @@ fn summary(manifest: &Manifest, target: &Target, start: Instant) -> String {
     )
 }
 
-fn absolute(path: &Path) -> std::path::PathBuf {
+pub fn absolute(path: &Path) -> std::path::PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Prints to standard output. A reader that has gone, as `head` does, ends the output and is no error.
-fn print(text: &str) -> Result<()> {
+pub fn print(text: &str) -> Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::io("write to", Path::new("standard output"), e))

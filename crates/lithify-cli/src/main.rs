@@ -8,9 +8,11 @@ use lithify::error::ErrorKind;
 use lithify::show::plural;
 
 mod args;
+mod batch;
 mod commands;
 mod json;
 mod progress;
+mod words;
 
 use progress::tell;
 

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod audio;
+pub mod batch;
 pub mod convert;
 mod dataset;
 pub mod decode;
@@ -38,10 +39,12 @@ pub mod machine;
 mod parallel;
 pub mod plan;
 pub mod progress;
+pub mod saved;
 pub mod scan;
 pub mod show;
 pub mod source;
 pub mod store;
+mod unique;
 pub mod value;
 pub mod write;
 

@@ -27,6 +27,16 @@ impl Plan {
         Ok(self)
     }
 
+    /// The plan of a task of so many blocks, with as many threads as it can use: its disk is reserved already.
+    ///
+    /// # Errors
+    /// One thread needs more memory than there is.
+    pub fn on_task(mut self, machine: &Machine, blocks: u64) -> Result<Self> {
+        let blocks = usize::try_from(blocks).unwrap_or(usize::MAX);
+        self.threads = self.memory.threads_within(machine, machine.threads.min(blocks).max(1))?;
+        Ok(self)
+    }
+
     fn check_disk(&self, machine: &Machine) -> Result<()> {
         // What compressing saves is not known before it is done. What several blocks fill together is there twice until the end.
         let stored = self.arrays.iter().filter(|array| !array.compressed()).fold(0, add_file_bytes);

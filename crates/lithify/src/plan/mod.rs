@@ -29,6 +29,7 @@ pub mod request;
 pub(crate) mod scalar;
 mod seen;
 mod settle;
+pub mod tasks;
 mod wanted;
 mod zarr;
 
@@ -38,14 +39,18 @@ pub use layout::Layout;
 pub(crate) use layout::MANIFEST;
 use request::{FeatureRequest, Request};
 pub use settle::{settle_buckets, settled};
+pub use tasks::Tasks;
 use wanted::Wanted;
 pub use zarr::ZarrArray;
 
 /// Bytes of output that a block aims at. It does not depend on the memory budget, so that the output does not either:
 /// only a window on a block is in memory, and the budget decides how many blocks are in flight.
 const BLOCK_BYTES: u64 = 8 << 20;
-/// Blocks of the largest outputs, about: their blocks are larger, so that what is noted of each stays small.
-const MOST_BLOCKS: u64 = 1 << 13;
+/// Blocks of the largest outputs, about: their blocks are larger, so that what is noted of each stays small. Of many arrays,
+/// there are fewer.
+const MOST_BLOCKS: (u64, u64) = (1 << 13, 1 << 16);
+/// Notes of blocks, about: one for each block and array.
+const MOST_NOTES: u64 = 1 << 19;
 /// Bytes of input that a block aims at, at most, where rows are small.
 const BLOCK_STORED_BYTES: u64 = 32 << 20;
 /// Rows of a block, at most.
@@ -94,6 +99,9 @@ pub struct Plan {
     pub counters: Vec<CounterPlan>,
     /// Rows of a block.
     pub block_rows: u64,
+    /// The tasks that carry it out, if not one process does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tasks: Option<Tasks>,
     /// Threads that work at once.
     pub threads: usize,
     /// The memory that is needed.
@@ -337,6 +345,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         arrays,
         counters,
         block_rows,
+        tasks: None,
         threads: 1,
         memory,
         index: profile.index.clone(),
@@ -384,9 +393,10 @@ fn no_elements(profile: &Profile) -> Error {
 /// Rows whose output and input both are of a good size.
 fn block_rows(profile: &Profile, arrays: &[ArrayPlan], layout: Layout) -> u64 {
     let elements = profile.elements.max(1);
+    let most = (MOST_NOTES / (arrays.len() as u64).max(1)).clamp(MOST_BLOCKS.0, MOST_BLOCKS.1);
     let rows_of = |bytes: u64, wanted: u64| {
         let row = bytes.div_ceil(elements).max(1);
-        wanted.max(bytes / MOST_BLOCKS) / row
+        wanted.max(bytes / most) / row
     };
     let written = arrays.iter().fold(0_u64, |sum, array| sum.saturating_add(array.bytes()));
     let rows = rows_of(written, BLOCK_BYTES)

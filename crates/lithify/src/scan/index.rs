@@ -108,6 +108,41 @@ impl Index {
         self.sums.get(counter).copied().unwrap_or_default()
     }
 
+    /// How many numbers tell of an entry.
+    pub(crate) fn width(&self) -> usize {
+        3 + self.counters.len()
+    }
+
+    /// The entries as numbers: of each its element, its part, its position, and the totals before it.
+    pub(crate) fn rows(&self) -> Vec<u64> {
+        let row = |(number, entry): (usize, &Entry)| {
+            let totals = self.totals.iter().map(move |totals| totals[number]);
+            [entry.element, entry.part as u64, entry.position].into_iter().chain(totals)
+        };
+        self.entries.iter().enumerate().flat_map(row).collect()
+    }
+
+    /// The index of the same counters without entries.
+    pub(crate) fn without_rows(&self) -> Self {
+        let (counters, sums) = (self.counters.clone(), self.sums.clone());
+        Self { entries: Vec::new(), totals: vec![Vec::new(); counters.len()], counters, sums }
+    }
+
+    /// Takes the entries that [`rows`](Self::rows) gave, or a run of them.
+    pub(crate) fn set_rows(&mut self, rows: &[u64]) {
+        *self = self.without_rows();
+        for row in rows.chunks_exact(self.width()) {
+            let part = usize::try_from(row[1]).unwrap_or(usize::MAX);
+            self.entries.push(Entry { element: row[0], part, position: row[2] });
+            self.totals.iter_mut().zip(&row[3..]).for_each(|(totals, total)| totals.push(*total));
+        }
+    }
+
+    /// Gives parts other numbers, in the same order.
+    pub(crate) fn renumber(&mut self, number: impl Fn(usize) -> usize) {
+        self.entries.iter_mut().for_each(|entry| entry.part = number(entry.part));
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         for (totals, sum) in self.totals.iter_mut().zip(&self.sums) {
             totals.push(*sum);

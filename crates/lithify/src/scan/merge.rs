@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::index::Counted;
 use super::profile::{FeatureProfile, Profile, Witness};
-use super::{OnError, Piece, ScanOptions, Scanner, Span, check_skipped};
+use super::{OnError, Piece, Scanner, Span, check_skipped};
 use crate::error::{Error, Result};
 use crate::source::{Source, raw_format};
 
@@ -80,7 +80,7 @@ impl<'a> Merger<'a> {
 }
 
 /// Appends the profile of the elements that come after those of `whole`.
-fn merge(whole: &mut Profile, later: Profile) {
+pub(super) fn merge(whole: &mut Profile, later: Profile) {
     let before = whole.elements;
     let had_elements = before > 0;
     let first = whole.index.before(0).map(|(_, entry)| Witness {
@@ -122,11 +122,11 @@ fn merge(whole: &mut Profile, later: Profile) {
     whole.index.merge(&later.index, before);
 }
 
-pub(super) fn finished(
-    source: &dyn Source,
-    options: &ScanOptions<'_>,
-    mut whole: Profile,
-) -> Result<Profile> {
+/// Says what can only be said of all elements together.
+///
+/// # Errors
+/// They do not go together.
+pub(super) fn finished(source: &dyn Source, on_error: OnError, mut whole: Profile) -> Result<Profile> {
     source.format().clone_into(&mut whole.format);
     whole.classes = source.classes();
     whole.choice = source.choice();
@@ -141,7 +141,7 @@ pub(super) fn finished(
     }
     whole.parts = source.parts().to_vec();
     whole.skipped.sort_by_key(|skipped| (skipped.part, skipped.position));
-    if options.on_error == OnError::Fail
+    if on_error == OnError::Fail
         && let Some((said, file)) = source.count()?.filter(|(said, _)| *said != whole.elements)
     {
         let message = format!("it says that there are {said} elements, and {} were found", whole.elements);
@@ -154,7 +154,7 @@ pub(super) fn finished(
             .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));
     }
     // Where elements may be skipped, those of another kind than the first will be: pass 2 finds them.
-    let two_kinds = |feature: &&FeatureProfile| feature.kinds.len() > 1 && options.on_error == OnError::Fail;
+    let two_kinds = |feature: &&FeatureProfile| feature.kinds.len() > 1 && on_error == OnError::Fail;
     if let Some(feature) = whole.features.iter().find(two_kinds) {
         let (first, other) = (feature.kinds[0], feature.kinds[1]);
         let message =

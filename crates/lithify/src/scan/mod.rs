@@ -15,19 +15,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::on_threads;
 use crate::plan::request::{FeatureRequest, Request};
 use crate::progress::Progress;
-use crate::source::{Alike, Source, Want, name_file};
+use crate::source::{Alike, Part, Source, Want, name_file};
 
 mod fold;
 mod images;
 pub mod index;
 mod merge;
 pub mod profile;
+pub mod shares;
 mod sizes;
 mod sounds;
 
 use fold::Fold;
 use merge::{Merger, finished};
 use profile::{Profile, Skipped};
+pub use shares::Share;
 
 /// Bytes of a part that one thread scans at a time.
 const SPAN_BYTES: u64 = 32 << 20;
@@ -80,9 +82,16 @@ pub(crate) const SKIP_HINT: &str = "`--on-error skip` leaves out what is bad, an
 /// # Errors
 /// The first element in the order of the dataset that is damaged, unless such are skipped; or a file cannot be read.
 pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
-    let spans = spans_of(source, options.on_error);
-    let total = source.parts().iter().map(|part| part.bytes).sum();
-    options.progress.begin("scan", total);
+    let whole = scan_parts(source, options, 0..source.parts().len())?;
+    finished(source, options.on_error, whole).map_err(|e| name_file(source, e))
+}
+
+/// Reads some of a dataset's parts; what can only be said of all is not said yet.
+fn scan_parts(source: &dyn Source, options: &ScanOptions<'_>, parts: Range<usize>) -> Result<Profile> {
+    let spans = spans_of(source, options.on_error, parts.clone());
+    let bytes = |parts: &[Part]| parts.iter().map(|part| part.bytes).sum::<u64>();
+    options.progress.begin("scan", bytes(&source.parts()[parts]));
+    let total = bytes(source.parts());
     let excluded =
         options.excluded.iter().map(|skipped| ((skipped.part, skipped.position), skipped)).collect();
     let spacing = (total / ENTRIES).clamp(ENTRY_BYTES.0, ENTRY_BYTES.1);
@@ -130,7 +139,7 @@ pub fn scan(source: &dyn Source, options: &ScanOptions<'_>) -> Result<Profile> {
     if options.progress.cancelled() {
         return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
     }
-    finished(source, options, merger.whole).map_err(|e| name_file(source, e))
+    Ok(merger.whole)
 }
 
 /// Whether the source promises all that is to be known of what is wanted, but for where elements are.
@@ -155,9 +164,9 @@ fn alike(source: &dyn Source, part: usize, on_error: OnError) -> Option<Alike> {
     source.alike(part).filter(|alike| alike.sound || on_error == OnError::Fail)
 }
 
-fn spans_of(source: &dyn Source, on_error: OnError) -> Vec<Span> {
+fn spans_of(source: &dyn Source, on_error: OnError, parts: Range<usize>) -> Vec<Span> {
     let mut spans = Vec::new();
-    for (part, file) in source.parts().iter().enumerate() {
+    for (part, file) in source.parts().iter().enumerate().take(parts.end).skip(parts.start) {
         let pieces = if source.seekable(part) && alike(source, part, on_error).is_none() {
             file.bytes.div_ceil(SPAN_BYTES).max(1)
         } else {

@@ -255,6 +255,12 @@ pub(crate) fn name_file(source: &dyn Source, error: Error) -> Error {
     error.in_listed_file(file.as_deref())
 }
 
+/// Whether parts of a dataset can be read without the others: see [`Format::separable`].
+pub(crate) fn separable(format: &str, choice: &Choice) -> bool {
+    let whole = choice.split.is_none() && choice.shuffle.is_none() && choice.rows.is_none();
+    whole && FORMATS.iter().any(|known| known.name() == format && known.separable())
+}
+
 /// How much is wanted of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -331,6 +337,11 @@ pub trait Format: Sync {
 
     /// Whether such a directory is a dataset by itself, that has nothing to do with one beside it.
     fn stands_alone(&self) -> bool {
+        false
+    }
+
+    /// Whether some of the parts, with the first of all before them, can be opened without the others, and are read as among them.
+    fn separable(&self) -> bool {
         false
     }
 

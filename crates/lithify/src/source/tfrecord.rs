@@ -28,6 +28,10 @@ impl Format for ExampleFormat {
         if compression_of(seen.head).is_some() { Verdict::Yes } else { Verdict::No }
     }
 
+    fn separable(&self) -> bool {
+        true
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let records = TfRecords::open(parts, Payload::Raw, options)?;
         let payload = Payload::learn(&records);
@@ -49,6 +53,10 @@ impl Format for RawFormat {
 
     fn probe(&self, _: &Evidence<'_>) -> Verdict {
         Verdict::No
+    }
+
+    fn separable(&self) -> bool {
+        true
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {

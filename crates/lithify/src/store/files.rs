@@ -20,27 +20,51 @@ pub struct FileRecord {
     pub checksum: Checksum,
 }
 
+/// Where the files of a store are made.
+pub(super) struct Files {
+    directory: PathBuf,
+    /// Where they are until they are complete, if others may be writing the same ones: on the file system of the directory, and
+    /// before that perhaps on another.
+    apart: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+impl Files {
+    /// Files that nobody else writes.
+    pub(super) fn alone(directory: &Path) -> Self {
+        Self { directory: directory.to_path_buf(), apart: None }
+    }
+
+    /// Files that others may be writing, too: they are made elsewhere, and renamed.
+    pub(super) fn shared(directory: &Path, unfinished: &Path, scratch: Option<&Path>) -> Result<Self> {
+        for place in [Some(unfinished), scratch].into_iter().flatten() {
+            fs::create_dir_all(place).map_err(|e| Error::io("create", place, e))?;
+        }
+        let apart = (unfinished.to_path_buf(), scratch.map(Path::to_path_buf));
+        Ok(Self { directory: directory.to_path_buf(), apart: Some(apart) })
+    }
+}
+
 /// A file that is written from front to back.
-pub(super) struct WholeFile {
+pub(super) struct WholeFile<'f> {
+    files: &'f Files,
     file: File,
+    /// Where it is written.
     place: PathBuf,
     path: PathBuf,
     bytes: u64,
     hasher: Hasher,
 }
 
-impl WholeFile {
-    /// Begins a file in a directory, which may lack the folders that the path names. That it is written only once is for the
-    /// caller to see to.
-    pub(super) fn create(directory: &Path, path: PathBuf) -> Result<Self> {
-        let place = directory.join(&path);
-        let create = || File::create(&place);
-        let file = create().or_else(|e| match (e.kind(), place.parent()) {
-            (ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent).and_then(|()| create()),
-            _ => Err(e),
-        });
-        let file = file.map_err(|e| Error::io("create", &place, e))?;
-        Ok(Self { file, place, path, bytes: 0, hasher: Hasher::new() })
+impl<'f> WholeFile<'f> {
+    /// Begins a file among others; there may not be the folders yet that the path names. Where nobody else writes them, it is for the
+    /// caller to see to it that each is written once.
+    pub(super) fn create(files: &'f Files, path: PathBuf) -> Result<Self> {
+        let place = match &files.apart {
+            None => files.directory.join(&path),
+            Some((near, scratch)) => scratch.as_ref().unwrap_or(near).join(crate::unique::name()),
+        };
+        let file = with_folders(&place, || File::create(&place)).map_err(|e| Error::io("create", &place, e))?;
+        Ok(Self { files, file, place, path, bytes: 0, hasher: Hasher::new() })
     }
 
     /// Adds bytes to its end.
@@ -56,15 +80,36 @@ impl WholeFile {
         self.bytes
     }
 
-    /// What is known of it once it is complete.
-    pub(super) fn finish(self) -> FileRecord {
-        FileRecord { path: self.path, bytes: self.bytes, checksum: self.hasher.finish() }
+    /// Brings it to its place, and tells what is known of it.
+    pub(super) fn finish(self) -> Result<FileRecord> {
+        let Self { files, file, mut place, path, bytes, hasher } = self;
+        drop(file);
+        if let Some((near, scratch)) = &files.apart {
+            if scratch.is_some() {
+                let copy = near.join(crate::unique::name());
+                fs::copy(&place, &copy).map_err(|e| Error::io("write", &copy, e))?;
+                // What cannot be removed is in nobody's way.
+                let _ = fs::remove_file(&place);
+                place = copy;
+            }
+            let to = files.directory.join(&path);
+            with_folders(&to, || fs::rename(&place, &to)).map_err(|e| Error::io("rename to", &to, e))?;
+        }
+        Ok(FileRecord { path, bytes, checksum: hasher.finish() })
     }
 }
 
+/// Does what makes a file, once more with the folders that it is in, if they are not there.
+fn with_folders<T>(path: &Path, make: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
+    make().or_else(|e| match (e.kind(), path.parent()) {
+        (ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent).and_then(|()| make()),
+        _ => Err(e),
+    })
+}
+
 /// Writes a file at once: see [`WholeFile`].
-pub(super) fn write_whole(directory: &Path, path: PathBuf, bytes: &[u8]) -> Result<FileRecord> {
-    let mut file = WholeFile::create(directory, path)?;
+pub(super) fn write_whole(files: &Files, path: PathBuf, bytes: &[u8]) -> Result<FileRecord> {
+    let mut file = WholeFile::create(files, path)?;
     file.append(bytes)?;
-    Ok(file.finish())
+    file.finish()
 }

@@ -1,6 +1,7 @@
 //! Where arrays live on disk. A store hands out the memory of a block's rows and takes it back; nothing above knows
 //! whether that memory is the file itself, mapped, a buffer that is written, or one that is encoded first.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,10 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{ArrayPlan, Io, Layout};
 
+pub(crate) mod aside;
 pub mod files;
 mod mapped;
 pub mod npy;
+pub mod share;
 pub mod zarr;
+
+use share::Share;
 
 /// What tells whether bytes have changed: the CRC-64/NVME of a block's bytes of one array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +103,15 @@ pub trait Output: Store {
         Ok(())
     }
 
+    /// Of a share, once all of its regions are committed: the pieces of arrays that are not complete without those of other shares,
+    /// as ranges of bytes. They are kept aside.
+    ///
+    /// # Errors
+    /// Something is missing of the share.
+    fn pieces(&self) -> Result<Vec<(usize, Range<u64>)>> {
+        Ok(Vec::new())
+    }
+
     /// Completes it, once all regions are committed, and tells what there is on disk now.
     ///
     /// # Errors
@@ -130,22 +144,34 @@ fn too_much() -> Error {
     Error::input("there is more data than in pass 1: the dataset has changed in between")
 }
 
-/// Begins an output of these arrays in a directory; `slabs` is one beside it, for what is not yet as it will be stored. If it was
-/// begun before, what is there stays.
+/// Who has written what there is of an output, and who else writes it.
+#[derive(Clone, Copy)]
+pub enum Opening<'a> {
+    /// There is nothing yet.
+    New,
+    /// It was begun before: what is there stays.
+    Again,
+    /// It was begun before, and this is one of several processes that write it at the same time.
+    Share(&'a Share),
+}
+
+/// Opens an output of these arrays in a directory; `aside` is one beside it, for what is not yet as it will be stored.
 ///
 /// # Errors
 /// There is not the space, the files cannot be made, or those that were made before are not what they were.
 pub fn open(
     directory: &Path,
-    slabs: &Path,
+    aside: &Path,
     (layout, io): (Layout, Io),
     arrays: &[ArrayPlan],
-    begun: bool,
+    opening: Opening<'_>,
 ) -> Result<Box<dyn Output>> {
     Ok(match layout {
         Layout::NpyFile | Layout::NpyDirectory => {
-            Box::new(npy::NpyStore::open(directory, arrays, io, begun)?)
+            Box::new(npy::NpyStore::open(directory, aside, arrays, io, opening)?)
         }
-        Layout::Zarr | Layout::Zarr2 => Box::new(zarr::ZarrStore::open(directory, slabs, layout, arrays)?),
+        Layout::Zarr | Layout::Zarr2 => {
+            Box::new(zarr::ZarrStore::open(directory, aside, layout, arrays, opening)?)
+        }
     })
 }

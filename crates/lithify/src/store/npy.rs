@@ -7,15 +7,18 @@
 //! (`NumPy`: `numpy/lib/_format_impl.py`.)
 
 use std::fs::{File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::aside::Aside;
 use super::files::FileRecord;
 use super::mapped::{ALIGNMENT, MappedRange};
-use super::{Checksum, Hasher, Output, Region, Store, Stored, not_as_left, too_much};
+use super::share::Share;
+use super::{Opening, Checksum, Hasher, Output, Region, Store, Stored, changed, not_as_left, too_much};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
 use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
@@ -51,14 +54,19 @@ pub struct NpyStore {
     files: Vec<NpyFile>,
     headers: Vec<Checksum>,
     io: Io,
+    /// Where bytes go that stand in one page with those of other processes, if there are any.
+    aside: Option<(Aside, Share)>,
 }
 
 struct NpyFile {
+    number: usize,
     file: File,
     path: PathBuf,
     header: u64,
     /// Bytes of the data.
     bytes: u64,
+    /// Those of them that are written here, and by nobody else.
+    own: Range<u64>,
 }
 
 impl NpyFile {
@@ -66,24 +74,58 @@ impl NpyFile {
     fn end(&self) -> u64 {
         self.header + self.bytes
     }
+
+    /// Gives bytes from byte `at` of the data on to the file, and those aside that are not this process's own.
+    fn write(&self, bytes: &[u8], at: u64, aside: Option<&(Aside, Share)>) -> Result<()> {
+        let end = at + bytes.len() as u64;
+        let cut = |border: u64| usize::try_from(border.clamp(at, end) - at).unwrap_or(bytes.len());
+        let (before, rest) = bytes.split_at(cut(self.own.start));
+        let (own, behind) = rest.split_at(cut(self.own.end.max(self.own.start)) - before.len());
+        let own_at = at + before.len() as u64;
+        if !own.is_empty() {
+            self.file
+                .write_all_at(own, self.header + own_at)
+                .map_err(|e| Error::io("write", &self.path, e))?;
+        }
+        if let Some((aside, share)) = aside {
+            let start = share.ranges[self.number].start;
+            if !before.is_empty() {
+                aside.write(self.number, start, before, at - start)?;
+            }
+            if !behind.is_empty() {
+                let at = own_at + own.len() as u64;
+                aside.write(self.number, self.own.end, behind, at - self.own.end)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl NpyStore {
     /// Makes the files of these arrays in a directory, with their headers, and reserves their space; or opens them again, if
-    /// they were begun before.
+    /// they were begun before. `aside` is another directory, for what stands in one page with bytes of other processes.
     ///
     /// # Errors
     /// There is not the space, the files cannot be made, or they are not of their size any more.
-    pub fn open(directory: &Path, arrays: &[ArrayPlan], io: Io, begun: bool) -> Result<Self> {
+    pub fn open(
+        directory: &Path,
+        aside: &Path,
+        arrays: &[ArrayPlan],
+        io: Io,
+        opening: Opening<'_>,
+    ) -> Result<Self> {
         raise_open_files();
         let mut files = Vec::with_capacity(arrays.len());
         let mut headers = Vec::with_capacity(arrays.len());
-        for array in arrays {
+        let share = if let Opening::Share(share) = opening { Some(share) } else { None };
+        let begun = !matches!(opening, Opening::New);
+        for (number, array) in arrays.iter().enumerate() {
             let path = directory.join(Layout::NpyDirectory.path_of(&array.name));
             let parent = path.parent().unwrap_or(directory);
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+            // Where it is not read, no network file system has pages of it that others have changed since.
             let file = OpenOptions::new()
-                .read(true)
+                .read(share.is_none())
                 .write(true)
                 .create_new(!begun)
                 .open(&path)
@@ -95,16 +137,20 @@ impl NpyStore {
                 let message = format!("it has {there} bytes, and was made with {}", start + bytes);
                 return Err(not_as_left(&path, message));
             }
-            let reserved = reserve(&file, &path, start + bytes)?;
-            if io == Io::Mapped && !reserved {
-                let message = "`--io mapped` is not safe here: the file system cannot reserve space, and a full disk would kill the run";
-                return Err(Error::request(message).in_file(&path).hint("leave `--io` out"));
+            if share.is_none() {
+                let reserved = reserve(&file, &path, start + bytes)?;
+                if io == Io::Mapped && !reserved {
+                    let message = "`--io mapped` is not safe here: the file system cannot reserve space, and a full disk would kill the run";
+                    return Err(Error::request(message).in_file(&path).hint("leave `--io` out"));
+                }
+                file.write_all_at(&header, 0).map_err(|e| Error::io("write", &path, e))?;
             }
-            file.write_all_at(&header, 0).map_err(|e| Error::io("write", &path, e))?;
             headers.push(Checksum::of(&header));
-            files.push(NpyFile { file, path, header: start, bytes });
+            let own = share.map_or(0..bytes, |share| share.own(number, share.align, start, bytes));
+            files.push(NpyFile { number, file, path, header: start, bytes, own });
         }
-        Ok(Self { files, headers, io })
+        let aside = share.map(|share| Ok((Aside::open(aside, share.before.clone())?, share.clone())));
+        Ok(Self { files, headers, io, aside: aside.transpose()? })
     }
 }
 
@@ -143,11 +189,27 @@ impl Store for NpyStore {
     fn region(&self, array: usize, offset: u64, expected: u64) -> Result<Box<dyn Region + '_>> {
         let target = &self.files[array];
         let mapped = self.io == Io::Mapped && expected >= SMALL_BYTES;
-        Ok(Box::new(NpyRegion::new(Some(target), target.bytes, offset, expected, mapped)))
+        let target = Some((target, self.aside.as_ref()));
+        Ok(Box::new(NpyRegion::new(target, self.files[array].bytes, offset, expected, mapped)))
     }
 }
 
 impl Output for NpyStore {
+    fn pieces(&self) -> Result<Vec<(usize, Range<u64>)>> {
+        let Some((aside, share)) = &self.aside else { return Ok(Vec::new()) };
+        let mut pieces = Vec::new();
+        for file in &self.files {
+            for piece in share.pieces(file.number, &file.own) {
+                let (there, _) = aside.file(file.number, piece.start, true)?;
+                if there.metadata().map_or(0, |there| there.len()) != piece.end - piece.start {
+                    return Err(changed());
+                }
+                pieces.push((file.number, piece));
+            }
+        }
+        Ok(pieces)
+    }
+
     fn finish(self: Box<Self>) -> Result<Stored> {
         Ok(Stored { headers: self.headers, files: Vec::new() })
     }
@@ -179,7 +241,8 @@ enum Window {
 
 /// A piece of an array, of which a window is in memory.
 struct NpyRegion<'a> {
-    target: Option<&'a NpyFile>,
+    /// The file, and where what it must not be given goes.
+    target: Option<(&'a NpyFile, Option<&'a (Aside, Share)>)>,
     /// Where the array ends, in bytes of its data.
     end: u64,
     start: u64,
@@ -193,7 +256,9 @@ struct NpyRegion<'a> {
 }
 
 impl<'a> NpyRegion<'a> {
-    fn new(target: Option<&'a NpyFile>, end: u64, start: u64, expected: u64, mapped: bool) -> Self {
+    fn new(
+        target: Option<(&'a NpyFile, Option<&'a (Aside, Share)>)>,
+        end: u64, start: u64, expected: u64, mapped: bool) -> Self {
         Self {
             target,
             end,
@@ -222,11 +287,8 @@ impl<'a> NpyRegion<'a> {
             Window::Buffer(buffer) => &buffer[..used],
         };
         self.hasher.update(filled);
-        if let (Window::Buffer(buffer), Some(target)) = (&self.window, self.target) {
-            target
-                .file
-                .write_all_at(&buffer[..used], target.header + self.at)
-                .map_err(|e| Error::io("write", &target.path, e))?;
+        if let (Window::Buffer(buffer), Some((target, aside))) = (&self.window, self.target) {
+            target.write(&buffer[..used], self.at, aside)?;
         }
         self.at += used as u64;
         Ok(())
@@ -237,7 +299,7 @@ impl<'a> NpyRegion<'a> {
         let left =
             (self.start + self.expected).saturating_sub(self.at).max(SMALL_BYTES).min(self.end - self.at);
         let length = |most: u64| usize::try_from(left.min(most)).unwrap_or(bytes).max(bytes);
-        if let (true, Some(target)) = (self.mapped, self.target) {
+        if let (true, Some((target, _))) = (self.mapped, self.target) {
             // The old map goes before the new one comes.
             self.window = Window::Buffer(Vec::new());
             let offset = target.header + self.at;

@@ -15,7 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,16 +43,26 @@ enum Line {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Begin {
     by: String,
-    /// What tells this start of the machine from all others.
+    /// What tells this start of this machine from all others.
     boot: String,
+    /// When that was, in seconds since 1970.
+    #[serde(default)]
+    at: u64,
     /// The checksum of the file of the plan.
     plan: Checksum,
 }
 
 impl Begin {
     fn now(plan: Checksum) -> Self {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { by: format!("lithify {}", env!("CARGO_PKG_VERSION")), boot: boot.trim().to_owned(), plan }
+        let mut boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        boot.truncate(boot.trim_end().len());
+        if !boot.is_empty() {
+            // Nodes that share a kernel may still have page caches of their own.
+            boot = format!("{boot} {}", rustix::system::uname().nodename().to_string_lossy());
+        }
+        let by = format!("lithify {}", env!("CARGO_PKG_VERSION"));
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        Self { by, boot, at, plan }
     }
 
     /// Whether what that one has noted means the same to this one.
@@ -300,6 +310,11 @@ pub(super) struct Trusted {
     durable: u64,
 }
 
+impl Trusted {
+    /// All of it: whoever has written it has said that it is complete.
+    pub(super) const ALL: Self = Self { bytes: u64::MAX, durable: 0 };
+}
+
 /// Looks at the journal in a directory: how much of it counts; `None` if it is not of this plan.
 ///
 /// # Errors
@@ -343,6 +358,23 @@ pub(super) fn blocks(directory: &Path, trusted: Trusted, mut take: impl FnMut(Do
         }
         ControlFlow::Continue(())
     })
+}
+
+/// How many blocks a journal tells of, whether or not they count, and when it was begun, in seconds since 1970.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn progress(directory: &Path) -> Result<(Option<u64>, u64)> {
+    let (mut begun, mut blocks) = (None, 0);
+    read(directory, u64::MAX, |line, _| {
+        match line {
+            Line::Begin(begin) => begun = begun.or(Some(begin.at)),
+            Line::Block(_) => blocks += 1,
+            Line::Durable(_) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((begun, blocks))
 }
 
 fn path_in(directory: &Path) -> PathBuf {

@@ -15,7 +15,8 @@ use crate::plan::request::Request;
 use crate::plan::{Fit, Io, Layout, Plan, ZarrArray};
 use crate::scan::OnError;
 use crate::scan::profile::Skipped;
-use crate::source::{Choice, Part};
+use crate::machine::peak_memory;
+use crate::source::{Choice, Part, read_wrong};
 use crate::store::files::FileRecord;
 use crate::store::{Checksum, Hasher, Stored};
 use crate::value::DType;
@@ -113,6 +114,24 @@ pub struct Run {
     /// Records that the process read wrong at first, and then as they are on the disk.
     #[serde(default)]
     pub read_wrong: u64,
+    /// The plan by whose tasks it was written, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plan: Option<Checksum>,
+}
+
+impl Run {
+    /// How a run went of which this process did all, but for the time that it took.
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            seconds: 0.0,
+            threads: plan.threads,
+            io: plan.io,
+            planned_memory: plan.memory.at(plan.threads),
+            peak_memory: peak_memory(),
+            read_wrong: read_wrong(),
+            plan: None,
+        }
+    }
 }
 
 impl Manifest {

@@ -27,6 +27,7 @@ mod place;
 mod publish;
 pub mod repair;
 mod staging;
+pub mod tasks;
 mod there;
 mod unfinished;
 pub mod verify;

@@ -19,16 +19,15 @@ use super::manifest::{self, Manifest, Run};
 use super::staging::Staging;
 use super::there;
 use super::unfinished::{self, Asked, Left, Saved};
-use super::{Notes, Outcome, fill_blocks};
+use super::{Filled, Notes, Outcome, fill_blocks, tasks};
 use crate::error::{Error, ErrorKind, Result, printable};
-use crate::machine::peak_memory;
 use crate::plan::request::Request;
 use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
-use crate::source::{Source, read_wrong};
+use crate::source::Source;
 use crate::store::files::FileRecord;
-use crate::store::{self, Checksum, Output, not_as_left};
+use crate::store::{self, Checksum, Opening, Output, not_as_left};
 
 /// How an output is written.
 pub struct WriteOptions<'a> {
@@ -60,6 +59,9 @@ pub enum Report {
 /// Another process is writing the output, or files cannot be made there.
 pub fn stage(asked: &Asked<'_>, restart: bool) -> Result<(Staging, Option<Manifest>)> {
     let staging = Staging::lock(&asked.target.output)?;
+    if !restart {
+        tasks::refuse(&staging)?;
+    }
     let done = if restart { None } else { complete(&staging)? };
     let Some(saved) = done else {
         if restart || Left::look(&staging)?.is_none() {
@@ -112,7 +114,8 @@ pub fn write_staged(
         staging.create()?;
     }
     let (how, slabs) = ((plan.layout, plan.io), staging.slabs());
-    let store = store::open(&made, &slabs, how, &plan.arrays, left.is_some())?;
+    let opening = if left.is_some() { Opening::Again } else { Opening::New };
+    let store = store::open(&made, &slabs, how, &plan.arrays, opening)?;
     let (checksum, trusted) = match left {
         Some(left) => (left.checksum, left.trusted),
         None => (unfinished::save(staging.path(), asked, plan)?, Trusted::default()),
@@ -152,21 +155,10 @@ pub fn write_staged(
     if left.is_some() {
         check_files(&made, &filled.files)?;
     }
-    let run = Run {
-        seconds: start.elapsed().as_secs_f64(),
-        threads: plan.threads,
-        io: plan.io,
-        planned_memory: plan.memory.at(plan.threads),
-        peak_memory: peak_memory(),
-        read_wrong: read_wrong(),
-    };
-    let mut stored = store.finish().map_err(|error| stopped(error, staging))?;
-    stored.files.extend(filled.files);
-    stored.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut manifest = Manifest::of(plan, filled.arrays, stored, run);
-    let sealed = seal(staging, plan, &mut manifest, &journal, options);
-    let published = sealed.and_then(|complete| publish(staging, plan, &complete));
-    published.map_err(|error| stopped(error, staging))?;
+    let run = Run { seconds: start.elapsed().as_secs_f64(), ..Run::of(plan) };
+    let sync = || if options.durable.is_some() { journal.sync() } else { Ok(()) };
+    let completed = complete_output(store, filled, run, plan, staging, (options.overwrite, &sync));
+    let manifest = completed.map_err(|error| stopped(error, staging))?;
     if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
         sync_all(parent)?;
     }
@@ -175,8 +167,26 @@ pub fn write_staged(
     Ok(Report::Done(Box::new(manifest)))
 }
 
+/// Completes an output all of whose blocks are done, and gives it its name.
+pub(super) fn complete_output(
+    store: Box<dyn Output>,
+    filled: Filled,
+    run: Run,
+    plan: &Plan,
+    staging: &Staging,
+    (overwrite, sync): (bool, &dyn Fn() -> Result<()>),
+) -> Result<Manifest> {
+    let mut stored = store.finish()?;
+    stored.files.extend(filled.files);
+    stored.files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut manifest = Manifest::of(plan, filled.arrays, stored, run);
+    let complete = seal(staging, plan, &mut manifest, overwrite, sync)?;
+    publish(staging, plan, &complete)?;
+    Ok(manifest)
+}
+
 /// Looks whether all files are there that were completed, also by earlier runs.
-fn check_files(made: &Path, files: &[FileRecord]) -> Result<()> {
+pub(super) fn check_files(made: &Path, files: &[FileRecord]) -> Result<()> {
     for file in files {
         let path = made.join(&file.path);
         let there = fs::metadata(&path).map_or(0, |there| there.len());
@@ -188,7 +198,7 @@ fn check_files(made: &Path, files: &[FileRecord]) -> Result<()> {
 }
 
 /// Tells a store what it has of a block that is done.
-fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) -> Result<()> {
+pub(super) fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) -> Result<()> {
     let mut starts = starts(plan, block.number * plan.block_rows, &block.totals[0]);
     let mut notes = starts.by_ref().zip(&block.arrays).enumerate();
     notes.try_for_each(|(array, (start, note))| store.restore(array, start, note.0))
@@ -214,14 +224,12 @@ fn seal(
     staging: &Staging,
     plan: &Plan,
     manifest: &mut Manifest,
-    journal: &Journal,
-    options: &WriteOptions<'_>,
+    overwrite: bool,
+    sync: &dyn Fn() -> Result<()>,
 ) -> Result<Complete> {
-    let sync = || if options.durable.is_some() { journal.sync() } else { Ok(()) };
     let path = staging.output().join(manifest_name(plan));
     manifest.write(&path)?;
     sync()?;
-    let overwrite = options.overwrite;
     let old = if plan.layout.single() && overwrite { beside_of(&plan.output) } else { BTreeSet::new() };
     let complete = Complete { manifest: manifest.checksum, overwrite, old };
     let path = staging.path().join(COMPLETE);
@@ -259,7 +267,7 @@ struct Complete {
 const COMPLETE: &str = "complete";
 
 /// Gives an output its name that an earlier run has completed; tells what it is.
-fn complete(staging: &Staging) -> Result<Option<Saved>> {
+pub(super) fn complete(staging: &Staging) -> Result<Option<Saved>> {
     let Some(text) = there::read(&staging.path().join(COMPLETE))? else { return Ok(None) };
     let Ok(complete) = serde_json::from_slice::<Complete>(&text) else { return Ok(None) };
     let Some(saved) = Saved::read(staging)? else { return Ok(None) };
@@ -396,7 +404,7 @@ fn files_of(plan: &Plan) -> Vec<PathBuf> {
 
 /// Refuses to write over what stands beside the one array under the names of what belongs to it. The array itself may be
 /// replaced by whoever asks for it; what stands beside it only if the manifest there says that lithify has written it.
-fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
+pub(super) fn check_beside(plan: &Plan, overwrite: bool) -> Result<()> {
     if !plan.layout.single() {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::plan::{Io, Layout, Plan};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::store::npy::{self, ChecksumStore};
-use crate::store::{self, Region, Store};
+use crate::store::{self, Opening, Region, Store};
 
 /// Makes an output what it was, as far as the dataset can say: gives what was not, and of that what still is not.
 ///
@@ -143,7 +143,7 @@ impl<'a> Repair<'a> {
         let of_damaged = self.plan.arrays.iter().zip(&damaged).filter(|one| *one.1).map(|one| one.0.clone());
         let of_damaged: Vec<_> = of_damaged.collect();
         let how = (Layout::NpyDirectory, Io::Pwrite);
-        let store = store::open(&self.directory, &self.directory, how, &of_damaged, true)?;
+        let store = store::open(&self.directory, &self.directory, how, &of_damaged, Opening::Again)?;
         let others = ChecksumStore::new(&self.plan.arrays);
         self.derive(&Damaged { which: damaged, store: store.as_ref(), others })
     }
@@ -153,7 +153,7 @@ impl<'a> Repair<'a> {
         staging.create()?;
         let made = staging.output();
         let how = (self.plan.layout, self.plan.io);
-        let store = store::open(&made, &staging.slabs(), how, &self.plan.arrays, false)?;
+        let store = store::open(&made, &staging.slabs(), how, &self.plan.arrays, Opening::New)?;
         self.derive(store.as_ref())?;
         for one in self.damaged.iter().filter(|one| one.cure == Cure::File) {
             let (from, to) = (made.join(&one.file), self.directory.join(&one.file));

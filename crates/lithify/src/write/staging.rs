@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result, printable};
 ///   plan.json    what is made, and of what
 ///   journal      how far it is
 ///   complete     it is complete, and on its way to its name
+///   tasks/       what the tasks of a batch job have done
 ///   replaced/    what it takes the place of, until all is in place
 /// ```
 /// Only its owner sees what is in it: who may see the output is decided when that gets its name.
@@ -67,6 +68,11 @@ impl Staging {
     #[must_use]
     pub fn is_begun(output: &Path) -> bool {
         hidden(output, "partial").exists()
+    }
+
+    /// Where an output is made.
+    pub(super) fn of(output: &Path) -> PathBuf {
+        hidden(output, "partial")
     }
 
     /// Makes the directory.

@@ -153,6 +153,23 @@ impl Asked<'_> {
 }
 
 impl Staging {
+    /// Refuses to throw away what an earlier run has done.
+    pub(super) fn refuse_left(&self) -> Result<()> {
+        match Left::look(self)? {
+            Some(left) if left.done > 0 => {
+                let message = format!(
+                    "`{}` was begun before, and {} of its {} blocks are done",
+                    printable(self.target()),
+                    left.done,
+                    left.saved.plan.blocks()
+                );
+                Err(Error::new(ErrorKind::Output, message)
+                    .hint("go on with it by the same command as before, or begin anew with `--restart`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What an earlier run has left that is to be gone on with. What cannot be is removed; but what is done is not thrown away.
     ///
     /// # Errors

@@ -46,6 +46,10 @@ impl Format for ArrayRecord {
         if seen.head.starts_with(&SIGNATURE) { Verdict::Yes } else { Verdict::No }
     }
 
+    fn separable(&self) -> bool {
+        true
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let mut records = ArrayRecords::open(parts, Payload::Raw, options)?;
         records.payload = Payload::learn(&records);
@@ -67,6 +71,10 @@ impl Format for RawArrayRecord {
 
     fn probe(&self, _: &Evidence<'_>) -> Verdict {
         Verdict::No
+    }
+
+    fn separable(&self) -> bool {
+        true
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {

@@ -36,6 +36,10 @@ impl Format for Arrow {
         if is_arrow { Verdict::Yes } else { Verdict::No }
     }
 
+    fn separable(&self) -> bool {
+        true
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let features = |schema: &_| Features::of(schema, None).only(options);
         tables(self.name(), parts, |part| ipc::Ipc::open(part, options.largest_record, features))
@@ -56,6 +60,10 @@ impl Format for Parquet {
 
     fn probe(&self, seen: &Evidence<'_>) -> Verdict {
         if seen.head.starts_with(PARQUET) { Verdict::Yes } else { Verdict::No }
+    }
+
+    fn separable(&self) -> bool {
+        true
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {

@@ -45,6 +45,10 @@ impl Format for WebDataset {
         if compression_of(seen.head).is_some() { Verdict::Yes } else { Verdict::No }
     }
 
+    fn separable(&self) -> bool {
+        true
+    }
+
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {
         let mut source = Tars::open(parts, false, options)?;
         source.look_at_json()?;
@@ -66,6 +70,10 @@ impl Format for RawWebDataset {
 
     fn probe(&self, _: &Evidence<'_>) -> Verdict {
         Verdict::No
+    }
+
+    fn separable(&self) -> bool {
+        true
     }
 
     fn open(&self, parts: Vec<Part>, options: &Options) -> Result<Box<dyn Source>> {

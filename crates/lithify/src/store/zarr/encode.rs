@@ -9,7 +9,7 @@ use super::planned;
 use crate::error::{Error, Result};
 use crate::plan::{ArrayPlan, Layout};
 use crate::store::changed;
-use crate::store::files::{FileRecord, WholeFile, write_whole};
+use crate::store::files::{FileRecord, Files, WholeFile, write_whole};
 use crate::value::{advance, fill};
 
 /// Bytes of the fill value that are written at once.
@@ -88,10 +88,10 @@ impl Encoder {
     }
 
     /// Begins the files of a slab.
-    pub(super) fn begin<'s>(&'s self, directory: &'s Path, slab: u64) -> SlabWriter<'s> {
+    pub(super) fn begin<'s>(&'s self, place: &'s Files, slab: u64) -> SlabWriter<'s> {
         SlabWriter {
             encoder: self,
-            directory,
+            place,
             slab,
             file: None,
             index: Vec::new(),
@@ -118,10 +118,10 @@ impl Encoder {
 /// A slab on its way to its files, from its first row to its last. What holds the fill value alone is not stored.
 pub(super) struct SlabWriter<'s> {
     encoder: &'s Encoder,
-    directory: &'s Path,
+    place: &'s Files,
     slab: u64,
     /// The slab's only file, once there is something in it.
-    file: Option<WholeFile>,
+    file: Option<WholeFile<'s>>,
     /// Of a shard, where its chunks start, and their bytes.
     index: Vec<[u64; 2]>,
     /// Bytes of the fill value that are still to be written before what follows them.
@@ -129,7 +129,7 @@ pub(super) struct SlabWriter<'s> {
     files: Vec<FileRecord>,
 }
 
-impl SlabWriter<'_> {
+impl<'s> SlabWriter<'s> {
     /// Takes the next rows: a band of them, or as many as are left of the array; where rows are written
     /// [in pieces](ArrayPlan::in_pieces), any. `room` is memory to work in.
     pub(super) fn rows(&mut self, bytes: &[u8], room: &mut Vec<u8>) -> Result<()> {
@@ -163,7 +163,7 @@ impl SlabWriter<'_> {
         let bytes = if encoder.is_fill(items) { None } else { Some(encoder.codec.encode(items)?) };
         if encoder.shard.is_none() {
             let path = || encoder.path(self.slab, at);
-            let file = bytes.map(|bytes| write_whole(self.directory, path(), &bytes));
+            let file = bytes.map(|bytes| write_whole(self.place, path(), &bytes));
             self.files.extend(file.transpose()?);
             return Ok(());
         }
@@ -206,10 +206,10 @@ impl SlabWriter<'_> {
         Ok(())
     }
 
-    fn file(&mut self) -> Result<&mut WholeFile> {
+    fn file(&mut self) -> Result<&mut WholeFile<'s>> {
         if self.file.is_none() {
             let path = self.encoder.path(self.slab, &vec![0; self.encoder.across.len()]);
-            self.file = Some(WholeFile::create(self.directory, path)?);
+            self.file = Some(WholeFile::create(self.place, path)?);
         }
         self.file.as_mut().ok_or_else(changed)
     }
@@ -229,7 +229,7 @@ impl SlabWriter<'_> {
             self.blank = self.encoder.chunk_bytes as u64 - file.bytes();
             self.catch_up()?;
         }
-        self.files.extend(self.file.map(WholeFile::finish));
+        self.files.extend(self.file.map(WholeFile::finish).transpose()?);
         Ok(self.files)
     }
 }

@@ -14,14 +14,17 @@
 //! So no file of the store is written by two threads, and none is written twice.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::files::{FileRecord, write_whole};
-use super::{Output, Region, Store, Stored, changed, not_as_left};
-use crate::error::{Error, ErrorKind, Result};
+use super::aside::Aside;
+use super::files::{FileRecord, Files, write_whole};
+use super::share::Share;
+use super::{Opening, Output, Region, Store, Stored, changed, not_as_left};
+use crate::error::{Error, Result};
 use crate::plan::memory::BUFFER_BYTES;
 use crate::plan::{ArrayPlan, Layout, Rows, ZarrArray};
 
@@ -36,12 +39,14 @@ use region::SlabRegion;
 
 /// A Zarr store under way.
 pub struct ZarrStore {
-    directory: PathBuf,
+    files: Files,
     arrays: Vec<Target>,
     /// Where slabs are that several blocks fill.
-    slabs: PathBuf,
+    slabs: Aside,
     /// How many bytes of them are filled, by array and number, until all are.
     waiting: Mutex<HashMap<(usize, u64), Waiting>>,
+    /// What of the arrays comes here, if not all of them.
+    share: Option<Share>,
     /// The files of metadata.
     documents: Vec<FileRecord>,
     /// Memory for a chunk that nobody uses now.
@@ -64,6 +69,10 @@ struct Target {
     band_bytes: u64,
     /// Whether it has a row for each element, so that what is expected of a block is what comes.
     by_elements: bool,
+    /// Where what comes here of it begins.
+    from: u64,
+    /// What of that is whole slabs.
+    own: Range<u64>,
     encoder: Encoder,
     /// Windows that nobody uses now.
     windows: Mutex<Vec<Vec<u8>>>,
@@ -77,6 +86,11 @@ impl Target {
         self.by_elements && at.is_multiple_of(self.slab_bytes) && slab_end <= end
     }
 
+    /// Where a slab begins of what comes here of it.
+    fn start_of(&self, slab: u64) -> u64 {
+        slab.saturating_mul(self.slab_bytes).max(self.from)
+    }
+
     /// Bytes of a slab.
     fn bytes_of(&self, slab: u64) -> u64 {
         self.bytes.saturating_sub(slab.saturating_mul(self.slab_bytes)).min(self.slab_bytes)
@@ -84,33 +98,52 @@ impl Target {
 }
 
 impl ZarrStore {
-    /// Begins a store of these arrays in a directory; `slabs` is another, for what several blocks fill together.
+    /// Opens a store of these arrays in a directory; `slabs` is another, for what several blocks fill together.
     ///
     /// # Errors
     /// An array is not planned for Zarr, or the files of its metadata cannot be made.
-    pub fn open(directory: &Path, slabs: &Path, layout: Layout, arrays: &[ArrayPlan]) -> Result<Self> {
-        fs::create_dir_all(slabs).map_err(|e| Error::io("create", slabs, e))?;
+    pub fn open(
+        directory: &Path,
+        slabs: &Path,
+        layout: Layout,
+        arrays: &[ArrayPlan],
+        opening: Opening<'_>,
+    ) -> Result<Self> {
+        let (files, share) = match opening {
+            Opening::New | Opening::Again => (Files::alone(directory), None),
+            Opening::Share(share) => {
+                (Files::shared(directory, &share.unfinished, share.scratch.as_deref())?, Some(share))
+            }
+        };
         let documents = match layout {
             Layout::Zarr2 => metadata_v2::documents(arrays)?,
             _ => metadata::documents(arrays)?,
         };
-        let documents = documents.into_iter().map(|(path, text)| write_whole(directory, path, &text));
+        // Those who write a share find them.
+        let documents = documents.into_iter().filter(|_| share.is_none());
+        let documents = documents.map(|(path, text)| write_whole(&files, path, &text));
         let documents = documents.collect::<Result<_>>()?;
-        let target = |array: &ArrayPlan| {
+        let target = |(number, array): (usize, &ArrayPlan)| {
             let encoder = Encoder::new(array, layout)?;
+            let bytes = array.bytes();
+            let slab_bytes = encoder.slab_rows().saturating_mul(array.row_bytes());
+            let own = |share: &Share| share.own(number, slab_bytes.max(1), 0, bytes);
             Ok(Target {
-                bytes: array.bytes(),
-                slab_bytes: encoder.slab_rows().saturating_mul(array.row_bytes()),
+                bytes,
+                slab_bytes,
                 band_bytes: encoder.band_rows().saturating_mul(array.row_bytes()),
                 by_elements: array.rows == Rows::Elements,
+                from: share.map_or(0, |share| share.ranges[number].start),
+                own: share.map_or(0..bytes, own),
                 encoder,
                 windows: Mutex::default(),
             })
         };
         Ok(Self {
-            directory: directory.to_path_buf(),
-            arrays: arrays.iter().map(target).collect::<Result<_>>()?,
-            slabs: slabs.to_path_buf(),
+            arrays: arrays.iter().enumerate().map(target).collect::<Result<_>>()?,
+            slabs: Aside::open(slabs, share.and_then(|share| share.before.clone()))?,
+            files,
+            share: share.cloned(),
             waiting: Mutex::default(),
             documents,
             rooms: Mutex::default(),
@@ -134,20 +167,14 @@ impl ZarrStore {
         outcome
     }
 
-    /// The file of a slab that several blocks fill.
-    fn path_of(&self, array: usize, slab: u64) -> PathBuf {
-        self.slabs.join(format!("{array}.{slab}"))
-    }
-
     /// Takes a part of a slab, and encodes the slab if that was the last of it; gives the files that this has made.
     fn part(&self, array: usize, at: u64, part: &[u8]) -> Result<Vec<FileRecord>> {
         let target = &self.arrays[array];
-        let (slab, at) = (at / target.slab_bytes, at % target.slab_bytes);
-        let path = self.path_of(array, slab);
+        let slab = at / target.slab_bytes;
+        let start = target.start_of(slab);
         let restored = lock(&self.waiting).get(&(array, slab)).is_some_and(|waiting| waiting.restored);
-        let file = File::options().create(!restored).truncate(false).read(true).write(true).open(&path);
-        let file = file.map_err(|e| Error::io("open", &path, e))?;
-        file.write_all_at(part, at).map_err(|e| Error::io("write", &path, e))?;
+        let (file, path) = self.slabs.file(array, start, restored)?;
+        file.write_all_at(part, at - start).map_err(|e| Error::io("write", &path, e))?;
         let filled = {
             let mut waiting = lock(&self.waiting);
             let waiting = waiting.entry((array, slab)).or_default();
@@ -158,22 +185,24 @@ impl ZarrStore {
             return Ok(Vec::new());
         }
         lock(&self.waiting).remove(&(array, slab));
-        self.encode(array, slab, &file).map_err(|e| e.in_file(&path))
+        self.encode(array, slab, &file, &path)
     }
 
     /// Encodes a slab that is complete.
-    fn encode(&self, array: usize, slab: u64, from: &File) -> Result<Vec<FileRecord>> {
+    fn encode(&self, array: usize, slab: u64, from: &File, path: &Path) -> Result<Vec<FileRecord>> {
         let target = &self.arrays[array];
         let bytes = target.bytes_of(slab);
         let step = if target.encoder.in_pieces() { BUFFER_BYTES } else { target.band_bytes };
-        let mut writer = target.encoder.begin(&self.directory, slab);
+        let mut writer = target.encoder.begin(&self.files, slab);
         let mut band = self.spare_window(array);
         let mut at = 0;
         while at < bytes {
             let count = usize::try_from(step.min(bytes - at)).unwrap_or(usize::MAX);
             band.resize(count, 0);
-            from.read_exact_at(&mut band, at)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read: {e}")))?;
+            from.read_exact_at(&mut band, at).map_err(|e| match e.kind() {
+                std::io::ErrorKind::UnexpectedEof => not_as_left(path, format!("it ends at byte {at} or after")),
+                _ => Error::io("read", path, e),
+            })?;
             self.with_room(|room| writer.rows(&band, room))?;
             at += count as u64;
         }
@@ -200,11 +229,6 @@ impl Output for ZarrStore {
                 break;
             }
             if !target.is_filled_alone(at, end) {
-                let path = self.path_of(array, slab);
-                let there = fs::metadata(&path).map_or(0, |there| there.len());
-                if there < at % target.slab_bytes + part {
-                    return Err(not_as_left(&path, format!("it has {there} bytes, and had more")));
-                }
                 let mut all = lock(&self.waiting);
                 let waiting = all.entry((array, slab)).or_default();
                 waiting.filled += part;
@@ -217,6 +241,25 @@ impl Output for ZarrStore {
             at += part;
         }
         Ok(())
+    }
+
+    fn pieces(&self) -> Result<Vec<(usize, Range<u64>)>> {
+        let mut waiting: HashMap<_, _> = std::mem::take(&mut *lock(&self.waiting));
+        let mut pieces = Vec::new();
+        for (array, target) in self.arrays.iter().enumerate() {
+            let Some(share) = &self.share else { continue };
+            for piece in share.pieces(array, &target.own) {
+                let filled = waiting.remove(&(array, piece.start / target.slab_bytes));
+                if filled.is_none_or(|waiting| waiting.filled != piece.end - piece.start) {
+                    return Err(changed());
+                }
+                // It may be that of an earlier process.
+                self.slabs.file(array, piece.start, true)?;
+                pieces.push((array, piece));
+            }
+        }
+        // All other slabs are complete.
+        if waiting.is_empty() { Ok(pieces) } else { Err(changed()) }
     }
 
     fn finish(self: Box<Self>) -> Result<Stored> {

@@ -70,7 +70,7 @@ impl<'s> SlabRegion<'s> {
         let number = at / target.slab_bytes;
         let slab_end = number * target.slab_bytes + target.bytes_of(number);
         if target.is_filled_alone(at, self.expected_end) {
-            self.slab = Some(target.encoder.begin(&self.store.directory, number));
+            self.slab = Some(target.encoder.begin(&self.store.files, number));
         }
         self.window_end = if self.in_pieces() {
             slab_end
