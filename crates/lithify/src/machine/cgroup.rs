@@ -39,7 +39,8 @@ pub(super) fn memory(process: &Path) -> Option<(u64, PathBuf)> {
             Some((left, if top { mount.group.clone() } else { mount.group.join(below) }))
         }));
     }
-    found.into_iter().min_by_key(|found| found.0)
+    // Of those that leave the same, the highest is where the limit was set.
+    found.into_iter().min_by_key(|(left, group)| (*left, group.components().count()))
 }
 
 fn read(path: &Path) -> Option<String> {
@@ -104,15 +105,14 @@ fn left(group: &Path, version: Version) -> Option<u64> {
         Version::One => ("memory.limit_in_bytes", ["total_rss", "total_shmem"]),
         Version::Two => ("memory.max", ["anon", "shmem"]),
     };
-    let limit = read(&group.join(limit))?.trim().parse::<u64>().ok().filter(|limit| *limit < UNLIMITED)?;
     let statistics = read(&group.join("memory.stat")).unwrap_or_default();
-    let held = statistics
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(name, _)| held.contains(name))
-        .filter_map(|(_, bytes)| bytes.trim().parse::<u64>().ok())
-        .fold(0, u64::saturating_add);
-    Some(limit.saturating_sub(held))
+    let statistic = |name| statistics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    // Version 1 also tells of limits above what a container sees.
+    let above = statistic("hierarchical_memory_limit").map(str::to_owned);
+    let limits = read(&group.join(limit)).into_iter().chain(above);
+    let limit = limits.filter_map(|limit| limit.trim().parse::<u64>().ok()).min()?;
+    let held = held.iter().filter_map(|name| statistic(name)?.trim().parse::<u64>().ok());
+    (limit < UNLIMITED).then(|| held.fold(limit, u64::saturating_sub))
 }
 
 #[cfg(test)]
@@ -186,6 +186,19 @@ mod tests {
         assert_eq!(tree.memory(), Some((699_000, "/slurm/job_7".into())));
         tree.file("at/slurm/job_7/step_0/memory.stat", "total_rss 3000000\n");
         assert_eq!(tree.memory(), Some((0, "/slurm/job_7/step_0".into())));
+    }
+
+    #[test]
+    fn version_1_tells_of_limits_above_a_container() {
+        let tree = Tree::new("v1-container");
+        tree.process("4:memory:/\n", "/", V1);
+        tree.file("at/memory.limit_in_bytes", NO_LIMIT);
+        tree.file("at/memory.stat", "hierarchical_memory_limit 9000\ntotal_rss 1000\n");
+        assert_eq!(tree.memory(), Some((8000, "/".into())));
+        // Those below repeat what was set above.
+        tree.process("4:memory:/sub\n", "/", V1);
+        tree.file("at/sub/memory.stat", "hierarchical_memory_limit 9000\ntotal_rss 1000\n");
+        assert_eq!(tree.memory(), Some((8000, "/".into())));
     }
 
     #[test]
