@@ -12,12 +12,16 @@ const MOST_LINES: usize = 600;
 ///
 /// Data flows source → scan → plan → write → store, and nothing that comes earlier knows what comes later.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("environment", &[]),
     ("error", &[]),
     ("guard", &[]),
     ("progress", &[]),
     ("parallel", &["error"]),
     // The budget of a source follows from the machine's.
-    ("machine", &["error", "source"]),
+    ("machine", &["environment", "error", "source"]),
+    ("machine::cgroup", &[]),
+    ("machine::scheduler", &["environment"]),
+    ("launcher", &["environment", "error"]),
     // Lists are read from the wire in place.
     ("value", &["error", "source::wire"]),
     // Pixels know nothing of datasets.

@@ -1,12 +1,16 @@
 //! What this process may use: processors, memory, disk. Plain data, so that a plan can be tried for any machine.
 
+mod cgroup;
+mod scheduler;
+
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::System;
 
-use crate::error::{Error, Result};
+use crate::environment::{self, Environment};
+use crate::error::{Error, Result, printable};
 
 /// The share of the available memory that is used where the user sets no budget: the rest is for the page cache, without
 /// which reading and writing are slow, and for others.
@@ -21,7 +25,7 @@ pub struct Machine {
     pub memory: u64,
     /// Bytes of memory that are available in all, to this process.
     pub memory_available: u64,
-    /// What limits the memory: `--memory`, a cgroup, an rlimit, or the machine.
+    /// What limits the memory: `--memory`, a cgroup, an rlimit, the batch scheduler, or the machine.
     pub memory_limit: String,
     /// Bytes that are free where the output goes, to this user.
     pub disk: u64,
@@ -34,18 +38,18 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at this machine, for an output at `output`.
+    /// Looks at this machine, for an output at `output`: at what the kernel allows this process, and at what a batch
+    /// scheduler gives it. What is asked for in `memory` and `threads` stands over both.
     ///
     /// # Errors
     /// The file system of the output cannot be asked.
     pub fn here(output: &Path, memory: Option<u64>, threads: Option<usize>) -> Result<Self> {
-        let (memory_available, limit) = available_memory();
+        let (memory_available, limit) = available_memory(&environment::here);
         let disk_path = existing_ancestor(output);
         let disk = rustix::fs::statvfs(&disk_path)
             .map_err(|e| Error::io("ask the file system of", &disk_path, e.into()))?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
-            threads: threads.unwrap_or(cores).max(1),
+            threads: threads.unwrap_or_else(|| available_threads(&environment::here)).max(1),
             memory: memory.unwrap_or(memory_available / 100 * MEMORY_SHARE),
             memory_available,
             memory_limit: if memory.is_some() {
@@ -93,30 +97,33 @@ fn existing_ancestor(path: &Path) -> PathBuf {
     absolute.ancestors().skip(1).find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/")).to_path_buf()
 }
 
-/// The memory that this process may take, in bytes, and what says so: the least of the machine's, its cgroups' and its
-/// own limits.
-fn available_memory() -> (u64, &'static str) {
-    let mut found = vec![(u64::MAX, "the machine")];
+/// The threads that may run at once: no more than the kernel lets run, nor than the scheduler has given.
+fn available_threads(environment: &Environment<'_>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let given = scheduler::processors(environment).and_then(|given| usize::try_from(given).ok());
+    given.map_or(cores, |given| given.min(cores))
+}
+
+/// The memory that this process may take, in bytes, and what says so: the least of the machine's, its cgroups', its
+/// own limits and what the scheduler gives.
+fn available_memory(environment: &Environment<'_>) -> (u64, String) {
+    let tasks = scheduler::running_tasks(environment);
+    // What the node or a job has, its tasks have together.
+    let mut found = vec![(u64::MAX, "the machine".to_owned())];
     if let Ok(mut system) = System::new() {
         system.refresh_memory();
-        found.push((system.available_memory(), "the machine"));
-        if let Ok(pid) = sysinfo::get_current_pid() {
-            system.refresh_processes_specifics(
-                ProcessesToUpdate::Some(&[pid]),
-                false,
-                ProcessRefreshKind::nothing(),
-            );
-            // The page cache counts towards a cgroup's usage but gives way, so only what processes hold is taken off.
-            if let Some(limits) = system.process(pid).and_then(sysinfo::Process::cgroup_limits) {
-                found.push((limits.total_memory.saturating_sub(limits.rss), "the cgroup"));
-            }
-        }
+        found.push((system.available_memory() / tasks, scheduler::shared("the machine", tasks)));
+    }
+    if let Some((left, group)) = cgroup::memory(Path::new("/proc/self")) {
+        let name = format!("the cgroup `{}`", printable(&group));
+        found.push((left / tasks, scheduler::shared(&name, tasks)));
     }
     for resource in [Resource::As, Resource::Data] {
         if let Some(limit) = getrlimit(resource).current {
-            found.push((limit, "the process limit (ulimit)"));
+            found.push((limit, "the process limit (ulimit)".into()));
         }
     }
+    found.extend(scheduler::memory(environment));
     found.into_iter().min_by_key(|found| found.0).unwrap_or_default()
 }
 
@@ -170,6 +177,20 @@ pub fn show_size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::of;
+
+    #[test]
+    fn schedulers_give_less_but_never_more() {
+        let cores = available_threads(&of(""));
+        assert_eq!(available_threads(&of("NSLOTS=1")), 1);
+        assert_eq!(available_threads(&of("NSLOTS=100000")), cores);
+        let one = available_memory(&of("SLURM_JOB_ID=7 SLURM_MEM_PER_NODE=1"));
+        assert_eq!(one, (1 << 20, "SLURM_MEM_PER_NODE".into()));
+        let (bytes, limit) = available_memory(&of("SLURM_JOB_ID=7 SLURM_MEM_PER_NODE=1000000000"));
+        assert!(bytes < 1 << 48 && !limit.contains("SLURM"), "{bytes} by {limit}");
+        let (bytes, limit) = available_memory(&of("LOCAL_WORLD_SIZE=1000000"));
+        assert!(bytes < 1 << 28 && limit.ends_with(", shared by 1000000 tasks,"), "{bytes} by {limit}");
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
