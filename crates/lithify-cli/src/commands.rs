@@ -12,6 +12,7 @@ use lithify::convert::{
 };
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
+use lithify::plan::request::Request;
 use lithify::plan::{Plan, Target, Tasks, advice, settled};
 use lithify::saved::SavedPlan;
 use lithify::scan::ScanOptions;
