@@ -93,12 +93,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("store::mapped", &[]),
-    ("store::files", &["error"]),
+    ("store::share", &[]),
+    ("store::aside", &["error"]),
+    ("store::files", &["error", "unique"]),
+    ("unique", &[]),
+    // Files of plans and profiles.
+    ("saved", &["error", "plan", "scan", "source::Part", "store::Checksum", "unique"]),
     (
         "write",
         &[
             "decode", "error", "image", "machine", "parallel", "plan", "progress", "scan", "source", "store",
-            "value",
+            "unique", "value",
         ],
     ),
     ("write::cast", &["decode", "error", "plan::scalar", "source::wire", "value"]),
@@ -116,6 +121,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("dataset", &["decode::View", "error", "parallel", "plan::scalar", "source", "value"]),
+    ("batch", &["convert", "error", "machine", "plan", "saved", "scan", "source", "write"]),
     ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 

@@ -12,7 +12,7 @@ use lithify_tests::command::{Ran, binary, ran, run, run_in, words};
 use lithify_tests::{Scratch, example, files_below, integers, record};
 
 /// Requests of each kind of output: files of all lengths, chunks and shards that blocks fill alone and together.
-const OUTPUTS: [(&str, &str); 4] = [
+pub const OUTPUTS: [(&str, &str); 4] = [
     ("out", "-f 'x: pad=1000 dtype=float64' -f y -f label"),
     ("out.npy", "-f 'x: pad=1000 dtype=float64'"),
     ("out.zarr", "-f 'x: pad=1000 dtype=float64 chunk=100 shard=1000 codec=none' -f 'y: ragged' -f label"),
@@ -20,7 +20,7 @@ const OUTPUTS: [(&str, &str); 4] = [
 ];
 
 /// Sequences of a few lengths, in two files.
-fn dataset(scratch: &Scratch) {
+pub fn dataset(scratch: &Scratch) {
     for file in 0..2_i64 {
         let element = |at: i64| {
             let at = at + 10_000 * file;
@@ -36,7 +36,7 @@ fn dataset(scratch: &Scratch) {
     }
 }
 
-fn spawn(scratch: &Scratch, line: &str) -> Child {
+pub fn spawn(scratch: &Scratch, line: &str) -> Child {
     Command::new(binary())
         .args(words(line))
         .current_dir(scratch.path())
@@ -48,7 +48,7 @@ fn spawn(scratch: &Scratch, line: &str) -> Child {
 }
 
 /// All files but those of the dataset, and of manifests what does not tell how the run went.
-fn bytes_of(scratch: &Scratch) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn bytes_of(scratch: &Scratch) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = files_below(scratch.path());
     files.retain(|(path, _)| !path.starts_with("data-0") && !path.starts_with("data-1"));
     for (path, bytes) in &mut files {

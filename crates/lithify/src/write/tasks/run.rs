@@ -196,8 +196,11 @@ fn totals(source: &dyn Source, plan: &Plan, element: u64) -> Result<Vec<u64>> {
     if element == plan.elements {
         return Ok(counters.map(|counter| counter.total).collect());
     }
-    if !plan.counts() {
-        return Ok(counters.map(|counter| counter.each * element).collect());
+    // Where the index tells, its part need not even be among those of the task.
+    let known = plan.index.before(element).filter(|(_, entry)| entry.element == element);
+    if known.is_some() || !plan.counts() {
+        let total = |indexed| known.map_or(0, |(number, _)| plan.index.total_before(indexed, number));
+        return Ok(counters.map(|counter| counter.indexed.map_or(counter.each * element, total)).collect());
     }
     let mut worker = Worker::new(source, plan);
     worker.seek(element, element)
