@@ -57,7 +57,9 @@ fn tasks_give_what_one_process_gives() {
         }
         done(
             &scratch,
-            &format!("plan data-0 data-1 {request} --to {output} -o plan --tasks {tasks} --profiles profiles --align 64KiB"),
+            &format!(
+                "plan data-0 data-1 {request} --to {output} -o plan --tasks {tasks} --profiles profiles --align 64KiB"
+            ),
         );
         // In any order, and some of them twice.
         for task in (0..tasks).rev().chain(0..2) {

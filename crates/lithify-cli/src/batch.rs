@@ -87,7 +87,9 @@ pub fn write_task(
     if !run.quiet {
         print(&match report {
             TaskReport::WasDone => format!("task {number} was done already\n"),
-            TaskReport::Done { blocks, .. } => format!("task {number} is done: {}\n", plural(blocks, "block")),
+            TaskReport::Done { blocks, .. } => {
+                format!("task {number} is done: {}\n", plural(blocks, "block"))
+            }
         })?;
     }
     Ok(Outcome::Done)

@@ -20,14 +20,19 @@ use crate::scan::shares::{merge_shares, scan_share};
 use crate::scan::{ScanOptions, Share};
 use crate::source::{Source, name_file, separable};
 use crate::write::manifest::Manifest;
-pub use crate::write::tasks::{Status, TaskOptions, TaskReport, TaskStatus, found_bad, tasks_of};
 use crate::write::tasks::{Batch, Found};
+pub use crate::write::tasks::{Status, TaskOptions, TaskReport, TaskStatus, found_bad, tasks_of};
 
 /// Scans a share of a dataset's files, and saves what was learnt in a directory, for [`plan_of_profiles`].
 ///
 /// # Errors
 /// As [`scan_share`]; or the file cannot be written.
-pub fn scan_task(source: &dyn Source, options: &ScanOptions<'_>, share: Share, profiles: &Path) -> Result<Profile> {
+pub fn scan_task(
+    source: &dyn Source,
+    options: &ScanOptions<'_>,
+    share: Share,
+    profiles: &Path,
+) -> Result<Profile> {
     if share.number >= share.count {
         return Err(no_such_task(share.number, share.count));
     }
@@ -57,16 +62,21 @@ pub fn plan_of_profiles(source: &dyn Source, job: &Job<'_>, profiles: &Path) -> 
     let read = |number: u64| {
         let path = path_of(profiles, number);
         let saved = SavedProfile::read(&path).map_err(|e| {
-            e.hint(format!("scan it: `lithify scan … --tasks {count} --task {number} -o {}`", profiles.display()))
+            e.hint(format!(
+                "scan it: `lithify scan … --tasks {count} --task {number} -o {}`",
+                profiles.display()
+            ))
         })?;
         if saved.share != (Share { number, count }) {
             let message = format!("it is share {} of {}", saved.share.number, saved.share.count);
-            return Err(Error::input(message).in_file(&path).hint("scan all shares anew, in an empty directory"));
+            return Err(Error::input(message)
+                .in_file(&path)
+                .hint("scan all shares anew, in an empty directory"));
         }
         if saved.request != *job.request || saved.on_error != job.target.on_error {
-            return Err(Error::request("it was scanned for another request").in_file(&path).hint(
-                "give `lithify scan` the same features, recipe and `--on-error` as `lithify plan`",
-            ));
+            return Err(Error::request("it was scanned for another request")
+                .in_file(&path)
+                .hint("give `lithify scan` the same features, recipe and `--on-error` as `lithify plan`"));
         }
         Ok(saved.profile)
     };
@@ -95,8 +105,10 @@ pub fn plan_of_profiles(source: &dyn Source, job: &Job<'_>, profiles: &Path) -> 
 /// Something else is being made there, unless it is to be thrown away; or the output is there; or there is not the space.
 pub fn begin(mut plan: Plan, tasks: Tasks, path: &Path, restart: bool) -> Result<Plan> {
     if plan.io == Io::Mapped {
-        return Err(Error::request("tasks do not write by `--io mapped`: nodes would write each other's bytes back")
-            .hint("leave `--io` out"));
+        return Err(Error::request(
+            "tasks do not write by `--io mapped`: nodes would write each other's bytes back",
+        )
+        .hint("leave `--io` out"));
     }
     plan.tasks = Some(tasks);
     // Each task finds out for itself how many it has.
@@ -128,7 +140,9 @@ pub fn run(saved: &SavedPlan, task: u64, machine: &Machine, options: &TaskOption
         return Err(no_such_task(task, tasks.count));
     }
     if options.scratch.is_some() && !saved.head().layout.is_zarr() {
-        return Err(Error::request("`--scratch` is for files of a Zarr store: rows of `.npy` files are written where they belong"));
+        return Err(Error::request(
+            "`--scratch` is for files of a Zarr store: rows of `.npy` files are written where they belong",
+        ));
     }
     let Found::Begun(batch) = Batch::find(saved.head(), saved.id())? else { return Ok(TaskReport::WasDone) };
     if batch.is_done(task)? && !options.writing.restart {
@@ -174,6 +188,9 @@ pub fn status(saved: &SavedPlan) -> Result<Option<Status>> {
 }
 
 fn no_such_task(task: u64, count: u64) -> Error {
-    Error::request(format!("there is no task {task} of {count}: they are numbered from 0 to {}", count.saturating_sub(1)))
-        .hint("where a scheduler counts from 1, add `--task-base 1`")
+    Error::request(format!(
+        "there is no task {task} of {count}: they are numbered from 0 to {}",
+        count.saturating_sub(1)
+    ))
+    .hint("where a scheduler counts from 1, add `--task-base 1`")
 }

@@ -67,7 +67,8 @@ impl Plan {
     fn unit(&self, tasks: &Tasks) -> u64 {
         let by_elements = self.arrays.iter().filter(|array| array.rows == Rows::Elements);
         let slabs = by_elements.filter_map(|array| Some(array.zarr.as_ref()?.chunks.slab_rows()));
-        let blocks = slabs.filter(|rows| rows.is_multiple_of(self.block_rows)).map(|rows| rows / self.block_rows);
+        let blocks =
+            slabs.filter(|rows| rows.is_multiple_of(self.block_rows)).map(|rows| rows / self.block_rows);
         blocks.filter(|unit| self.blocks() / unit >= tasks.count).max().unwrap_or(1)
     }
 }

@@ -75,11 +75,15 @@ pub fn merge_shares(
     for share in shares {
         let share = share?;
         let now = source.parts().iter().skip(scanned);
-        for (then, now) in share.parts.iter().zip(now.map(Part::absolute).map(Some).chain(std::iter::repeat(None))) {
+        for (then, now) in
+            share.parts.iter().zip(now.map(Part::absolute).map(Some).chain(std::iter::repeat(None)))
+        {
             if now.as_ref() != Some(then) {
-                return Err(Error::input("it was scanned, and has changed since, or is no longer of the dataset")
-                    .in_file(&then.path)
-                    .hint("scan all shares anew"));
+                return Err(Error::input(
+                    "it was scanned, and has changed since, or is no longer of the dataset",
+                )
+                .in_file(&then.path)
+                .hint("scan all shares anew"));
             }
         }
         scanned += share.parts.len();

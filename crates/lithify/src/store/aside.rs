@@ -43,7 +43,9 @@ impl Aside {
         {
             // It may still be written there, by a process that was thought to be dead.
             let taken = path.with_extension("taken");
-            copy(&before, &taken).and_then(|()| fs::rename(&taken, &path)).map_err(|e| Error::io("copy", &before, e))?;
+            copy(&before, &taken)
+                .and_then(|()| fs::rename(&taken, &path))
+                .map_err(|e| Error::io("copy", &before, e))?;
         }
         if must && !path.exists() {
             return Err(not_as_left(&path, "it is not there any more".into()));

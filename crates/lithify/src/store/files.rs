@@ -63,7 +63,8 @@ impl<'f> WholeFile<'f> {
             None => files.directory.join(&path),
             Some((near, scratch)) => scratch.as_ref().unwrap_or(near).join(crate::unique::name()),
         };
-        let file = with_folders(&place, || File::create(&place)).map_err(|e| Error::io("create", &place, e))?;
+        let file =
+            with_folders(&place, || File::create(&place)).map_err(|e| Error::io("create", &place, e))?;
         Ok(Self { files, file, place, path, bytes: 0, hasher: Hasher::new() })
     }
 

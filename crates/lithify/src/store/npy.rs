@@ -18,7 +18,7 @@ use super::aside::Aside;
 use super::files::FileRecord;
 use super::mapped::{ALIGNMENT, MappedRange};
 use super::share::Share;
-use super::{Opening, Checksum, Hasher, Output, Region, Store, Stored, changed, not_as_left, too_much};
+use super::{Checksum, Hasher, Opening, Output, Region, Store, Stored, changed, not_as_left, too_much};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
 use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
@@ -258,7 +258,11 @@ struct NpyRegion<'a> {
 impl<'a> NpyRegion<'a> {
     fn new(
         target: Option<(&'a NpyFile, Option<&'a (Aside, Share)>)>,
-        end: u64, start: u64, expected: u64, mapped: bool) -> Self {
+        end: u64,
+        start: u64,
+        expected: u64,
+        mapped: bool,
+    ) -> Self {
         Self {
             target,
             end,

@@ -27,7 +27,8 @@ impl Share {
     pub(super) fn own(&self, array: usize, unit: u64, origin: u64, array_bytes: u64) -> Range<u64> {
         let Range { start, end } = self.ranges[array];
         let up = if start == 0 { 0 } else { (origin + start).next_multiple_of(unit) - origin };
-        let down = if end == array_bytes { end } else { ((origin + end) / unit * unit).saturating_sub(origin) };
+        let down =
+            if end == array_bytes { end } else { ((origin + end) / unit * unit).saturating_sub(origin) };
         let from = up.min(end);
         from..down.max(from)
     }

@@ -89,15 +89,7 @@ impl Encoder {
 
     /// Begins the files of a slab.
     pub(super) fn begin<'s>(&'s self, place: &'s Files, slab: u64) -> SlabWriter<'s> {
-        SlabWriter {
-            encoder: self,
-            place,
-            slab,
-            file: None,
-            index: Vec::new(),
-            blank: 0,
-            files: Vec::new(),
-        }
+        SlabWriter { encoder: self, place, slab, file: None, index: Vec::new(), blank: 0, files: Vec::new() }
     }
 
     /// Whether all items are the fill value, so that readers need no file to know them.

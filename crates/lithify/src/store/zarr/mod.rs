@@ -200,7 +200,9 @@ impl ZarrStore {
             let count = usize::try_from(step.min(bytes - at)).unwrap_or(usize::MAX);
             band.resize(count, 0);
             from.read_exact_at(&mut band, at).map_err(|e| match e.kind() {
-                std::io::ErrorKind::UnexpectedEof => not_as_left(path, format!("it ends at byte {at} or after")),
+                std::io::ErrorKind::UnexpectedEof => {
+                    not_as_left(path, format!("it ends at byte {at} or after"))
+                }
                 _ => Error::io("read", path, e),
             })?;
             self.with_room(|room| writer.rows(&band, room))?;

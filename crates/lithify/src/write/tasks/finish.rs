@@ -50,15 +50,19 @@ impl Batch {
                 }
             })?;
             if !sound || !plan.blocks_of(&self.tasks, task).all(|block| notes.is_done(block)) {
-                let message = format!("task {task} is said to be done, but its journal does not tell of all of its blocks");
+                let message = format!(
+                    "task {task} is said to be done, but its journal does not tell of all of its blocks"
+                );
                 return Err(Error::new(ErrorKind::Output, message)
                     .in_file(&process)
                     .hint(format!("do it anew: `lithify write PLAN --task {task} --restart`")));
             }
             begun = begun.min(journal::progress(&process)?.0.unwrap_or(u64::MAX));
-            pieces.extend(done.pieces.into_iter().map(|piece| {
-                (process.join(ASIDE).join(aside::name(piece.array, piece.start)), piece)
-            }));
+            pieces.extend(
+                done.pieces
+                    .into_iter()
+                    .map(|piece| (process.join(ASIDE).join(aside::name(piece.array, piece.start)), piece)),
+            );
         }
         let mut filled = notes.joined(plan)?;
         let (made, slabs) = (staging.output(), staging.slabs());
@@ -153,7 +157,8 @@ pub(super) fn ranges_of(numbers: &[u64]) -> String {
             _ => ranges.push([number; 2]),
         }
     }
-    let show = |[first, last]: &[u64; 2]| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let show =
+        |[first, last]: &[u64; 2]| if first == last { first.to_string() } else { format!("{first}-{last}") };
     ranges.iter().map(show).collect::<Vec<_>>().join(",")
 }
 

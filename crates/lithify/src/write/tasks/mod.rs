@@ -93,7 +93,8 @@ impl Batch {
         check_beside(plan, tasks.overwrite)?;
         if !restart {
             if begun.is_some() {
-                let message = format!("`{}` is being made by the tasks of another plan", printable(&plan.output));
+                let message =
+                    format!("`{}` is being made by the tasks of another plan", printable(&plan.output));
                 return Err(Error::new(ErrorKind::Output, message)
                     .hint("once no task of that is running any more, begin anew with `--restart`"));
             }
@@ -200,7 +201,8 @@ pub fn found_bad(output: &Path) -> Result<Vec<Skipped>> {
 /// It has none.
 pub fn tasks_of(plan: &Plan) -> Result<Tasks> {
     plan.tasks.ok_or_else(|| {
-        Error::request("it is a plan for one process").hint("write it without `--task`, or make it with `--tasks N`")
+        Error::request("it is a plan for one process")
+            .hint("write it without `--task`, or make it with `--tasks N`")
     })
 }
 

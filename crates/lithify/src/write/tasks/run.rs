@@ -114,13 +114,19 @@ impl Batch {
         drop(journal);
         let by = mine.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = self.of_task(task).join(DONE);
-        let text = serde_json::to_vec(&Done { by, pieces }).map_err(|e| Error::io("write", &path, e.into()))?;
+        let text =
+            serde_json::to_vec(&Done { by, pieces }).map_err(|e| Error::io("write", &path, e.into()))?;
         write_at_once(&path, &text)?;
         Ok(TaskReport::Done { blocks: all, before: done })
     }
 
     /// What the process that has done most of a task has done of it, and where.
-    fn best(&self, task: u64, plan: &Plan, blocks: &Range<u64>) -> Result<Option<(Option<PathBuf>, Vec<DoneBlock>)>> {
+    fn best(
+        &self,
+        task: u64,
+        plan: &Plan,
+        blocks: &Range<u64>,
+    ) -> Result<Option<(Option<PathBuf>, Vec<DoneBlock>)>> {
         let mut best: Option<(Option<PathBuf>, Vec<DoneBlock>)> = None;
         for process in self.processes(task)? {
             let Some(trusted) = journal::look(&process, self.plan)? else { continue };
@@ -139,8 +145,9 @@ impl Batch {
     /// Says of an error how much is done.
     fn kept(&self, error: Error, mine: &Path, all: u64) -> Error {
         match journal::progress(mine) {
-            Ok((_, done)) if done > 0 && error.kind() != ErrorKind::Input => error
-                .hint(format!("{done} of {all} blocks are done, and kept: the same command goes on from there")),
+            Ok((_, done)) if done > 0 && error.kind() != ErrorKind::Input => error.hint(format!(
+                "{done} of {all} blocks are done, and kept: the same command goes on from there"
+            )),
             _ => error,
         }
     }

@@ -70,7 +70,8 @@ impl Batch {
         // Where all is done, time goes on, and no more is done.
         let until = if done == blocks { last } else { now };
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let rate = (begun != u64::MAX && done > 0).then(|| done as f64 / until.saturating_sub(begun).max(1) as f64);
+        let rate =
+            (begun != u64::MAX && done > 0).then(|| done as f64 / until.saturating_sub(begun).max(1) as f64);
         #[expect(clippy::cast_precision_loss, reason = "a time")]
         let seconds_left = rate.map(|rate| (blocks - done) as f64 / rate);
         Ok(Status { blocks, done, rate, seconds_left, tasks })
