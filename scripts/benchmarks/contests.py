@@ -26,6 +26,7 @@ TARGETS = {  # the least median ratio of the contender's time to lithify's
     "digits": {"tf.data": (8, ">= 8")},
     "zarr": {"tf.data + TensorStore": (1.5, ">= 1.5"), "tf.data + zarr-python": (3, ">= 3")},
     "shards": {"TensorStore": (1, ">= 1"), "zarr-python + zarrs": (1, ">= 1")},
+    "tasks": {"one process": (0.9, ">= 0.9")},
     "zarr, not compressed": {"lithify, .npy": (0.5, "at least half the speed of .npy")},
 }
 
@@ -210,6 +211,36 @@ def io(bench):
             shutil.rmtree(expected)
         size = total_size(input_files(bench.dataset(name)))
         tables.append(report.contest(f"io, {name}: {size / report.MIB:.0f} MiB", results, size, {}))
+    return "\n".join(tables)
+
+
+def task_contenders(bench, workload):
+    """lithify against itself: two tasks of a batch job, of a thread each, and one process of two threads, both by a plan."""
+    inputs = workload.directory(bench.data, bench.scale)
+    plan = bench.data / "plan"
+    begin = 'lithify=$0 plan=$1; shift; set -e; "$lithify" plan "$@" --threads 2 > "$plan.log"'
+    write = '"$lithify" write "$plan" --quiet --no-sync'
+    words = [bench.lithify, plan, inputs, "--to", bench.output, "--output", plan, *workload.options]
+    both = f"{write} --threads 1 --task 0 & {write} --threads 1 --task 1 & wait"
+    tasks = f'{begin}\n{both}\n"$lithify" finish "$plan" --quiet --no-sync'
+    yield Contender("lithify", ["/bin/sh", "-c", tasks, *words, "--tasks", "2"], workload.arrays)
+    yield Contender("one process", ["/bin/sh", "-c", f"{begin}; {write} --threads 2", *words], workload.arrays)
+
+
+def tasks(bench):
+    """The benchmark of the tasks of a batch job, on one machine: what reads and writes most, and what computes most."""
+    tables = []
+    for name in ("floats", "photos"):
+        workload = WORKLOADS[name]
+        expected = reference(bench, workload)
+        try:
+            results = take_turns(bench, workload, expected, list(task_contenders(bench, workload)))
+        finally:
+            bench.clear()
+            shutil.rmtree(expected)
+            (bench.data / "plan").unlink(missing_ok=True)
+        size = total_size(input_files(bench.dataset(name)))
+        tables.append(report.contest(f"two tasks, {name}: {size / report.MIB:.0f} MiB", results, size, TARGETS["tasks"]))
     return "\n".join(tables)
 
 

@@ -4,7 +4,7 @@
 //! ```console
 //! $ cargo run --release -p lithify-tests --example scale -- PARTS ELEMENTS-OF-A-PART TASKS DIRECTORY
 //! ```
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement is to be read")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a measurement is to be read")]
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

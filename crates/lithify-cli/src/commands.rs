@@ -101,7 +101,16 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
         None => scan_and_plan(source.as_ref(), &job, &found_bad(&target.output)?)?,
     };
     let plan = match of_tasks {
-        Some(of_tasks) => begin(plan, of_tasks, &output, tasks.restart)?,
+        Some(of_tasks) => {
+            let plan = begin(plan, of_tasks, &output, tasks.restart)?;
+            if plan.blocks() < of_tasks.count && !run.quiet {
+                let (blocks, tasks) = (show::plural(plan.blocks(), "block"), of_tasks.count);
+                tell(format_args!(
+                    "note: there are {blocks}, so that not all of {tasks} tasks have something to do"
+                ));
+            }
+            plan
+        }
         None => {
             SavedPlan::save(&plan, &output)?.publish()?;
             plan

@@ -26,7 +26,7 @@ pub use plan::SavedPlan;
 pub use profile::{SavedProfile, save_profile};
 
 const MAGIC: &[u8; 8] = b"lithify\x01";
-const TAIL_BYTES: u64 = 24;
+const TAIL_BYTES: usize = 24;
 /// Items of a page, about: a page is some tens of kilobytes, which is what a disk reads at once anyway.
 const PAGE_ITEMS: usize = 1024;
 
@@ -155,8 +155,8 @@ impl Reader {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let bytes = file.metadata().map_err(failed)?.len();
         let other = || Error::input(format!("it is no {kind} of this version of lithify")).in_file(path);
-        let mut tail = [0; TAIL_BYTES as usize];
-        let end = bytes.checked_sub(TAIL_BYTES).ok_or_else(other)?;
+        let mut tail = [0; TAIL_BYTES];
+        let end = bytes.checked_sub(TAIL_BYTES as u64).ok_or_else(other)?;
         file.read_exact_at(&mut tail, end).map_err(failed)?;
         let number = |at: usize| u64::from_le_bytes(tail[at..at + 8].try_into().unwrap_or_default());
         if tail[16..] != *MAGIC {
@@ -192,9 +192,9 @@ impl Reader {
         let pages = self.pages(list);
         // Several pages may begin with the same key.
         let first = pages.partition_point(|page| page.key < from).saturating_sub(1);
-        let last = pages.partition_point(|page| page.key < to).max(first);
+        let end = pages.partition_point(|page| page.key < to).max(first);
         let mut items = Vec::new();
-        for page in &pages[first..last] {
+        for page in &pages[first..end] {
             items.extend(self.parse::<Vec<T>>(page)?);
         }
         Ok((pages.get(first).map_or(0, |page| page.key), items))

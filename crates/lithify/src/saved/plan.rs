@@ -91,7 +91,9 @@ impl SavedPlan {
         let (_, mut skipped): (_, Vec<Skipped>) =
             self.reader.items(SKIPPED, if first == 1 { 0 } else { first as u64 }, last as u64 + 1)?;
         skipped.retain(|skipped| skipped.part == 0 || (first..=last).contains(&skipped.part));
-        skipped.iter_mut().for_each(|skipped| skipped.part = number(skipped.part));
+        for skipped in &mut skipped {
+            skipped.part = number(skipped.part);
+        }
         Ok((Plan { parts, skipped, index, ..self.head.clone() }, first))
     }
 

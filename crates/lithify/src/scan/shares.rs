@@ -26,7 +26,7 @@ impl Share {
         let total: u128 = all.iter().map(|part| u128::from(part.bytes) + 1).sum();
         let mut before = 0_u128;
         let share_of = |part: &Part| {
-            let middle = before + (u128::from(part.bytes) + 1) / 2;
+            let middle = before + u128::from(part.bytes).div_ceil(2);
             before += u128::from(part.bytes) + 1;
             u64::try_from(middle * u128::from(self.count) / total).unwrap_or(u64::MAX)
         };

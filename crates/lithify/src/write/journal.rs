@@ -365,16 +365,16 @@ pub(super) fn blocks(directory: &Path, trusted: Trusted, mut take: impl FnMut(Do
 /// # Errors
 /// It cannot be read.
 pub(super) fn progress(directory: &Path) -> Result<(Option<u64>, u64)> {
-    let (mut begun, mut blocks) = (None, 0);
+    let (mut since, mut blocks) = (None, 0);
     read(directory, u64::MAX, |line, _| {
         match line {
-            Line::Begin(begin) => begun = begun.or(Some(begin.at)),
+            Line::Begin(begin) => since = since.or(Some(begin.at)),
             Line::Block(_) => blocks += 1,
             Line::Durable(_) => {}
         }
         ControlFlow::Continue(())
     })?;
-    Ok((begun, blocks))
+    Ok((since, blocks))
 }
 
 fn path_in(directory: &Path) -> PathBuf {

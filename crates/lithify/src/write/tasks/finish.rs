@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,7 +35,7 @@ impl Batch {
             staging.clear()?;
             return Manifest::read(&plan.output);
         }
-        let done = self.all_done()?;
+        let done = self.all_done(&plan.output)?;
         check_target(&plan.target(), self.tasks.overwrite)?;
         check_beside(plan, self.tasks.overwrite)?;
         let (mut notes, mut begun) = (Notes::of(plan), u64::MAX);
@@ -85,7 +85,7 @@ impl Batch {
     }
 
     /// What each task has left.
-    fn all_done(&self) -> Result<Vec<Done>> {
+    fn all_done(&self, output: &Path) -> Result<Vec<Done>> {
         let (mut all, mut missing) = (Vec::new(), Vec::new());
         for task in 0..self.tasks.count {
             match self.done(task)? {
@@ -101,7 +101,7 @@ impl Batch {
             "{} of {} tasks of `{}` are not done: {ranges}",
             missing.len(),
             self.tasks.count,
-            printable(self.directory.parent().unwrap_or(&self.directory))
+            printable(output)
         );
         Err(Error::new(ErrorKind::Output, message).hint(format!(
             "do them with `lithify write PLAN --task K`, as with `sbatch --array={ranges}`; what they have done is kept"
@@ -127,7 +127,7 @@ fn put(store: &dyn Store, threads: usize, pieces: &[(PathBuf, Piece)]) -> Result
     all.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn put_one(store: &dyn Store, path: &PathBuf, piece: &Piece) -> Result<Vec<FileRecord>> {
+fn put_one(store: &dyn Store, path: &Path, piece: &Piece) -> Result<Vec<FileRecord>> {
     let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
     // Nothing more is expected, so that a slab is not taken for one that is all here.
     let mut region = store.region(piece.array, piece.start, 0)?;

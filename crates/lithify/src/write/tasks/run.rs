@@ -103,7 +103,7 @@ impl Batch {
             None => fill(),
         };
         writing.progress.end();
-        let attempt = attempt.map_err(|error| self.kept(error, &mine, all))?;
+        let attempt = attempt.map_err(|error| kept(error, &mine, all))?;
         if !attempt.bad.is_empty() {
             return Err(self.bad(task, attempt.bad, number)?);
         }
@@ -142,19 +142,11 @@ impl Batch {
         Ok(best)
     }
 
-    /// Says of an error how much is done.
-    fn kept(&self, error: Error, mine: &Path, all: u64) -> Error {
-        match journal::progress(mine) {
-            Ok((_, done)) if done > 0 && error.kind() != ErrorKind::Input => error.hint(format!(
-                "{done} of {all} blocks are done, and kept: the same command goes on from there"
-            )),
-            _ => error,
-        }
-    }
-
     /// Keeps what elements have turned out to be bad, and gives the error that says so.
     fn bad(&self, task: u64, mut bad: Vec<Skipped>, number: impl Fn(usize) -> usize) -> Result<Error> {
-        bad.iter_mut().for_each(|bad| bad.part = number(bad.part));
+        for bad in &mut bad {
+            bad.part = number(bad.part);
+        }
         let path = self.of_task(task).join(BAD);
         let text = serde_json::to_vec(&bad).map_err(|e| Error::io("write", &path, e.into()))?;
         write_at_once(&path, &text)?;
@@ -166,6 +158,15 @@ impl Batch {
         Ok(Error::input(message)
             .at_place(&first.place)
             .hint("pass 1 does not decode all that it counts: make the plan anew with `--restart`, and it is left out"))
+    }
+}
+
+/// Says of an error how much is done.
+fn kept(error: Error, mine: &Path, all: u64) -> Error {
+    match journal::progress(mine) {
+        Ok((_, done)) if done > 0 && error.kind() != ErrorKind::Input => error
+            .hint(format!("{done} of {all} blocks are done, and kept: the same command goes on from there")),
+        _ => error,
     }
 }
 
