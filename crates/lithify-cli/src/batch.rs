@@ -161,7 +161,7 @@ fn show_status(status: &Status) -> String {
 /// The script that submits a conversion to Slurm.
 pub fn slurm(planning: &Planning) -> Result<Outcome> {
     let Planning { dataset, to, output, wanted, tasks, run } = planning;
-    let Some(count) = tasks.tasks else {
+    let Some(count) = tasks.count else {
         return Err(Error::request("it is not said how many tasks there are").hint("add `--tasks N`"));
     };
     wanted.request()?;

@@ -90,7 +90,7 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
     if dataset.portions()?.is_some() {
         return Err(Error::request("a plan is for one output, and `--split` names several"));
     }
-    let of_tasks = tasks.tasks.map(|count| Tasks::new(count, tasks.align, tasks.overwrite)).transpose()?;
+    let of_tasks = tasks.count.map(|count| Tasks::new(count, tasks.align, tasks.overwrite)).transpose()?;
     let source = context.open(&dataset, &request, dataset.choice())?;
     let target = wanted.target(absolute(&to), &dataset)?;
     let writing =
@@ -100,21 +100,18 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
         Some(profiles) => plan_of_profiles(source.as_ref(), &job, profiles)?,
         None => scan_and_plan(source.as_ref(), &job, &found_bad(&target.output)?)?,
     };
-    let plan = match of_tasks {
-        Some(of_tasks) => {
-            let plan = begin(plan, of_tasks, &output, tasks.restart)?;
-            if plan.blocks() < of_tasks.count && !run.quiet {
-                let (blocks, tasks) = (show::plural(plan.blocks(), "block"), of_tasks.count);
-                tell(format_args!(
-                    "note: there are {blocks}, so that not all of {tasks} tasks have something to do"
-                ));
-            }
-            plan
+    let plan = if let Some(of_tasks) = of_tasks {
+        let plan = begin(plan, of_tasks, &output, tasks.restart)?;
+        if plan.blocks() < of_tasks.count && !run.quiet {
+            let (blocks, tasks) = (show::plural(plan.blocks(), "block"), of_tasks.count);
+            tell(format_args!(
+                "note: there are {blocks}, so that not all of {tasks} tasks have something to do"
+            ));
         }
-        None => {
-            SavedPlan::save(&plan, &output)?.publish()?;
-            plan
-        }
+        plan
+    } else {
+        SavedPlan::save(&plan, &output)?.publish()?;
+        plan
     };
     show_plan(&profile, &plan, &context.machine, false)
 }

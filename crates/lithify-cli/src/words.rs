@@ -38,7 +38,7 @@ impl Features {
     /// Its words.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
-        self.features.iter().for_each(|feature| flag(&mut words, "--feature", feature));
+        self.specs.iter().for_each(|feature| flag(&mut words, "--feature", feature));
         self.recipe.iter().for_each(|recipe| words.extend(["--recipe".into(), path(recipe)]));
         for (key, value) in self.only.given() {
             match value {
