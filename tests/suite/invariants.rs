@@ -121,7 +121,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("dataset", &["decode::View", "error", "parallel", "plan::scalar", "source", "value"]),
-    ("batch", &["convert", "error", "machine", "plan", "saved", "scan", "source", "write"]),
+    ("batch", &["convert", "error", "machine", "plan", "progress", "saved", "scan", "source", "write"]),
     ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),
 ];
 

@@ -240,7 +240,7 @@ impl From<ErrorPolicy> for OnError {
 pub struct Features {
     /// A feature that is wanted, and how: `NAME` or `NAME: key=value key …`, with the keys below. May be given many times;
     /// without it, every feature is taken.
-    #[arg(short, long = "feature", id = "feature", value_name = "SPEC")]
+    #[arg(short = 'f', long = "feature", id = "feature", value_name = "SPEC")]
     pub specs: Vec<String>,
     /// A TOML file of `[feature.NAME]` tables with the same keys.
     #[arg(long, value_name = "FILE", conflicts_with = "feature")]

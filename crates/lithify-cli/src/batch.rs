@@ -99,7 +99,7 @@ pub fn finish(path: &Path, no_sync: bool, run: &Run, json: bool) -> Result<Outco
     let saved = SavedPlan::open(path)?;
     let output = saved.head().output.clone();
     let context = Context::new(run, &output)?;
-    let manifest = batch::finish(&saved, &context.machine, !no_sync)?;
+    let manifest = batch::finish(&saved, &context.machine, !no_sync, &context.progress)?;
     if json {
         print(&json::pretty(&json::outcome(&manifest, &saved.head().target()))?)?;
     } else if !run.quiet {

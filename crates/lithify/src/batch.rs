@@ -14,6 +14,7 @@ use crate::convert::{Job, reopen};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::plan::{Io, Plan, Tasks, plan, settle_buckets};
+use crate::progress::Progress;
 use crate::saved::{SavedPlan, SavedProfile, save_profile};
 use crate::scan::profile::Profile;
 use crate::scan::shares::{merge_shares, scan_share};
@@ -165,13 +166,18 @@ pub fn run(saved: &SavedPlan, task: u64, machine: &Machine, options: &TaskOption
 ///
 /// # Errors
 /// A task is not done, and which; or writing fails. It may be tried again.
-pub fn finish(saved: &SavedPlan, machine: &Machine, durable: bool) -> Result<Manifest> {
+pub fn finish(
+    saved: &SavedPlan,
+    machine: &Machine,
+    durable: bool,
+    progress: &dyn Progress,
+) -> Result<Manifest> {
     match Batch::find(saved.head(), saved.id())? {
         Found::Published(manifest) => Ok(*manifest),
         Found::Begun(batch) => {
             let plan = saved.whole()?;
             let blocks = plan.blocks();
-            batch.finish(&plan.on_task(machine, blocks)?, durable)
+            batch.finish(&plan.on_task(machine, blocks)?, durable, progress)
         }
     }
 }

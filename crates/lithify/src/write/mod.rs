@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Lost, Result};
 use crate::parallel::on_threads;
@@ -218,7 +219,7 @@ fn fill_blocks(
         return Err(error);
     }
     if progress.cancelled() {
-        return Err(Error::new(ErrorKind::Interrupted, "stopped as asked"));
+        return Err(stopped());
     }
     check_parts(source, &plan.parts)?;
     let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -226,6 +227,13 @@ fn fill_blocks(
     bad.sort_by_key(|skipped| (skipped.part, skipped.position));
     bad.dedup_by_key(|skipped| (skipped.part, skipped.position));
     Ok(Attempt { notes: notes.into_inner().unwrap_or_else(PoisonError::into_inner), bad })
+}
+
+/// How long a block may go on that has been begun when the run is asked to stop. Those of the largest outputs are of gigabytes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, "stopped as asked")
 }
 
 /// Refuses parts that are not those of the scan any more, whether another dataset was opened or a file has changed.
@@ -306,7 +314,11 @@ impl<'a> Worker<'a> {
         let mut block = Block::begin(store, plan, start, stop - start, before.clone())?;
         let Self { cursor, slots, fillers, scratch, bad, .. } = self;
         let (run, mut read, mut at) = (plan.run(), 0, start);
+        let mut asked: Option<Instant> = None;
         while at < stop {
+            if progress.cancelled() && asked.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                return Err(stopped());
+            }
             let most = run.min(stop - at);
             let mut count = 1;
             let filled = cursor.next(most, |number, element| {

@@ -11,12 +11,13 @@ use super::super::journal::{self, Trusted, sync_all};
 use super::super::manifest::{Manifest, Run};
 use super::super::publish::{check_beside, check_files, check_target, complete, complete_output};
 use super::super::staging::Staging;
-use super::super::{Notes, unfinished};
+use super::super::{Notes, stopped, unfinished};
 use super::run::ASIDE;
 use super::{Batch, Done};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::parallel::on_threads;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::store::files::FileRecord;
 use crate::store::share::Piece;
 use crate::store::{self, Hasher, Opening, Store, aside};
@@ -29,7 +30,7 @@ impl Batch {
     ///
     /// # Errors
     /// A task is not done, or what it has left is not what it has written; or writing fails.
-    pub fn finish(&self, plan: &Plan, durable: bool) -> Result<Manifest> {
+    pub fn finish(&self, plan: &Plan, durable: bool, progress: &dyn Progress) -> Result<Manifest> {
         let staging = Staging::lock(&plan.output)?;
         if complete(&staging)?.is_some() {
             staging.clear()?;
@@ -67,7 +68,7 @@ impl Batch {
         let mut filled = notes.joined(plan)?;
         let (made, slabs) = (staging.output(), staging.slabs());
         let store = store::open(&made, &slabs, (plan.layout, plan.io), &plan.arrays, Opening::Again)?;
-        filled.files.extend(put(store.as_ref(), plan.threads, &pieces)?);
+        filled.files.extend(put(store.as_ref(), plan.threads, &pieces, progress)?);
         check_files(&made, &filled.files)?;
         unfinished::save(staging.path(), &plan.request, plan)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
@@ -110,12 +111,22 @@ impl Batch {
 }
 
 /// Puts pieces where they belong; gives the files that this has made.
-fn put(store: &dyn Store, threads: usize, pieces: &[(PathBuf, Piece)]) -> Result<Vec<FileRecord>> {
+fn put(
+    store: &dyn Store,
+    threads: usize,
+    pieces: &[(PathBuf, Piece)],
+    progress: &dyn Progress,
+) -> Result<Vec<FileRecord>> {
+    progress.begin("finish", pieces.iter().map(|(_, piece)| piece.bytes).sum());
     let next = AtomicUsize::new(0);
     let all: Mutex<Result<Vec<FileRecord>>> = Mutex::new(Ok(Vec::new()));
     on_threads(threads.min(pieces.len()), || {
         while let Some((path, piece)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let files = put_one(store, path, piece);
+            let files = match progress.cancelled() {
+                true => Err(stopped()),
+                false => put_one(store, path, piece),
+            };
+            progress.advance(piece.bytes);
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             match (&mut *all, files) {
                 (Ok(all), Ok(files)) => all.extend(files),
@@ -124,6 +135,7 @@ fn put(store: &dyn Store, threads: usize, pieces: &[(PathBuf, Piece)]) -> Result
             }
         }
     })?;
+    progress.end();
     all.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
