@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use lithify::saved::SavedPlan;
 use lithify_tests::command::{Ran, binary, ran, run, words};
 use lithify_tests::images::{deflated, png};
 use lithify_tests::{Scratch, example, integers, record, strings};
@@ -263,4 +264,57 @@ fn plans_and_profiles_that_are_damaged_are_told() {
         fs::write(scratch.at(file), &sound).unwrap();
     }
     done(&scratch, "write plan --task 0");
+}
+
+#[test]
+fn a_share_of_a_plan_tells_what_the_whole_plan_does() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.at("data")).unwrap();
+    let mut elements = 0;
+    for file in 0..2_500_i64 {
+        let count = [1, 0, 3, 2, 1][usize::try_from(file % 5).unwrap()];
+        // Some of the second files are damaged behind their elements.
+        let mut bytes: Vec<u8> = (0..count)
+            .flat_map(|at| {
+                record(&example(&[("x", integers(&vec![file; usize::try_from(at + file % 3).unwrap()]))]))
+            })
+            .collect();
+        if file % 35 == 12 {
+            bytes.extend([7; 5]);
+        }
+        elements += u64::try_from(count).unwrap();
+        fs::write(scratch.at(&format!("data/{file:05}.tfrecord")), bytes).unwrap();
+    }
+    let ran = run(&scratch, "plan data --to out -o plan --tasks 9 -f 'x: ragged' --on-error skip -q");
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let saved = SavedPlan::open(&scratch.at("plan")).unwrap();
+    let whole = saved.whole().unwrap();
+    assert_eq!((whole.elements, whole.parts.len()), (elements, 2_500));
+    assert!(!whole.skipped.is_empty());
+    for start in (0..elements).step_by(97) {
+        for length in [1, 5, 300, elements] {
+            let stop = (start + length).min(elements);
+            let (share, first) = saved.share(start..stop).unwrap();
+            let number = |part: usize| if part == 0 { 0 } else { part + first - 1 };
+            for element in start..stop {
+                let (at, entry) = whole.index.before(element).unwrap();
+                let (at_in_share, of_share) = share.index.before(element).unwrap();
+                assert_eq!((entry.element, entry.position), (of_share.element, of_share.position));
+                assert_eq!(entry.part, number(of_share.part));
+                assert_eq!(share.parts[of_share.part], whole.parts[entry.part]);
+                assert_eq!(share.index.total_before(0, at_in_share), whole.index.total_before(0, at));
+                let ends = (whole.index.end_of(entry.part), share.index.end_of(of_share.part));
+                assert!(ends.0 == ends.1 || ends.0.min(ends.1) >= stop);
+            }
+            let mut here: Vec<_> =
+                share.skipped.iter().map(|skipped| (number(skipped.part), skipped.position)).collect();
+            let parts: Vec<_> = (0..share.parts.len()).map(number).collect();
+            let mut there: Vec<_> =
+                whole.skipped.iter().map(|skipped| (skipped.part, skipped.position)).collect();
+            there.retain(|skipped| parts.contains(&skipped.0));
+            here.retain(|skipped| skipped.0 > 0 || parts.contains(&1));
+            there.retain(|skipped| skipped.0 > 0 || parts.contains(&1));
+            assert_eq!(here, there, "{start}..{stop}");
+        }
+    }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::there;
 use super::unfinished::PLAN;
+use super::{tasks, there};
 use crate::error::{Error, ErrorKind, Result, printable};
 
 /// A directory beside the output, where that is made, and its lock.
@@ -91,6 +91,7 @@ impl Staging {
         self.keep.set(false);
         // The plan first: without it, whatever else is left when this is cut short is gone on with by nobody.
         let _ = fs::remove_file(self.path.join(PLAN));
+        let _ = fs::remove_file(tasks::mark(&self.path));
         match fs::remove_dir_all(&self.path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.path, e)),
             _ => Ok(()),

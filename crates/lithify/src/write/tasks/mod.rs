@@ -36,6 +36,11 @@ mod status;
 pub use run::{TaskOptions, TaskReport};
 pub use status::{Status, TaskStatus};
 
+/// The file that says which plan's tasks write in a place: as long as it is there, they do.
+pub(super) fn mark(staging: &Path) -> PathBuf {
+    staging.join(TASKS).join(PLAN)
+}
+
 const TASKS: &str = "tasks";
 const PLAN: &str = "plan";
 const DONE: &str = "done";
@@ -67,7 +72,7 @@ pub enum Found {
 
 /// Refuses to touch what the tasks of a plan are making.
 pub(super) fn refuse(staging: &Staging) -> Result<()> {
-    if there::look(&staging.path().join(TASKS))?.is_none() {
+    if there::look(&mark(staging.path()))?.is_none() {
         return Ok(());
     }
     let message = format!("`{}` is being made by the tasks of a plan", printable(staging.target()));
@@ -84,7 +89,7 @@ impl Batch {
     /// replaced; or there is not the space.
     pub fn begin(plan: &Plan, tasks: &Tasks, id: Checksum, restart: bool) -> Result<()> {
         let staging = Staging::lock(&plan.output)?;
-        let mark = staging.path().join(TASKS).join(PLAN);
+        let mark = mark(staging.path());
         let begun = there::read(&mark)?;
         if begun.as_deref() == Some(String::from(id).as_bytes()) && !restart {
             return Ok(());
@@ -118,7 +123,7 @@ impl Batch {
     pub fn find(plan: &Plan, id: Checksum) -> Result<Found> {
         let tasks = tasks_of(plan)?;
         let directory = Staging::of(&plan.output).join(TASKS);
-        let mark = there::read(&directory.join(PLAN))?;
+        let mark = there::read(&mark(&Staging::of(&plan.output)))?;
         if mark.as_deref() == Some(String::from(id).as_bytes()) {
             return Ok(Found::Begun(Self { directory, plan: id, tasks }));
         }
