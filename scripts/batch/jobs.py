@@ -1,0 +1,339 @@
+"""Tests on a Slurm cluster."""
+
+import re
+import time
+
+from batch.cluster import until
+from batch.common import MANY, SLOW, seconds, want
+from tortures.common import STOPPED, Skipped
+
+SIGNALS = ["TERM", "INT", "HUP", "USR1", "USR2", "XCPU"]
+
+
+def array(site):
+    """Arrays of eight tasks: scan, plan, write, finish, each after the one before."""
+    started = time.monotonic()
+    with site.cluster(split=True) as cluster:
+        ends = []
+        for kind in site.kinds():
+            work = site.work(kind, 8, planned=False)
+            scan = work.line("scan", *work.inputs, *work.request, "-o", work.profiles, "--tasks", 8, "--task", "auto")
+            scanned = cluster.sbatch(f"exec {scan}", "--array=0-7")
+            plan = work.line("plan", *work.inputs, *work.request, *work.planning, "--profiles", work.profiles)
+            planned = cluster.sbatch(f"exec {plan}", *after(scanned))
+            written = work.submit(cluster, *after(planned))
+            ends.append((work, cluster.sbatch(f"exec {work.line('finish', work.plan)}", *after(written)), written))
+        for work, end, written in ends:
+            states = cluster.wait(end, written)
+            want(states == {"COMPLETED": 9}, f"the jobs ended so: {states}: {cluster.told(end)}{cluster.told(written, 0)}")
+            want(work.output.exists(), "the job `finish` has published nothing")
+            told = cluster.told(written, 3)
+            want("SLURM_ARRAY_TASK_ID" in told, f"a task does not say where it has its number from: {told}")
+            work.check()
+    return f"{len(ends)} outputs by 4 nodes, {seconds(started)}"
+
+
+def after(*jobs):
+    """Options for a job that starts only when others have done well, and is not left waiting if they have not."""
+    return [f"--dependency=afterok:{':'.join(map(str, jobs))}", "--kill-on-invalid-dep=yes"]
+
+
+def script(site):
+    """What `lithify slurm` prints is run, and submits all."""
+    with site.cluster(split=True) as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 8, planned=False)
+            code, printed = site.output("slurm", *work.inputs, *work.request, *work.planning)
+            want(code == 0, f"it ends with {code}: {printed}")
+            before = {job["array"] for job in cluster.jobs()}
+            path = work.place / "submit"
+            path.write_text(printed)
+            done = cluster.run("bash", path, check=False, cwd=work.place)
+            want(done.returncode == 0, f"the script ends with {done.returncode}: {done.stdout}{done.stderr}")
+            mine = {job["array"].split("_")[0] for job in cluster.jobs() if job["array"] not in before}
+            want(len(mine) >= 3, f"the script submits no more than the jobs {mine}")
+            states = cluster.wait(*mine)
+            told = "".join(path.read_text() for path in work.place.glob("*.out"))
+            want(set(states) == {"COMPLETED"}, f"the jobs ended so: {states}: {told}")
+            want(work.output.exists(), f"nothing is published: {told}")
+            work.check()
+    return "its jobs have published the outputs"
+
+
+def requeue(site):
+    """A task that is requeued, and one that is killed and submitted again, go on with what was done."""
+    told = []
+    with site.cluster(rate=SLOW) as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 4, MANY)
+            job = work.submit(cluster)
+            work.midst(1, 2)
+            cluster.run("scontrol", "requeue", f"{job}_1")
+            cluster.run("scancel", "--batch", "--signal=KILL", f"{job}_2")
+            states = cluster.wait(job)
+            want(states == {"COMPLETED": 3, "FAILED": 1}, f"the tasks ended so: {states}")
+            want(cluster.job(f"{job}_1")["restarts"] == "1", "the task was not requeued")
+            done, whole = work.blocks(2)
+            want(0 < done < whole, f"{done} of {whole} blocks of the killed task are done")
+            work.unfinished("2")
+            again = work.submit(cluster, tasks="2")
+            states = cluster.wait(again)
+            want(states == {"COMPLETED": 1}, f"the task ended so, submitted again: {states}: {cluster.told(again, 2)}")
+            told.append(f"{done} of {whole} blocks were kept of the killed one")
+            work.check()
+    return ", ".join(told)
+
+
+def node(site):
+    """A node is lost with its tasks, and Slurm runs them elsewhere."""
+    told = []
+    with site.cluster(rate=SLOW, cpus=2) as cluster:
+        works = [site.work(kind, 4, MANY) for kind in site.kinds()]
+        jobs = [work.submit(cluster) for work in works]
+        for work in works:
+            work.midst(0, 1, 2, 3)
+        lost = cluster.job(f"{jobs[0]}_1")["node"]
+        cluster.stop_node(lost)
+        if site.quick:
+            cluster.give_up(lost)
+        started = time.monotonic()
+        states = cluster.wait(*jobs)
+        want(states == {"COMPLETED": 4 * len(works)}, f"the tasks ended so: {states}")
+        again = sum(job["restarts"] != "0" for job in cluster.jobs(*jobs))
+        want(again > 0, "no task was requeued")
+        told.append(f"{again} tasks run again, {seconds(started)} after the loss")
+        for work in works:
+            work.check()
+    return ", ".join(told)
+
+
+def twice(site):
+    """Only the slurmd of a node is lost: a second copy of its task runs while the first one still writes."""
+    body = "echo start $(date +%s.%N); {}; code=$?; echo end $code $(date +%s.%N); exit $code"
+    overlaps = []
+    with site.cluster(rate=SLOW // 2) as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 3, MANY)
+            job = work.submit(cluster, script=body.format(work.writing()))
+            work.midst(1)
+            lost = cluster.job(f"{job}_1")["node"]
+            cluster.kill_daemon(lost)
+            time.sleep(0.5)
+            cluster.give_up(lost)
+            states = cluster.wait(job)
+            want(states == {"COMPLETED": 3}, f"the tasks ended so: {states}: {cluster.told(job, 1)}")
+            until(lambda: cluster.told(job, 1).count("end ") == 2, 60, lambda: f"both copies end: {cluster.told(job, 1)}")
+            told = cluster.told(job, 1)
+            starts = [float(at) for at in re.findall(r"^start (\S+)", told, re.MULTILINE)]
+            ends = re.findall(r"^end (\d+) (\S+)", told, re.MULTILINE)
+            want(all(code == "0" for code, _ in ends), f"the copies ended so: {ends}: {told}")
+            overlap = min(float(at) for _, at in ends) - max(starts)
+            want(overlap > 0, f"the copies did not run at the same time: {told}")
+            overlaps.append(f"{overlap:.1f} s")
+            work.check()
+            cluster.start_daemon(lost)
+            cluster.take_back(lost)
+    return f"two copies at once for {', '.join(overlaps)}"
+
+
+def preempt(site):
+    """A job of higher priority takes the nodes: tasks stop in order, and are requeued; steps of srun end with 75."""
+    told = []
+    with site.cluster(rate=SLOW) as cluster:
+        for kind in site.kinds():
+            for by_srun in [False, True]:
+                work = site.work(kind, 4, MANY)
+                # Slurm lets steps know at once, but a script only when its time of grace is over. A step that stops is the end of its job,
+                # which has to see to it itself that it is run again.
+                stepped = f"srun {work.writing()}; code=$?; echo code $code; [ $code != {STOPPED} ] || scontrol requeue $SLURM_JOB_ID; exit $code"
+                job = work.submit(cluster, script=stepped if by_srun else None)
+                work.midst(0, 1, 2, 3)
+                urgent = cluster.sbatch("sleep 1", "-p", "urgent", "-N", "4")
+                states = cluster.wait(urgent, job)
+                want(states == {"COMPLETED": 5}, f"the jobs ended so: {states}: {cluster.told(job, 0)}")
+                restarts = [task["restarts"] for task in cluster.jobs(job)]
+                want(restarts.count("1") >= 3, f"the tasks were requeued so often: {restarts}")
+                if by_srun:
+                    codes = [re.findall(r"^code (\d+)", cluster.told(job, task), re.MULTILINE) for task in range(4)]
+                    want([str(STOPPED), "0"] in codes, f"the steps ended with {codes}")
+                    told.append(f"{sum(str(STOPPED) in code for code in codes)} steps ended with {STOPPED}")
+                work.check()
+    return f"all gone on after preemption, {', '.join(told)}"
+
+
+def resubmit(site):
+    """Two of eight tasks fail, `finish` names them, and `--array=3,7` does them."""
+    with site.cluster() as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 8)
+            first = work.submit(cluster, script=f"[ $((SLURM_ARRAY_TASK_ID % 4)) != 3 ] || exit 9\nexec {work.writing()}")
+            ending = cluster.sbatch(f"exec {work.line('finish', work.plan)}", *after(first))
+            states = cluster.wait(first, ending)
+            want(states == {"CANCELLED": 1, "COMPLETED": 6, "FAILED": 2}, f"the jobs ended so: {states}")
+            work.unfinished("3,7")
+            again = work.submit(cluster, tasks="3,7")
+            states = cluster.wait(again)
+            want(states == {"COMPLETED": 2}, f"the tasks ended so: {states}: {cluster.told(again, 3)}")
+            work.check()
+    return "`finish` names 3,7, which are then done"
+
+
+def loud(site):
+    """A script for one of four tasks, run without srun, refuses to do a part in silence."""
+    with site.cluster() as cluster:
+        work = site.work("npy", 4)
+        jobs = [cluster.sbatch(work.writing(), "-n", "4"), cluster.sbatch(work.writing())]
+        cluster.wait(*jobs)
+        for job in jobs:
+            code = int(cluster.job(job)["code"]) >> 8
+            want(code == 2, f"without srun it ends with {code}: {cluster.told(job)}")
+        told = cluster.told(jobs[0]).strip()
+        work.unfinished("0-3")
+    return f"exit code 2: {told.splitlines()[0] if told else 'nothing is told'}"
+
+
+def ranks(site):
+    """The ranks of one srun are the tasks."""
+    with site.cluster(cpus=2) as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 8)
+            done = cluster.srun("-n", 8, *site.command("write", work.plan, "--task", "auto", "--threads", 1))
+            want(done.returncode == 0, f"srun ends with {done.returncode}: {done.stderr}")
+            want("SLURM_PROCID" in done.stderr, f"no rank says where it has its number from: {done.stderr}")
+            work.check()
+            # Inside of a batch script, which sees rank 0 of its own.
+            work = site.work(kind, 4)
+            job = cluster.sbatch(f"srun {work.writing()}", "-n", "4")
+            states = cluster.wait(job)
+            want(states == {"COMPLETED": 1}, f"the job ended so: {states}: {cluster.told(job)}")
+            work.check()
+            # Too few ranks for the plan leave tasks, which are named.
+            work = site.work(kind, 4)
+            cluster.srun("-n", 3, *site.command("write", work.plan, "--task", "auto"))
+            work.unfinished("3")
+    return "8 ranks, and 4 of a batch script; what 3 ranks leave of 4 tasks is named"
+
+
+def levels(site):
+    """srun inside of an array: ranks within tasks."""
+    told = []
+    with site.cluster() as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 8)
+            job = cluster.sbatch(f"srun {work.writing()}", "-n", "4", "--array=0-1")
+            states = cluster.wait(job)
+            if states == {"COMPLETED": 2}:
+                told.append("`auto` knows both levels")
+            else:
+                codes = {int(task["code"]) >> 8 for task in cluster.jobs(job)}
+                want(codes == {2}, f"the jobs ended with {codes}: {cluster.told(job, 0)}")
+                told.append("`auto` refuses")
+                each = work.writing(task="TASK").replace("TASK", "$((4 * SLURM_ARRAY_TASK_ID + SLURM_PROCID))")
+                job = cluster.sbatch(f"srun sh -c '{each}'", "-n", "4", "--array=0-1")
+                states = cluster.wait(job)
+                want(states == {"COMPLETED": 2}, f"the jobs ended so: {states}: {cluster.told(job, 0)}")
+            work.check()
+    return f"{told[0]}; 2 × 4 tasks"
+
+
+def caches(site):
+    """Nodes with page caches of their own write rows of odd width at the same time."""
+    rounds = 2 if site.quick else 8
+    with site.cluster(split=True) as cluster:
+        for number in range(rounds):
+            for kind in site.kinds():
+                work = site.work(kind, 4)
+                words = ["write", work.plan, "--task", "auto", "--threads", 1 + number % 2]
+                done = cluster.srun("-n", 4, *site.command(*words))
+                want(done.returncode == 0, f"srun ends with {done.returncode}: {done.stderr}")
+                work.check()
+    return f"{rounds} rounds of 4 nodes, nothing is lost"
+
+
+def memory(site):
+    """Where memory is polled, or limited by control groups, tasks stay within their `--mem`."""
+    told = []
+    for kill in ["poll", "cgroup"]:
+        try:
+            with site.cluster(kill=kill) as cluster:
+                for kind in site.kinds():
+                    work = site.work(kind, 4, MANY)
+                    job = work.submit(cluster, "--mem=64", script=f"exec {work.line('write', work.plan, '--task', 'auto')}")
+                    states = cluster.wait(job)
+                    want(states == {"COMPLETED": 4}, f"{kill}: the tasks ended so: {states}: {cluster.told(job, 0)}")
+                    work.check()
+                # It has to be a limit, or nothing was tried.
+                greedy = cluster.sbatch("python3 -c 'import time; a = b\"x\" * (300 << 20); time.sleep(5)'", "--mem=64")
+                states = cluster.wait(greedy)
+                want(states != {"COMPLETED": 1}, f"{kill}: nothing is limited")
+            told.append(kill)
+        except Skipped as why:
+            told.append(f"not by {kill}: {why}")
+    return f"64 MiB are enough for 26 MiB of output a task: {', '.join(told)}"
+
+
+def signals(site):
+    """Each signal that may come ends a task in order, with 75, and it goes on; so does what `--signal=B:USR1@…` sends."""
+    with site.cluster(rate=SLOW, cpus=2) as cluster:
+        work = site.work("npy", 6, MANY)
+        job = work.submit(cluster)
+        for task, signal in enumerate(SIGNALS):
+            until(lambda: work.blocks(task)[0] > 0, 60, f"task {task} is in its midst")
+            cluster.run("scancel", "--batch", f"--signal={signal}", f"{job}_{task}")
+        cluster.wait(job)
+        codes = {signal: int(cluster.job(f"{job}_{task}")["code"]) >> 8 for task, signal in enumerate(SIGNALS)}
+        want(set(codes.values()) == {STOPPED}, f"tasks that got signals ended with {codes}")
+        work.unfinished("0-5")
+        again = work.submit(cluster)
+        states = cluster.wait(again)
+        want(states == {"COMPLETED": 6}, f"the tasks ended so, submitted again: {states}: {cluster.told(again, 0)}")
+        work.check()
+    if site.quick:
+        return f"{len(SIGNALS)} signals"
+    with site.cluster(rate=SLOW // 10, nodes=2) as cluster:
+        work = site.work("npy", 2, MANY)
+        job = work.submit(cluster, "-t", "1", "--signal=B:USR1@50")
+        cluster.wait(job)
+        codes = {int(task["code"]) >> 8 for task in cluster.jobs(job)}
+        want(codes == {STOPPED}, f"the tasks ended with {codes}: {cluster.told(job, 0)}")
+        done, whole = work.blocks()
+        want(0 < done < whole, f"{done} of {whole} blocks are done")
+    with site.cluster(nodes=2) as cluster:
+        cluster.wait(work.submit(cluster))
+        work.check()
+    return f"{len(SIGNALS)} signals; --signal=B:USR1@50: {STOPPED} with {done} of {whole} blocks"
+
+
+def missed(site):
+    """`finish` fails where the marker of one task is missing, and `status` tells what is true, while tasks run and after."""
+    with site.cluster(rate=SLOW) as cluster:
+        work = site.work("npy", 4, MANY)
+        whole = work.blocks()[1]
+        want(work.blocks() == (0, whole), f"before anything is done: {work.status()}")
+        job = work.submit(cluster, tasks="0,1,3")
+        seen = [0]
+        while not all(task["state"] == "COMPLETED" for task in cluster.jobs(job)):
+            status = work.status()
+            tasks = [task["done"] for task in status["tasks"]]
+            want(sum(tasks) == status["done"], f"the tasks are not the whole: {status}")
+            want(seen[-1] <= status["done"] <= whole, f"{status['done']} of {whole} blocks are done after {seen[-1]}")
+            seen.append(status["done"])
+            code, told = work.finish()
+            want(code == 1, f"finish ends with {code} while tasks run: {told}")
+            want(len(seen) < 600, "the tasks take for ever")
+            time.sleep(0.2)
+        want(len(set(seen)) > 3, f"status saw only {sorted(set(seen))}")
+        done, of_task = work.blocks(2)
+        want(done == 0 and work.blocks()[0] == whole - of_task, f"after three tasks: {work.status()}")
+        work.unfinished("2")
+        cluster.wait(work.submit(cluster, tasks="2"))
+        want(work.blocks() == (whole, whole), f"after all tasks: {work.status()}")
+        work.check()
+    return f"{len(set(seen))} different numbers of {whole} blocks were seen"
+
+
+TESTS = {
+    test.__name__: test
+    for test in [array, script, requeue, node, twice, preempt, resubmit, loud, ranks, levels, caches, memory, signals, missed]
+}
+QUICK = ["array", "script", "resubmit", "loud", "ranks", "caches", "twice"]
