@@ -76,7 +76,7 @@ DefMemPerCPU={share}
 JobCompType=jobcomp/none
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=usual Nodes=ALL Default=YES DefaultTime=60 PriorityTier=1 PreemptMode=REQUEUE GraceTime=4
+PartitionName=usual Nodes=ALL Default=YES DefaultTime=60 PriorityTier=1 PreemptMode=REQUEUE GraceTime={grace}
 PartitionName=urgent Nodes=ALL DefaultTime=60 PriorityTier=10 PreemptMode=OFF
 """
 
@@ -187,13 +187,13 @@ def remove_cgroups(owner=None):
 class Cluster:
     """A cluster, up from entering to leaving it. Only in namespaces that `settle` has seen to, one at a time."""
 
-    def __init__(self, directory, shared, nodes=4, cpus=1, memory=2048, split=False, rate=None, kill="none"):
+    def __init__(self, directory, shared, nodes=4, cpus=1, memory=2048, split=False, rate=None, kill="none", grace=0):
         """What it keeps is in a directory that is its own; jobs run in the shared one. `split` gives each node a page cache of its own
         of that; `rate`, which includes it, lets a node write only so many bytes a second there; `kill` is how memory beyond `--mem`
-        is noticed: none, poll or cgroup."""
+        is noticed: none, poll or cgroup; `grace` is how many seconds a job has that is to make room for a more urgent one."""
         self.directory, self.shared, self.cpus, self.memory, self.kill = Path(directory), Path(shared), cpus, memory, kill
         self.view = str(rate) if rate else "" if split else "-"
-        self.log = self.directory / "log"
+        self.log, self.grace = self.directory / "log", grace
         self.nodes = {f"node{number}": None for number in range(1, nodes + 1)}
         self.daemons, self.hurried = {}, set()
         self.environment = {
@@ -246,7 +246,7 @@ class Cluster:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.shared.mkdir(exist_ok=True)
         of_nodes = (f"nodes/{node}/{kind}" for node in self.nodes for kind in ("spool", "local"))
-        for name in ["munge", "log", "state", "local", *of_nodes]:
+        for name in ["munge", "log", "state", "local", "told", *of_nodes]:
             (self.directory / name).mkdir(parents=True)
         key = self.directory / "munge/key"
         key.touch(mode=0o600)
@@ -263,7 +263,7 @@ class Cluster:
             )
         # Nodes are to be known before partitions.
         lines = "\n".join(sorted(lines.split("\n"), key=lambda line: line.startswith("PartitionName")))
-        known = dict(directory=self.directory, control=CONTROL, port=PORT, share=self.memory // self.cpus)
+        known = dict(directory=self.directory, control=CONTROL, port=PORT, share=self.memory // self.cpus, grace=self.grace)
         (self.directory / "slurm.conf").write_text(lines.format(**known))
         if self.kill == "cgroup":
             (self.directory / "cgroup.conf").write_text(CGROUP.format(**known))
@@ -353,15 +353,16 @@ class Cluster:
         return self.run("srun", "--quiet", *words, **{"check": False, "timeout": 300} | more)
 
     def sbatch(self, script, *options):
-        """Submits a script: its number. What it tells is in a file, see `told`."""
+        """Submits a script, and gives its number. What it tells is kept for `told`."""
         array = any(option.startswith("--array") for option in map(str, options))
-        options = ["--parsable", "--open-mode=append", "-o", "%A-%a.out" if array else "%j.out", *options]
+        place = self.directory / "told" / ("%A-%a" if array else "%j")
+        options = ["--parsable", "--open-mode=append", "-o", place, *options]
         done = self.run("sbatch", *options, input=f"#!/bin/bash\n{script}\n")
         return int(done.stdout.split(";")[0])
 
     def told(self, job, task=None):
         """What a job has told so far."""
-        path = self.shared / (f"{job}.out" if task is None else f"{job}-{task}.out")
+        path = self.directory / "told" / (str(job) if task is None else f"{job}-{task}")
         return path.read_text() if path.exists() else ""
 
     def jobs(self, *jobs):

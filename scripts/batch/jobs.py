@@ -4,7 +4,7 @@ import re
 import time
 
 from batch.cluster import until
-from batch.common import MANY, SLOW, seconds, want
+from batch.common import MANY, ONE_BLOCK, SLOW, seconds, want
 from tortures.common import STOPPED, Skipped
 
 SIGNALS = ["TERM", "INT", "HUP", "USR1", "USR2", "XCPU"]
@@ -137,28 +137,31 @@ def twice(site):
 
 
 def preempt(site):
-    """A job of higher priority takes the nodes: tasks stop in order, and are requeued; steps of srun end with 75."""
+    """A job of higher priority takes the nodes: tasks stop in order, are requeued, and go on; steps of srun end with 75."""
     told = []
-    with site.cluster(rate=SLOW) as cluster:
-        for kind in site.kinds():
-            for by_srun in [False, True]:
+    # Without a time of grace, scripts are told and requeued. With one, only steps of srun are told, at its begin. One that stops is the end of
+    # its job, which has to see to it itself that it is run again. SLURM_JOB_ID will not do for that: in one task of an array it is the
+    # number of the array, all of which would be requeued.
+    alone = "exec {}"
+    itself = "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+    stepped = f"srun {{}}; code=$?; echo code $code; [ $code != {STOPPED} ] || scontrol requeue {itself}; exit $code"
+    for script, grace in [(alone, 0), (stepped, 10)]:
+        with site.cluster(rate=SLOW // 2, grace=grace) as cluster:
+            for kind in site.kinds():
                 work = site.work(kind, 4, MANY)
-                # Slurm lets steps know at once, but a script only when its time of grace is over. A step that stops is the end of its job,
-                # which has to see to it itself that it is run again.
-                stepped = f"srun {work.writing()}; code=$?; echo code $code; [ $code != {STOPPED} ] || scontrol requeue $SLURM_JOB_ID; exit $code"
-                job = work.submit(cluster, script=stepped if by_srun else None)
+                job = work.submit(cluster, script=script.format(work.writing()))
                 work.midst(0, 1, 2, 3)
                 urgent = cluster.sbatch("sleep 1", "-p", "urgent", "-N", "4")
                 states = cluster.wait(urgent, job)
                 want(states == {"COMPLETED": 5}, f"the jobs ended so: {states}: {cluster.told(job, 0)}")
                 restarts = [task["restarts"] for task in cluster.jobs(job)]
-                want(restarts.count("1") >= 3, f"the tasks were requeued so often: {restarts}")
-                if by_srun:
+                want(restarts.count("1") == 4, f"the tasks were requeued so often: {restarts}")
+                if grace:
                     codes = [re.findall(r"^code (\d+)", cluster.told(job, task), re.MULTILINE) for task in range(4)]
-                    want([str(STOPPED), "0"] in codes, f"the steps ended with {codes}")
-                    told.append(f"{sum(str(STOPPED) in code for code in codes)} steps ended with {STOPPED}")
+                    want(codes == [[str(STOPPED), "0"]] * 4, f"the steps ended with {codes}: {cluster.told(job, 0)}")
+                told.append(work.output.name)
                 work.check()
-    return f"all gone on after preemption, {', '.join(told)}"
+    return f"4 tasks each of {', '.join(told)} gone on after preemption"
 
 
 def resubmit(site):
@@ -238,11 +241,11 @@ def levels(site):
 
 def caches(site):
     """Nodes with page caches of their own write rows of odd width at the same time."""
-    rounds = 2 if site.quick else 8
+    rounds = 3 if site.quick else 15
     with site.cluster(split=True) as cluster:
         for number in range(rounds):
             for kind in site.kinds():
-                work = site.work(kind, 4)
+                work = site.work(kind, 4, ONE_BLOCK)
                 words = ["write", work.plan, "--task", "auto", "--threads", 1 + number % 2]
                 done = cluster.srun("-n", 4, *site.command(*words))
                 want(done.returncode == 0, f"srun ends with {done.returncode}: {done.stderr}")
