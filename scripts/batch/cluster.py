@@ -65,7 +65,7 @@ MinJobAge=3600
 KillOnBadExit=0
 SlurmctldTimeout=10
 SlurmdTimeout=5
-KillWait=5
+KillWait=15
 MessageTimeout=10
 InactiveLimit=0
 SchedulerType=sched/backfill
@@ -145,7 +145,7 @@ def apart(words):
         return 130
     finally:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
+            process.wait(timeout=2)
         process.kill()
         process.wait()
         remove_cgroups(os.getpid())
@@ -188,9 +188,9 @@ class Cluster:
     """A cluster, up from entering to leaving it. Only in namespaces that `settle` has seen to, one at a time."""
 
     def __init__(self, directory, shared, nodes=4, cpus=1, memory=2048, split=False, rate=None, kill="none", grace=0):
-        """What it keeps is in a directory that is its own; jobs run in the shared one. `split` gives each node a page cache of its own
-        of that; `rate`, which includes it, lets a node write only so many bytes a second there; `kill` is how memory beyond `--mem`
-        is noticed: none, poll or cgroup; `grace` is how many seconds a job has that is to make room for a more urgent one."""
+        """What it keeps is in a directory that is its own; jobs run in the shared one. `split` gives each node a page cache of its
+        own of that; `rate`, which includes it, lets a node write only so many bytes a second there; `kill` is how memory beyond
+        `--mem` is noticed: none, poll or cgroup; `grace` is how many seconds a job has that is to make room for a more urgent one."""
         self.directory, self.shared, self.cpus, self.memory, self.kill = Path(directory), Path(shared), cpus, memory, kill
         self.view = str(rate) if rate else "" if split else "-"
         self.log, self.grace = self.directory / "log", grace
@@ -367,7 +367,8 @@ class Cluster:
 
     def jobs(self, *jobs):
         """What is known of jobs, an entry for each task: `array` is `17_3`, or `17`."""
-        fields = {"array": "JobArrayID", "state": "State", "why": "Reason", "code": "exit_code", "restarts": "RestartCnt", "node": "BatchHost"}
+        fields = {"array": "JobArrayID", "name": "Name", "state": "State", "why": "Reason", "code": "exit_code"}
+        fields |= {"restarts": "RestartCnt", "node": "BatchHost"}
         wanted = ["-j", ",".join(map(str, jobs))] if jobs else []
         done = self.run("squeue", "-h", "-r", "-t", "all", *wanted, "-O", ",".join(f"{name}:40" for name in fields.values()))
         found = []
@@ -422,10 +423,12 @@ def processes_with(setting):
                 yield int(place.name)
 
 
-def until(happens, timeout, what, every=0.1):
+def until(happens, timeout, what, meanwhile=None, every=0.1):
     """Waits for something."""
     deadline = time.monotonic() + timeout
     while not (found := happens()):
+        if meanwhile:
+            meanwhile()
         if time.monotonic() > deadline:
             raise Failure(f"after {timeout} s it is not so that {what() if callable(what) else what}")
         time.sleep(every)

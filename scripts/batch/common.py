@@ -9,9 +9,9 @@ import subprocess
 import time
 
 from batch.cluster import Cluster, missing, until
-from tortures.common import Failure, Skipped, Torture, example, integers, record, texts
+from tortures.common import PARTIAL, Failure, Skipped, Torture, example, integers, record, texts
 
-# Rows of odd widths, so that the rows of two tasks meet within a page; values and offsets; chunks, shards, and whole arrays in one.
+# Rows of odd widths, so that the rows of two tasks meet within a page; values and offsets; chunks, shards, and arrays of one chunk.
 REQUESTS = {
     "npy": ["-f", "label", "-f", "blob: decode=raw:uint8", "-f", "tokens: pad=4001 dtype=uint8", "-f", "text: ragged"],
     "zarr": [
@@ -20,8 +20,9 @@ REQUESTS = {
     ],
 }
 OUTPUTS = {"npy": "out", "zarr": "out.zarr"}
-# Elements: so few that each of four tasks has but one block, and all write where they meet at the same time; 26 MB and 104 MB of output.
-ONE_BLOCK, FEW, MANY = 1_999, 6_000, 24_000
+# Elements: so few that each of four tasks has but one block, and all write where they meet at the same time; or some blocks for
+# each of eight tasks. They make 34 MB and 104 MB of output.
+FEW, MANY = 7_700, 24_000
 SLOW = 4_000_000  # bytes a second that each node may write where tasks are to be disturbed in their midst: some seconds a task
 
 
@@ -83,7 +84,7 @@ class Site(Torture):
         self.check(done.returncode, done.stderr, words)
         return done.returncode, done.stdout or done.stderr
 
-    def work(self, kind, tasks, elements=FEW, planned=True):
+    def work(self, kind, tasks, elements=MANY, planned=True):
         """An output that tasks are to make."""
         self.works += 1
         return Work(self, kind, tasks, elements, self.shared / f"work-{self.works}", planned)
@@ -101,6 +102,7 @@ class Work:
         self.site, self.kind, self.tasks, self.elements, self.place = site, kind, tasks, elements, place
         place.mkdir()
         self.output, self.plan, self.profiles = place / OUTPUTS[kind], place / "plan", place / "profiles"
+        self.hidden = place / PARTIAL.format(self.output.name)
         self.inputs, self.request = site.inputs(elements), REQUESTS[kind]
         self.planning = ["--to", str(self.output), "-o", str(self.plan), "--tasks", str(tasks)]
         if planned:

@@ -4,7 +4,7 @@ import re
 import time
 
 from batch.cluster import until
-from batch.common import MANY, ONE_BLOCK, SLOW, seconds, want
+from batch.common import FEW, SLOW, seconds, want
 from tortures.common import STOPPED, Skipped
 
 SIGNALS = ["TERM", "INT", "HUP", "USR1", "USR2", "XCPU"]
@@ -39,25 +39,48 @@ def after(*jobs):
 
 
 def script(site):
-    """What `lithify slurm` prints is run, and submits all."""
-    with site.cluster(split=True) as cluster:
+    """What `lithify slurm` prints is run, and submits all; tasks that are told to stop see to it that they go on."""
+    with site.cluster(cpus=2, memory=4096, split=True) as cluster:
         for kind in site.kinds():
             work = site.work(kind, 8, planned=False)
-            code, printed = site.output("slurm", *work.inputs, *work.request, *work.planning)
-            want(code == 0, f"it ends with {code}: {printed}")
-            before = {job["array"] for job in cluster.jobs()}
-            path = work.place / "submit"
-            path.write_text(printed)
-            done = cluster.run("bash", path, check=False, cwd=work.place)
-            want(done.returncode == 0, f"the script ends with {done.returncode}: {done.stdout}{done.stderr}")
-            mine = {job["array"].split("_")[0] for job in cluster.jobs() if job["array"] not in before}
-            want(len(mine) >= 3, f"the script submits no more than the jobs {mine}")
-            states = cluster.wait(*mine)
-            told = "".join(path.read_text() for path in work.place.glob("*.out"))
-            want(set(states) == {"COMPLETED"}, f"the jobs ended so: {states}: {told}")
-            want(work.output.exists(), f"nothing is published: {told}")
+            submitted(cluster, work)
             work.check()
-    return "its jobs have published the outputs"
+    if site.quick:
+        return "its jobs have published the output"
+    with site.cluster(cpus=2, memory=4096, rate=SLOW) as cluster:
+        work = site.work("npy", 4, planned=False)
+        told = submitted(cluster, work, lambda job: warn(cluster, work, job))
+        want(told.count("restart") == 4, f"the tasks were not requeued: {told}")
+        work.check()
+    return "its jobs have published the outputs; tasks that got USR1 have requeued themselves"
+
+
+def submitted(cluster, work, amid=None):
+    """Runs the script that is printed, to the end of its jobs."""
+    code, printed = work.site.output("slurm", *work.inputs, *work.request, *work.planning)
+    want(code == 0, f"it ends with {code}: {printed}")
+    before = {job["array"].split("_")[0] for job in cluster.jobs()}
+    path = work.place / "submit"
+    path.write_text(printed)
+    done = cluster.run("bash", path, check=False, cwd=work.place)
+    want(done.returncode == 0, f"the script ends with {done.returncode}: {done.stdout}{done.stderr}")
+    names = {job["name"]: job["array"].split("_")[0] for job in cluster.jobs()}
+    mine = [job for job in names.values() if job not in before]
+    want(len(mine) == 4, f"the script submits the jobs {names}")
+    if amid:
+        amid(names["lithify-write"])
+    states = cluster.wait(*mine)
+    told = "".join(f"{log.name}:\n{log.read_text()}" for log in sorted(work.place.rglob("*.log")))
+    want(set(states) == {"COMPLETED"}, f"the jobs ended so: {states}: {told}")
+    want(work.output.exists(), f"nothing is published: {told}")
+    return told + "".join("restart\n" for job in cluster.jobs(*mine) if job["restarts"] == "1")
+
+
+def warn(cluster, work, job):
+    """Tells all tasks, in their midst, that their time is about to be over."""
+    until(work.plan.exists, 60, "there is a plan", cluster.hurry)
+    work.midst(0, 1, 2, 3)
+    cluster.run("scancel", "--batch", "--signal=USR1", job)
 
 
 def requeue(site):
@@ -65,7 +88,7 @@ def requeue(site):
     told = []
     with site.cluster(rate=SLOW) as cluster:
         for kind in site.kinds():
-            work = site.work(kind, 4, MANY)
+            work = site.work(kind, 4)
             job = work.submit(cluster)
             work.midst(1, 2)
             cluster.run("scontrol", "requeue", f"{job}_1")
@@ -80,6 +103,8 @@ def requeue(site):
             states = cluster.wait(again)
             want(states == {"COMPLETED": 1}, f"the task ended so, submitted again: {states}: {cluster.told(again, 2)}")
             told.append(f"{done} of {whole} blocks were kept of the killed one")
+            for of_one in [cluster.told(job, 1), cluster.told(again, 2)]:
+                want("going on" in of_one, f"the task does not go on: {of_one}")
             work.check()
     return ", ".join(told)
 
@@ -88,7 +113,7 @@ def node(site):
     """A node is lost with its tasks, and Slurm runs them elsewhere."""
     told = []
     with site.cluster(rate=SLOW, cpus=2) as cluster:
-        works = [site.work(kind, 4, MANY) for kind in site.kinds()]
+        works = [site.work(kind, 4) for kind in site.kinds()]
         jobs = [work.submit(cluster) for work in works]
         for work in works:
             work.midst(0, 1, 2, 3)
@@ -113,7 +138,7 @@ def twice(site):
     overlaps = []
     with site.cluster(rate=SLOW // 2) as cluster:
         for kind in site.kinds():
-            work = site.work(kind, 3, MANY)
+            work = site.work(kind, 3)
             job = work.submit(cluster, script=body.format(work.writing()))
             work.midst(1)
             lost = cluster.job(f"{job}_1")["node"]
@@ -139,16 +164,16 @@ def twice(site):
 def preempt(site):
     """A job of higher priority takes the nodes: tasks stop in order, are requeued, and go on; steps of srun end with 75."""
     told = []
-    # Without a time of grace, scripts are told and requeued. With one, only steps of srun are told, at its begin. One that stops is the end of
-    # its job, which has to see to it itself that it is run again. SLURM_JOB_ID will not do for that: in one task of an array it is the
-    # number of the array, all of which would be requeued.
+    # Without a time of grace, scripts are told and requeued. With one, only steps of srun are told, at its begin. One that stops is
+    # the end of its job, which has to see to it itself that it is run again. SLURM_JOB_ID will not do for that: in one task of an
+    # array it is the number of the array, all of which would be requeued.
     alone = "exec {}"
     itself = "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
     stepped = f"srun {{}}; code=$?; echo code $code; [ $code != {STOPPED} ] || scontrol requeue {itself}; exit $code"
     for script, grace in [(alone, 0), (stepped, 10)]:
         with site.cluster(rate=SLOW // 2, grace=grace) as cluster:
             for kind in site.kinds():
-                work = site.work(kind, 4, MANY)
+                work = site.work(kind, 4)
                 job = work.submit(cluster, script=script.format(work.writing()))
                 work.midst(0, 1, 2, 3)
                 urgent = cluster.sbatch("sleep 1", "-p", "urgent", "-N", "4")
@@ -210,11 +235,15 @@ def ranks(site):
             states = cluster.wait(job)
             want(states == {"COMPLETED": 1}, f"the job ended so: {states}: {cluster.told(job)}")
             work.check()
-            # Too few ranks for the plan leave tasks, which are named.
+            # Too few ranks would leave tasks; too many do no harm.
             work = site.work(kind, 4)
-            cluster.srun("-n", 3, *site.command("write", work.plan, "--task", "auto"))
-            work.unfinished("3")
-    return "8 ranks, and 4 of a batch script; what 3 ranks leave of 4 tasks is named"
+            done = cluster.srun("-n", 3, *site.command("write", work.plan, "--task", "auto"))
+            want(done.returncode == 2, f"with 3 ranks for 4 tasks, srun ends with {done.returncode}: {done.stderr}")
+            work.unfinished("0-3")
+            done = cluster.srun("-n", 6, *site.command("write", work.plan, "--task", "auto"))
+            want(done.returncode == 0, f"with 6 ranks for 4 tasks, srun ends with {done.returncode}: {done.stderr}")
+            work.check()
+    return "8 ranks, 4 of a batch script, 6 for 4 tasks; 3 for 4 tasks are refused"
 
 
 def levels(site):
@@ -245,7 +274,7 @@ def caches(site):
     with site.cluster(split=True) as cluster:
         for number in range(rounds):
             for kind in site.kinds():
-                work = site.work(kind, 4, ONE_BLOCK)
+                work = site.work(kind, 4, FEW)
                 words = ["write", work.plan, "--task", "auto", "--threads", 1 + number % 2]
                 done = cluster.srun("-n", 4, *site.command(*words))
                 want(done.returncode == 0, f"srun ends with {done.returncode}: {done.stderr}")
@@ -260,7 +289,7 @@ def memory(site):
         try:
             with site.cluster(kill=kill) as cluster:
                 for kind in site.kinds():
-                    work = site.work(kind, 4, MANY)
+                    work = site.work(kind, 4)
                     job = work.submit(cluster, "--mem=64", script=f"exec {work.line('write', work.plan, '--task', 'auto')}")
                     states = cluster.wait(job)
                     want(states == {"COMPLETED": 4}, f"{kill}: the tasks ended so: {states}: {cluster.told(job, 0)}")
@@ -278,7 +307,7 @@ def memory(site):
 def signals(site):
     """Each signal that may come ends a task in order, with 75, and it goes on; so does what `--signal=B:USR1@…` sends."""
     with site.cluster(rate=SLOW, cpus=2) as cluster:
-        work = site.work("npy", 6, MANY)
+        work = site.work("npy", 6)
         job = work.submit(cluster)
         for task, signal in enumerate(SIGNALS):
             until(lambda: work.blocks(task)[0] > 0, 60, f"task {task} is in its midst")
@@ -294,7 +323,7 @@ def signals(site):
     if site.quick:
         return f"{len(SIGNALS)} signals"
     with site.cluster(rate=SLOW // 10, nodes=2) as cluster:
-        work = site.work("npy", 2, MANY)
+        work = site.work("npy", 2)
         job = work.submit(cluster, "-t", "1", "--signal=B:USR1@50")
         cluster.wait(job)
         codes = {int(task["code"]) >> 8 for task in cluster.jobs(job)}
@@ -310,7 +339,7 @@ def signals(site):
 def missed(site):
     """`finish` fails where the marker of one task is missing, and `status` tells what is true, while tasks run and after."""
     with site.cluster(rate=SLOW) as cluster:
-        work = site.work("npy", 4, MANY)
+        work = site.work("npy", 4)
         whole = work.blocks()[1]
         want(work.blocks() == (0, whole), f"before anything is done: {work.status()}")
         job = work.submit(cluster, tasks="0,1,3")
@@ -331,6 +360,11 @@ def missed(site):
         work.unfinished("2")
         cluster.wait(work.submit(cluster, tasks="2"))
         want(work.blocks() == (whole, whole), f"after all tasks: {work.status()}")
+        # What says that a task is done is lost; all else is there.
+        (work.hidden / "tasks/1/done").unlink()
+        want([task["task"] for task in work.status()["tasks"] if not task["complete"]] == [1], f"without a mark: {work.status()}")
+        work.unfinished("1")
+        cluster.wait(work.submit(cluster, tasks="1"))
         work.check()
     return f"{len(set(seen))} different numbers of {whole} blocks were seen"
 
