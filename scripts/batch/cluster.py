@@ -118,6 +118,8 @@ def missing():
     absent = [name for name in [*PROGRAMS, "unshare", "setpriv"] if not shutil.which(name, path=path)]
     if absent:
         return f"there is no {', '.join(absent)}"
+    if not Path("/dev/fuse").exists():
+        return "the kernel has no FUSE"
     if subprocess.run(["unshare", *APART, "true"], capture_output=True).returncode:
         return "no namespaces can be made here"
     return None
@@ -322,6 +324,16 @@ class Cluster:
         """Starts the slurmd of a node again."""
         self.tell(node, "start")
 
+    def signal(self, node, program, number):
+        """Sends a signal to the processes of a program on a node; gives how many those are."""
+        found = 0
+        for pid in processes_with(f"SLURMD_NODENAME={node}"):
+            with suppress(OSError):
+                if str(program).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    os.kill(pid, number)
+                    found += 1
+        return found
+
     def give_up(self, node):
         """Has Slurm take a node for lost now, as it does by itself after a time without an answer."""
         self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
@@ -409,8 +421,8 @@ class Cluster:
     def node_states(self):
         """The state of each node."""
         done = self.run("sinfo", "-h", "-N", "-p", "usual", "-o", "%N %T", check=False)
-        for name, process in self.daemons.items():
-            if process.poll() is not None:
+        for name, process in (self.daemons | self.nodes).items():
+            if process and process.poll() is not None:
                 raise Failure(f"{name} has ended: {(self.log / f'{name}.err').read_text()[-1000:]}")
         return {node: state.upper() for node, state in (line.split() for line in done.stdout.splitlines())}
 

@@ -156,18 +156,21 @@ class Work:
         want(not self.output.exists(), f"finish publishes the output though the tasks {missing} are missing")
 
     def check(self):
-        """Fails where the finished output is anything but what one process has made."""
+        """Completes the output, and fails where it is anything but what one process has made."""
         code, told = self.finish()
         want(code == 0, f"finish ends with {code}: {told}")
-        whole = self.site.whole(self.kind, self.elements)
-        differ = sorted(differing(whole, self.output))
-        want(not differ, f"{', '.join(differ[:5])} differ from what one process has made")
-        left = [path.name for path in self.place.glob(".*lithify*")]
-        want(not left, f"{left} is left after finish")
+        self.compare("after finish")
         # Once more, nothing is left to do.
         code, told = self.finish()
         want(code == 0, f"the second finish ends with {code}: {told}")
         shutil.rmtree(self.place)
+
+    def compare(self, when):
+        """Fails where the output is anything but what one process has made, or something is left beside it."""
+        differ = sorted(differing(self.site.whole(self.kind, self.elements), self.output))
+        want(not differ, f"{', '.join(differ[:5])} differ from what one process has made, {when}")
+        left = [path.name for path in self.place.glob(".*lithify*")]
+        want(not left, f"{left} is left {when}")
 
 
 def files(top):

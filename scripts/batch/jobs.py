@@ -1,12 +1,27 @@
 """Tests on a Slurm cluster."""
 
 import re
+import signal
 import time
 
 from batch.cluster import until
 from batch.common import FEW, SLOW, seconds, want
 from tortures.common import STOPPED, Skipped
 
+# Writes a quarter of a file that is mapped, as no task may: where nodes have caches of their own, it writes back what others have
+# written in the meantime.
+MAPPED = """
+import mmap, os, time
+rank, width = int(os.environ["SLURM_PROCID"]), 1001
+start, end = rank * 250 * width, (rank + 1) * 250 * width
+view = mmap.mmap(os.open("mapped", os.O_RDWR), 1000 * width)
+view[start], view[end - 1]
+time.sleep(1)
+view[start:end] = bytes([rank + 1]) * (end - start)
+view.flush()
+"""
+# When a copy of a task starts and ends, and how.
+TIMED = "echo start $(date +%s.%N); {}; code=$?; echo end $code $(date +%s.%N); exit $code"
 SIGNALS = ["TERM", "INT", "HUP", "USR1", "USR2", "XCPU"]
 
 
@@ -134,12 +149,11 @@ def node(site):
 
 def twice(site):
     """Only the slurmd of a node is lost: a second copy of its task runs while the first one still writes."""
-    body = "echo start $(date +%s.%N); {}; code=$?; echo end $code $(date +%s.%N); exit $code"
     overlaps = []
     with site.cluster(rate=SLOW // 2) as cluster:
         for kind in site.kinds():
             work = site.work(kind, 3)
-            job = work.submit(cluster, script=body.format(work.writing()))
+            job = work.submit(cluster, script=TIMED.format(work.writing()))
             work.midst(1)
             lost = cluster.job(f"{job}_1")["node"]
             cluster.kill_daemon(lost)
@@ -155,10 +169,40 @@ def twice(site):
             overlap = min(float(at) for _, at in ends) - max(starts)
             want(overlap > 0, f"the copies did not run at the same time: {told}")
             overlaps.append(f"{overlap:.1f} s")
+            processes = work.status()["tasks"][1]["processes"]
+            want(processes == 2, f"status knows of {processes} processes")
             work.check()
             cluster.start_daemon(lost)
             cluster.take_back(lost)
     return f"two copies at once for {', '.join(overlaps)}"
+
+
+def late(site):
+    """A copy of a task on a lost node stands still until the output is published, and only then writes on."""
+    codes = []
+    with site.cluster(rate=SLOW) as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 3)
+            job = work.submit(cluster, script=TIMED.format(work.writing()))
+            work.midst(1)
+            lost = cluster.job(f"{job}_1")["node"]
+            want(cluster.signal(lost, site.lithify, signal.SIGSTOP) == 1, f"there is no lithify on {lost}")
+            cluster.kill_daemon(lost)
+            time.sleep(0.5)
+            cluster.give_up(lost)
+            states = cluster.wait(job)
+            want(states == {"COMPLETED": 3}, f"the tasks ended so: {states}: {cluster.told(job, 1)}")
+            code, told = work.finish()
+            want(code == 0, f"finish ends with {code}: {told}")
+            work.compare("while a copy of a task stands still")
+            cluster.signal(lost, site.lithify, signal.SIGCONT)
+            until(lambda: cluster.told(job, 1).count("end ") == 2, 60, lambda: f"both copies end: {cluster.told(job, 1)}")
+            codes += re.findall(r"^end (\d+)", cluster.told(job, 1), re.MULTILINE)[1:]
+            work.compare("after a late copy of a task has ended")
+            work.check()
+            cluster.start_daemon(lost)
+            cluster.take_back(lost)
+    return f"nothing is changed by late copies, which end with {', '.join(codes)}"
 
 
 def preempt(site):
@@ -279,6 +323,12 @@ def caches(site):
                 done = cluster.srun("-n", 4, *site.command(*words))
                 want(done.returncode == 0, f"srun ends with {done.returncode}: {done.stderr}")
                 work.check()
+        # The nodes have to see different things, or nothing was tried.
+        mapped = site.shared / "mapped"
+        mapped.write_bytes(bytes(1000 * 1001))
+        cluster.srun("-n", 4, "python3", "-c", MAPPED, check=True)
+        quarters = (bytes([rank + 1]) * 250 * 1001 for rank in range(4))
+        want(mapped.read_bytes() != b"".join(quarters), "the caches of the nodes are one")
     return f"{rounds} rounds of 4 nodes, nothing is lost"
 
 
@@ -309,11 +359,11 @@ def signals(site):
     with site.cluster(rate=SLOW, cpus=2) as cluster:
         work = site.work("npy", 6)
         job = work.submit(cluster)
-        for task, signal in enumerate(SIGNALS):
-            until(lambda: work.blocks(task)[0] > 0, 60, f"task {task} is in its midst")
-            cluster.run("scancel", "--batch", f"--signal={signal}", f"{job}_{task}")
+        for task, name in enumerate(SIGNALS):
+            until(lambda task=task: work.blocks(task)[0] > 0, 60, f"task {task} is in its midst")
+            cluster.run("scancel", "--batch", f"--signal={name}", f"{job}_{task}")
         cluster.wait(job)
-        codes = {signal: int(cluster.job(f"{job}_{task}")["code"]) >> 8 for task, signal in enumerate(SIGNALS)}
+        codes = {name: int(cluster.job(f"{job}_{task}")["code"]) >> 8 for task, name in enumerate(SIGNALS)}
         want(set(codes.values()) == {STOPPED}, f"tasks that got signals ended with {codes}")
         work.unfinished("0-5")
         again = work.submit(cluster)
@@ -371,6 +421,6 @@ def missed(site):
 
 TESTS = {
     test.__name__: test
-    for test in [array, script, requeue, node, twice, preempt, resubmit, loud, ranks, levels, caches, memory, signals, missed]
+    for test in [array, script, requeue, node, twice, late, preempt, resubmit, loud, ranks, levels, caches, memory, signals, missed]
 }
 QUICK = ["array", "script", "resubmit", "loud", "ranks", "caches", "twice"]
