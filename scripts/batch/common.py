@@ -19,6 +19,8 @@ REQUESTS = {
         *("-f", "tokens: pad=4001 dtype=uint8 codec=none chunk=500", "-f", "text: ragged"),
     ],
 }
+# An array whose chunks are files that each belong to one task.
+ALONE = ["-f", "tokens: pad=4001 dtype=uint8 codec=none chunk=10 lengths=no"]
 OUTPUTS = {"npy": "out", "zarr": "out.zarr"}
 # Elements: so few that each of four tasks has but one block, and all write where they meet at the same time; or some blocks for
 # each of eight tasks. They make 34 MB and 104 MB of output.
@@ -84,10 +86,13 @@ class Site(Torture):
         self.check(done.returncode, done.stderr, words)
         return done.returncode, done.stdout or done.stderr
 
-    def work(self, kind, tasks, elements=MANY, planned=True):
-        """An output that tasks are to make."""
+    def work(self, kind, tasks, elements=MANY, request=None, planned=True):
+        """An output that tasks are to make; a plan for it is made at once, if nothing else is said."""
         self.works += 1
-        return Work(self, kind, tasks, elements, self.shared / f"work-{self.works}", planned)
+        work = Work(self, kind, tasks, elements, request or REQUESTS[kind], self.shared / f"work-{self.works}")
+        if planned:
+            work.make_plan(work.plan, work.request)
+        return work
 
     def kinds(self):
         """The kinds of output that a test looks at: for a quick one, in turns."""
@@ -98,15 +103,17 @@ class Site(Torture):
 class Work:
     """An output that tasks make, in a directory of its own."""
 
-    def __init__(self, site, kind, tasks, elements, place, planned):
+    def __init__(self, site, kind, tasks, elements, request, place):
         self.site, self.kind, self.tasks, self.elements, self.place = site, kind, tasks, elements, place
         place.mkdir()
         self.output, self.plan, self.profiles = place / OUTPUTS[kind], place / "plan", place / "profiles"
         self.hidden = place / PARTIAL.format(self.output.name)
-        self.inputs, self.request = site.inputs(elements), REQUESTS[kind]
+        self.inputs, self.request = site.inputs(elements), request
         self.planning = ["--to", str(self.output), "-o", str(self.plan), "--tasks", str(tasks)]
-        if planned:
-            site.must("plan", *self.inputs, *self.request, *self.planning)
+
+    def make_plan(self, plan, request, *words):
+        """Makes a plan for the output."""
+        self.site.must("plan", *self.inputs, *request, "--to", self.output, "-o", plan, "--tasks", self.tasks, *words)
 
     def line(self, *words):
         """A command of the program, for a shell."""
@@ -120,6 +127,13 @@ class Work:
         """Submits the tasks as an array."""
         tasks = tasks if tasks is not None else f"0-{self.tasks - 1}"
         return cluster.sbatch(script or f"exec {self.writing()}", f"--array={tasks}", *options)
+
+    def all_here(self, plan, finish=True):
+        """Does all tasks of a plan that are not done, not on the cluster but here."""
+        for task in range(self.tasks):
+            self.site.must("write", plan, "--task", task)
+        if finish:
+            self.site.must("finish", plan)
 
     def status(self):
         """What `status` tells: blocks done and of all, altogether and of each task."""

@@ -1,11 +1,12 @@
 """Tests on a Slurm cluster."""
 
 import re
+import shutil
 import signal
 import time
 
 from batch.cluster import until
-from batch.common import FEW, SLOW, seconds, want
+from batch.common import ALONE, FEW, OUTPUTS, SLOW, differing, seconds, want
 from tortures.common import STOPPED, Skipped
 
 # Writes a quarter of a file that is mapped, as no task may: where nodes have caches of their own, it writes back what others have
@@ -99,13 +100,15 @@ def warn(cluster, work, job):
 
 
 def requeue(site):
-    """A task that is requeued, and one that is killed and submitted again, go on with what was done."""
+    """A task that is requeued, and one that is killed and submitted again, go on with what was done, on whatever node."""
     told = []
     with site.cluster(rate=SLOW) as cluster:
         for kind in site.kinds():
             work = site.work(kind, 4)
-            job = work.submit(cluster)
+            # What a killed process had written is known to be there where the file system was told to see to it.
+            job = work.submit(cluster, script=f"exec {work.writing('--sync-every', 0.3)}")
             work.midst(1, 2)
+            time.sleep(1)
             cluster.run("scontrol", "requeue", f"{job}_1")
             cluster.run("scancel", "--batch", "--signal=KILL", f"{job}_2")
             states = cluster.wait(job)
@@ -117,9 +120,23 @@ def requeue(site):
             again = work.submit(cluster, tasks="2")
             states = cluster.wait(again)
             want(states == {"COMPLETED": 1}, f"the task ended so, submitted again: {states}: {cluster.told(again, 2)}")
-            told.append(f"{done} of {whole} blocks were kept of the killed one")
             for of_one in [cluster.told(job, 1), cluster.told(again, 2)]:
                 want("going on" in of_one, f"the task does not go on: {of_one}")
+            told.append(f"{done} of {whole} blocks were kept of the killed one")
+            # One that is told to stop keeps what it says that it keeps, and goes on with that on another node.
+            work.check()
+            work = site.work(kind, 2)
+            job = work.submit(cluster, tasks="0")
+            work.midst(0)
+            cluster.run("scancel", "--batch", "--signal=TERM", f"{job}_0")
+            cluster.wait(job)
+            other = f"--exclude={cluster.job(f'{job}_0')['node']}"
+            again = work.submit(cluster, other, tasks="0,1")
+            cluster.wait(again)
+            kept = re.search(r"(\d+) of \d+ blocks are done, and kept", cluster.told(job, 0))
+            want(kept, f"the task does not say what is kept: {cluster.told(job, 0)}")
+            told_again = cluster.told(again, 0)
+            want(f"going on with a run that was ended: {kept[1]} of" in told_again, f"{kept[0]}, but on another node: {told_again}")
             work.check()
     return ", ".join(told)
 
@@ -203,6 +220,45 @@ def late(site):
             cluster.start_daemon(lost)
             cluster.take_back(lost)
     return f"nothing is changed by late copies, which end with {', '.join(codes)}"
+
+
+def stale(site):
+    """A late copy of a task writes on while the same output is made anew by another plan: it changes nothing of that."""
+    told = []
+    with site.cluster(rate=SLOW) as cluster:
+        for kind in site.kinds():
+            work = site.work(kind, 3, request=ALONE if kind == "zarr" else None)
+            job = work.submit(cluster, tasks=1)
+            work.midst(1)
+            where = cluster.job(f"{job}_1")["node"]
+
+            def between(where=where, work=work):
+                """Stops it, where that is not within a file of its own: such a file is gone when it goes on."""
+                want(cluster.signal(where, site.lithify, signal.SIGSTOP) == 1, f"there is no lithify on {where}")
+                if not any(work.hidden.glob("tasks/1/*/unfinished/*")):
+                    return True
+                cluster.signal(where, site.lithify, signal.SIGCONT)
+                return False
+
+            until(between, 10, "it is between two files", every=0.001)
+            work.all_here(work.plan)
+            # What is wanted now has the same sizes, and other bytes.
+            request = [word.replace("pad=4001", "pad=4001 value=9") for word in work.request]
+            again, other = work.place / "plan-2", work.place / OUTPUTS[kind].replace("out", "other")
+            work.make_plan(again, request, "--overwrite")
+            work.all_here(again, finish=False)
+            # Long enough for what it is in the midst of, and too short for all of it.
+            cluster.signal(where, site.lithify, signal.SIGCONT)
+            time.sleep(1)
+            cluster.signal(where, site.lithify, signal.SIGKILL)
+            cluster.wait(job)
+            work.all_here(again)
+            site.must("convert", *work.inputs, *request, "-o", other)
+            differ = sorted(differing(other, work.output))
+            want(not differ, f"of the second plan, {', '.join(differ[:5])} are what the first one's late task has written")
+            told.append(work.output.name)
+            shutil.rmtree(work.place)
+    return f"{', '.join(told)} made anew while a task of before writes on"
 
 
 def preempt(site):
@@ -421,6 +477,6 @@ def missed(site):
 
 TESTS = {
     test.__name__: test
-    for test in [array, script, requeue, node, twice, late, preempt, resubmit, loud, ranks, levels, caches, memory, signals, missed]
+    for test in [array, script, requeue, node, twice, late, stale, preempt, resubmit, loud, ranks, levels, caches, memory, signals, missed]
 }
 QUICK = ["array", "script", "resubmit", "loud", "ranks", "caches", "twice"]
