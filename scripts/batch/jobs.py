@@ -1,8 +1,10 @@
 """Tests on a Slurm cluster."""
 
+import contextlib
 import re
 import shutil
 import signal
+import subprocess
 import time
 
 from batch.cluster import until
@@ -117,10 +119,10 @@ def requeue(site):
             done, whole = work.blocks(2)
             want(0 < done < whole, f"{done} of {whole} blocks of the killed task are done")
             work.unfinished("2")
-            again = work.submit(cluster, tasks="2")
-            states = cluster.wait(again)
-            want(states == {"COMPLETED": 1}, f"the task ended so, submitted again: {states}: {cluster.told(again, 2)}")
-            for of_one in [cluster.told(job, 1), cluster.told(again, 2)]:
+            anew = work.submit(cluster, tasks="2")
+            states = cluster.wait(anew)
+            want(states == {"COMPLETED": 1}, f"the task ended so, submitted again: {states}: {cluster.told(anew, 2)}")
+            for of_one in [cluster.told(job, 1), cluster.told(anew, 2)]:
                 want("going on" in of_one, f"the task does not go on: {of_one}")
             told.append(f"{done} of {whole} blocks were kept of the killed one")
             # One that is told to stop keeps what it says that it keeps, and goes on with that on another node.
@@ -442,6 +444,46 @@ def signals(site):
     return f"{len(SIGNALS)} signals; --signal=B:USR1@50: {STOPPED} with {done} of {whole} blocks"
 
 
+def again(site):
+    """Scans, plans and finishes are killed at any moment, and run again, as after the loss of a node; two finish at once."""
+    kills = 0
+    for _ in range(1 if site.quick else 4):
+        for kind in site.kinds():
+            work = site.work(kind, 3, FEW, planned=False)
+            for task in range(3):
+                shares = ["-o", work.profiles, "--tasks", 3, "--task", task]
+                kills += killed(site, "scan", *work.inputs, *work.request, *shares)
+            kills += killed(site, "plan", *work.inputs, *work.request, *work.planning, "--profiles", work.profiles)
+            for task in range(3):
+                kills += killed(site, "write", work.plan, "--task", task)
+            kills += killed(site, "finish", work.plan)
+            work.check()
+            work = site.work(kind, 3, FEW)
+            work.all_here(work.plan, finish=False)
+            ends = [site.start("finish", work.plan) for _ in range(3)]
+            told = [end.communicate(timeout=60)[1] for end in ends]
+            codes = [end.returncode for end in ends]
+            want(0 in codes and set(codes) <= {0, 1}, f"three that finish at once end with {codes}: {told}")
+            work.check()
+    return f"{kills} kills"
+
+
+def killed(site, *words):
+    """Kills a command at moments that come later and later, until one gets to its end: how many did not."""
+    kills, wait = 0, 0.0
+    while True:
+        process = site.start(*words)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=wait)
+        process.kill()
+        _, told = process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            want(process.returncode == 0, f"after {kills} kills, {words[0]} ends with {process.returncode}: {told}")
+            return kills
+        kills += 1
+        wait += site.random.uniform(0, 0.02)
+
+
 def missed(site):
     """`finish` fails where the marker of one task is missing, and `status` tells what is true, while tasks run and after."""
     with site.cluster(rate=SLOW) as cluster:
@@ -468,7 +510,8 @@ def missed(site):
         want(work.blocks() == (whole, whole), f"after all tasks: {work.status()}")
         # What says that a task is done is lost; all else is there.
         (work.hidden / "tasks/1/done").unlink()
-        want([task["task"] for task in work.status()["tasks"] if not task["complete"]] == [1], f"without a mark: {work.status()}")
+        incomplete = [task["task"] for task in work.status()["tasks"] if not task["complete"]]
+        want(incomplete == [1], f"without the mark of task 1: {work.status()}")
         work.unfinished("1")
         cluster.wait(work.submit(cluster, tasks="1"))
         work.check()
@@ -477,6 +520,9 @@ def missed(site):
 
 TESTS = {
     test.__name__: test
-    for test in [array, script, requeue, node, twice, late, stale, preempt, resubmit, loud, ranks, levels, caches, memory, signals, missed]
+    for test in [
+        *(array, script, requeue, node, twice, late, stale, preempt, resubmit, loud, ranks, levels, caches, memory, signals),
+        *(again, missed),
+    ]
 }
 QUICK = ["array", "script", "resubmit", "loud", "ranks", "caches", "twice"]
