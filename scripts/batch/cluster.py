@@ -190,9 +190,10 @@ class Cluster:
     """A cluster, up from entering to leaving it. Only in namespaces that `settle` has seen to, one at a time."""
 
     def __init__(self, directory, shared, nodes=4, cpus=1, memory=2048, split=False, rate=None, kill="none", grace=0):
-        """What it keeps is in a directory that is its own; jobs run in the shared one. `split` gives each node a page cache of its
-        own of that; `rate`, which includes it, lets a node write only so many bytes a second there; `kill` is how memory beyond
-        `--mem` is noticed: none, poll or cgroup; `grace` is how many seconds a job has that is to make room for a more urgent one."""
+        """What it keeps is in a directory that is its own; jobs run in the shared one. `split` gives each node a page cache of
+        its own of that; `rate`, which includes it, lets a node write only so many bytes a second there; `kill` is how memory
+        beyond `--mem` is noticed: none, poll or cgroup; `grace` is how many seconds a job has that is to make room for a more
+        urgent one."""
         self.directory, self.shared, self.cpus, self.memory, self.kill = Path(directory), Path(shared), cpus, memory, kill
         self.view = str(rate) if rate else "" if split else "-"
         self.log, self.grace = self.directory / "log", grace

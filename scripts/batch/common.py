@@ -11,7 +11,7 @@ import time
 from batch.cluster import Cluster, missing, until
 from tortures.common import PARTIAL, Failure, Skipped, Torture, example, integers, record, texts
 
-# Rows of odd widths, so that the rows of two tasks meet within a page; values and offsets; chunks, shards, and arrays of one chunk.
+# Rows of odd widths, so that those of two tasks meet within a page; values and offsets; chunks, shards, and arrays of one chunk.
 REQUESTS = {
     "npy": ["-f", "label", "-f", "blob: decode=raw:uint8", "-f", "tokens: pad=4001 dtype=uint8", "-f", "text: ragged"],
     "zarr": [

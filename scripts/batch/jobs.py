@@ -138,7 +138,8 @@ def requeue(site):
             kept = re.search(r"(\d+) of \d+ blocks are done, and kept", cluster.told(job, 0))
             want(kept, f"the task does not say what is kept: {cluster.told(job, 0)}")
             told_again = cluster.told(again, 0)
-            want(f"going on with a run that was ended: {kept[1]} of" in told_again, f"{kept[0]}, but on another node: {told_again}")
+            on_with = f"going on with a run that was ended: {kept[1]} of"
+            want(on_with in told_again, f"{kept[0]}, but on another node: {told_again}")
             work.check()
     return ", ".join(told)
 
@@ -266,9 +267,9 @@ def stale(site):
 def preempt(site):
     """A job of higher priority takes the nodes: tasks stop in order, are requeued, and go on; steps of srun end with 75."""
     told = []
-    # Without a time of grace, scripts are told and requeued. With one, only steps of srun are told, at its begin. One that stops is
-    # the end of its job, which has to see to it itself that it is run again. SLURM_JOB_ID will not do for that: in one task of an
-    # array it is the number of the array, all of which would be requeued.
+    # Without a time of grace, scripts are told and requeued. With one, only steps of srun are told, at its begin. One that stops
+    # is the end of its job, which has to see to it itself that it is run again. SLURM_JOB_ID will not do for that: in one task of
+    # an array it is the number of the array, all of which would be requeued.
     alone = "exec {}"
     itself = "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
     stepped = f"srun {{}}; code=$?; echo code $code; [ $code != {STOPPED} ] || scontrol requeue {itself}; exit $code"
