@@ -40,6 +40,13 @@ fn write(scratch: &Scratch, task: u64) -> Ran {
     run(scratch, &format!("write plan --task {task} --threads 1"))
 }
 
+/// Where the processes that do a task leave what they have done.
+fn of_task(scratch: &Scratch, output: &str, task: u64) -> PathBuf {
+    let tasks = scratch.at(&format!(".{output}.lithify-partial/tasks"));
+    let id = fs::read_to_string(tasks.join("plan")).unwrap();
+    tasks.join(id).join(task.to_string())
+}
+
 /// All that is there but the dataset and the files of the job.
 fn output_of(scratch: &Scratch) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = bytes_of(scratch);
@@ -85,7 +92,7 @@ fn a_task_that_is_killed_or_done_twice_at_once_gives_the_same() {
         plan(&scratch, output, request, 2);
         let line = "write plan --task 1 --threads 1 --sync-every 0.01";
         let journals = || {
-            let processes = fs::read_dir(scratch.at(&format!(".{output}.lithify-partial/tasks/1")));
+            let processes = fs::read_dir(of_task(&scratch, output, 1));
             let journals = processes.into_iter().flatten().map(|entry| entry.unwrap().path().join("journal"));
             journals.map(|journal| fs::metadata(journal).map_or(0, |there| there.len())).max().unwrap_or(0)
         };
@@ -108,7 +115,7 @@ fn a_task_that_is_killed_or_done_twice_at_once_gives_the_same() {
             }
             if number < 3 {
                 // It is taken for one that is not done, so that the next goes on with it.
-                let _ = fs::remove_file(scratch.at(&format!(".{output}.lithify-partial/tasks/1/done")));
+                let _ = fs::remove_file(of_task(&scratch, output, 1).join("done"));
             }
         }
         assert!(gone_on > 0, "{output}: no process went on with what another had done");
@@ -174,7 +181,7 @@ fn a_task_stops_at_any_signal_of_a_scheduler_and_goes_on() {
         plan(&scratch, "out", REQUEST, 2);
         let child = spawn(&scratch, "write plan --task 0 --threads 1");
         let noted = || {
-            let processes = fs::read_dir(scratch.at(".out.lithify-partial/tasks/0")).into_iter().flatten();
+            let processes = fs::read_dir(of_task(&scratch, "out", 0)).into_iter().flatten();
             let journals = processes.map(|entry| fs::metadata(entry.unwrap().path().join("journal")));
             journals.map(|there| there.map_or(0, |there| there.len())).sum::<u64>()
         };

@@ -159,7 +159,12 @@ pub fn run(saved: &SavedPlan, task: u64, machine: &Machine, options: &TaskOption
     let source = reopen(&plan.format, &plan.parts, &plan.choice, &plan.request, machine)?;
     let plan = plan.on_task(&machine.without(source.held()), blocks.end - blocks.start)?;
     let number = |part: usize| if part == 0 { 0 } else { part + first - 1 };
-    batch.run(task, source.as_ref(), &plan, number, options)
+    let ran = batch.run(task, source.as_ref(), &plan, number, options);
+    // Another process may have done the task, and all may be done, since.
+    match ran {
+        Err(_) if matches!(Batch::find(head, saved.id()), Ok(Found::Published(_))) => Ok(TaskReport::WasDone),
+        ran => ran,
+    }
 }
 
 /// Completes the output of a plan, all of whose tasks are done, and gives it its name.
@@ -173,7 +178,10 @@ pub fn finish(
     progress: &dyn Progress,
 ) -> Result<Manifest> {
     match Batch::find(saved.head(), saved.id())? {
-        Found::Published(manifest) => Ok(*manifest),
+        Found::Published(manifest) => {
+            Batch::tidy(&saved.head().output);
+            Ok(*manifest)
+        }
         Found::Begun(batch) => {
             let plan = saved.whole()?;
             let blocks = plan.blocks();

@@ -21,12 +21,12 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Makes the directory.
+    /// Makes the directory, unless it is there.
     ///
     /// # Errors
     /// It cannot be made.
     pub(super) fn open(directory: &Path, before: Option<PathBuf>) -> Result<Self> {
-        fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, e))?;
+        super::make_directory(directory)?;
         Ok(Self { directory: directory.to_path_buf(), before, taking: Mutex::default() })
     }
 

@@ -36,8 +36,9 @@ impl Files {
 
     /// Files that others may be writing, too: they are made elsewhere, and renamed.
     pub(super) fn shared(directory: &Path, unfinished: &Path, scratch: Option<&Path>) -> Result<Self> {
-        for place in [Some(unfinished), scratch].into_iter().flatten() {
-            fs::create_dir_all(place).map_err(|e| Error::io("create", place, e))?;
+        super::make_directory(unfinished)?;
+        if let Some(scratch) = scratch {
+            fs::create_dir_all(scratch).map_err(|e| Error::io("create", scratch, e))?;
         }
         let apart = (unfinished.to_path_buf(), scratch.map(Path::to_path_buf));
         Ok(Self { directory: directory.to_path_buf(), apart: Some(apart) })
@@ -63,8 +64,13 @@ impl<'f> WholeFile<'f> {
             None => files.directory.join(&path),
             Some((near, scratch)) => scratch.as_ref().unwrap_or(near).join(crate::unique::name()),
         };
-        let file =
-            with_folders(&place, || File::create(&place)).map_err(|e| Error::io("create", &place, e))?;
+        let file = File::create(&place).or_else(|e| match (e.kind(), place.parent(), &files.apart) {
+            (ErrorKind::NotFound, Some(parent), None) => {
+                fs::create_dir_all(parent).and_then(|()| File::create(&place))
+            }
+            _ => Err(e),
+        });
+        let file = file.map_err(|e| Error::io("create", &place, e))?;
         Ok(Self { files, file, place, path, bytes: 0, hasher: Hasher::new() })
     }
 
@@ -94,18 +100,11 @@ impl<'f> WholeFile<'f> {
                 place = copy;
             }
             let to = files.directory.join(&path);
-            with_folders(&to, || fs::rename(&place, &to)).map_err(|e| Error::io("rename to", &to, e))?;
+            // The folders are there, for what describes the array is; or the output is not made there any more.
+            fs::rename(&place, &to).map_err(|e| Error::io("rename to", &to, e))?;
         }
         Ok(FileRecord { path, bytes, checksum: hasher.finish() })
     }
-}
-
-/// Does what makes a file, once more with the folders that it is in, if they are not there.
-fn with_folders<T>(path: &Path, make: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
-    make().or_else(|e| match (e.kind(), path.parent()) {
-        (ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent).and_then(|()| make()),
-        _ => Err(e),
-    })
 }
 
 /// Writes a file at once: see [`WholeFile`].

@@ -139,6 +139,14 @@ pub(crate) fn not_as_left(path: &Path, message: String) -> Error {
     Error::new(ErrorKind::Output, message).in_file(path).hint("begin anew with `--restart`")
 }
 
+/// Makes a directory in one that is there, unless it is there, too.
+fn make_directory(path: &Path) -> Result<()> {
+    match std::fs::create_dir(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// A block goes on where its array has ended.
 fn too_much() -> Error {
     Error::input("there is more data than in pass 1: the dataset has changed in between")

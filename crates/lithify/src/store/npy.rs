@@ -122,7 +122,9 @@ impl NpyStore {
         for (number, array) in arrays.iter().enumerate() {
             let path = directory.join(Layout::NpyDirectory.path_of(&array.name));
             let parent = path.parent().unwrap_or(directory);
-            std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+            if !begun {
+                std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+            }
             // Where it is not read, no network file system has pages of it that others have changed since.
             let file = OpenOptions::new()
                 .read(share.is_none())

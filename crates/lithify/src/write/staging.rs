@@ -32,6 +32,8 @@ pub struct Staging {
     path: PathBuf,
     /// Directories above that were made for it.
     made: Vec<PathBuf>,
+    /// Where in it the output is made.
+    inside: PathBuf,
     /// Whether what is done stays, to be gone on with.
     keep: Cell<bool>,
     lock: Option<Lock>,
@@ -53,6 +55,7 @@ impl Staging {
             target: output.to_path_buf(),
             path: hidden(output, "partial"),
             made,
+            inside: PathBuf::new(),
             keep: Cell::new(true),
             lock: None,
         };
@@ -78,7 +81,7 @@ impl Staging {
     /// Makes the directory.
     pub(super) fn create(&self) -> Result<()> {
         let made = DirBuilder::new().mode(0o700).create(&self.path);
-        made.and_then(|()| fs::create_dir(self.output())).map_err(|e| Error::io("create", &self.path, e))
+        made.and_then(|()| fs::create_dir_all(self.output())).map_err(|e| Error::io("create", &self.path, e))
     }
 
     /// What is to be made.
@@ -90,8 +93,8 @@ impl Staging {
     pub(super) fn clear(&self) -> Result<()> {
         self.keep.set(false);
         // The plan first: without it, whatever else is left when this is cut short is gone on with by nobody.
-        let _ = fs::remove_file(self.path.join(PLAN));
         let _ = fs::remove_file(tasks::mark(&self.path));
+        let _ = fs::remove_file(self.path.join(PLAN));
         match fs::remove_dir_all(&self.path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.path, e)),
             _ => Ok(()),
@@ -108,9 +111,15 @@ impl Staging {
         &self.path
     }
 
+    /// The same place, inside of which the output is made in a directory.
+    pub(super) fn making_in(mut self, directory: &Path) -> Self {
+        self.inside = directory.to_path_buf();
+        self
+    }
+
     /// What is to become the output.
     pub(super) fn output(&self) -> PathBuf {
-        self.path.join("output")
+        self.path.join(&self.inside).join("output")
     }
 
     /// Where slabs of chunks are until they are complete.

@@ -13,7 +13,7 @@ use super::super::publish::{check_beside, check_files, check_target, complete, c
 use super::super::staging::Staging;
 use super::super::{Notes, stopped, unfinished};
 use super::run::ASIDE;
-use super::{Batch, Done};
+use super::{Batch, Done, inside};
 use crate::error::{Error, ErrorKind, Result, printable};
 use crate::parallel::on_threads;
 use crate::plan::Plan;
@@ -31,7 +31,7 @@ impl Batch {
     /// # Errors
     /// A task is not done, or what it has left is not what it has written; or writing fails.
     pub fn finish(&self, plan: &Plan, durable: bool, progress: &dyn Progress) -> Result<Manifest> {
-        let staging = Staging::lock(&plan.output)?;
+        let staging = Staging::lock(&plan.output)?.making_in(&inside(self.plan));
         if complete(&staging)?.is_some() {
             staging.clear()?;
             return Manifest::read(&plan.output);
@@ -83,6 +83,17 @@ impl Batch {
         // All is done: what cannot be removed does no harm, and goes with the next run.
         let _ = staging.clear();
         Ok(manifest)
+    }
+
+    /// Removes what is left beside an output that has its name.
+    pub fn tidy(output: &Path) {
+        if !Staging::is_begun(output) {
+            return;
+        }
+        // What cannot be removed, or is in use, is in nobody's way.
+        if let Ok(staging) = Staging::lock(output) {
+            let _ = staging.clear();
+        }
     }
 
     /// What each task has left.

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! .OUT.lithify-partial/tasks/
-//!   plan                 which plan it is
-//!   7/NAME/journal       how far a process that does task 7 has come; NAME is unlike that of any other
-//!   7/NAME/aside/        pieces of arrays in whose pages, or slabs, other tasks have a part
-//!   7/NAME/unfinished/   files that are not complete
-//!   7/done               that task 7 is done, and by which process
+//!   plan                    which plan's tasks write here: its checksum, ID
+//!   ID/output/              gets the name OUT when it is complete
+//!   ID/7/NAME/journal       how far a process that does task 7 has come; NAME is unlike that of any other
+//!   ID/7/NAME/aside/        pieces of arrays in whose pages, or slabs, other tasks have a part
+//!   ID/7/NAME/unfinished/   files that are not complete
+//!   ID/7/done               that task 7 is done, and by which process
 //! ```
 //! A task owns a run of blocks, and of each array the whole pages (or stripes, or slabs of chunks) in it, which nobody else writes.
 //! What lies on the borders is kept aside, and put in its place by whoever finishes. So nothing depends on locks, and a task may be
 //! done twice, even at the same time: both write the same bytes to the same places, and what is not written at its place, each keeps
-//! in a directory of its own. One that comes after others goes on with what the best of them has done.
+//! in a directory of its own. One that comes after others goes on with what the best of them has done. And one that wakes up when all is
+//! over, or when another plan is carried out, finds nothing to write to: it makes no directory but its own.
 
 use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Write};
@@ -39,6 +41,11 @@ pub use status::{Status, TaskStatus};
 /// The file that says which plan's tasks write in a place: as long as it is there, they do.
 pub(super) fn mark(staging: &Path) -> PathBuf {
     staging.join(TASKS).join(PLAN)
+}
+
+/// Where in such a place the tasks of a plan write.
+fn inside(plan: Checksum) -> PathBuf {
+    Path::new(TASKS).join(String::from(plan))
 }
 
 const TASKS: &str = "tasks";
@@ -88,7 +95,7 @@ impl Batch {
     /// Something else is being made there, or was left, unless it is to be thrown away; the output is there already, and may not be
     /// replaced; or there is not the space.
     pub fn begin(plan: &Plan, tasks: &Tasks, id: Checksum, restart: bool) -> Result<()> {
-        let staging = Staging::lock(&plan.output)?;
+        let staging = Staging::lock(&plan.output)?.making_in(&inside(id));
         let mark = mark(staging.path());
         let begun = there::read(&mark)?;
         if begun.as_deref() == Some(String::from(id).as_bytes()) && !restart {
@@ -109,8 +116,6 @@ impl Batch {
         staging.create()?;
         let (how, slabs) = ((plan.layout, plan.io), staging.slabs());
         store::open(&staging.output(), &slabs, how, &plan.arrays, Opening::New)?.finish()?;
-        let directory = staging.path().join(TASKS);
-        fs::create_dir(&directory).map_err(|e| Error::io("create", &directory, e))?;
         write_at_once(&mark, String::from(id).as_bytes())?;
         staging.keep(true);
         Ok(())
@@ -122,7 +127,7 @@ impl Batch {
     /// There is none, or it is that of another plan; or the plan is none of tasks.
     pub fn find(plan: &Plan, id: Checksum) -> Result<Found> {
         let tasks = tasks_of(plan)?;
-        let directory = Staging::of(&plan.output).join(TASKS);
+        let directory = Staging::of(&plan.output).join(inside(id));
         let mark = there::read(&mark(&Staging::of(&plan.output)))?;
         if mark.as_deref() == Some(String::from(id).as_bytes()) {
             return Ok(Found::Begun(Self { directory, plan: id, tasks }));
@@ -181,7 +186,9 @@ impl Batch {
 /// # Errors
 /// It cannot be read.
 pub fn found_bad(output: &Path) -> Result<Vec<Skipped>> {
-    let directory = Staging::of(output).join(TASKS);
+    let staging = Staging::of(output);
+    let Some(id) = there::read(&mark(&staging))? else { return Ok(Vec::new()) };
+    let directory = staging.join(TASKS).join(String::from_utf8_lossy(&id).as_ref());
     let failed = |e| Error::io("list", &directory, e);
     let entries = match fs::read_dir(&directory) {
         Err(e) if e.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind as IoErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,11 @@ impl Batch {
         let writing = options.writing;
         let mine = self.of_task(task).join(crate::unique::name());
         let best = if writing.restart { None } else { self.best(task, plan, &blocks)? };
-        fs::create_dir_all(&mine).map_err(|e| Error::io("create", &mine, e))?;
+        // Not the directories above: those of a plan that is done with must not come back.
+        match fs::create_dir(self.of_task(task)) {
+            Err(e) if e.kind() != IoErrorKind::AlreadyExists => Err(Error::io("create", &mine, e)),
+            _ => fs::create_dir(&mine).map_err(|e| Error::io("create", &mine, e)),
+        }?;
         let (before, restored) = best.unwrap_or_default();
         let share = Share {
             ranges: ranges(source, plan, &blocks)?,
@@ -78,7 +82,7 @@ impl Batch {
             scratch: options.scratch.map(Path::to_path_buf),
             before: before.map(|before| before.join(ASIDE)),
         };
-        let (output, kept_aside) = (self.directory.with_file_name("output"), mine.join(ASIDE));
+        let (output, kept_aside) = (self.directory.join("output"), mine.join(ASIDE));
         let how = (plan.layout, plan.io);
         let store = store::open(&output, &kept_aside, how, &plan.arrays, Opening::Share(&share))?;
         let journal = Journal::open(&mine, self.plan, Trusted::default())?;
@@ -103,6 +107,10 @@ impl Batch {
             None => fill(),
         };
         writing.progress.end();
+        if attempt.is_err() {
+            // It may be gone on with from another machine, which counts on nothing else.
+            journal.make_durable()?;
+        }
         let attempt = attempt.map_err(|error| kept(error, &mine, all))?;
         if !attempt.bad.is_empty() {
             return Err(self.bad(task, attempt.bad, number)?);
