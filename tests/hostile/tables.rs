@@ -1,6 +1,10 @@
 //! Arrow and Parquet files with any byte changed, cut anywhere, and made to hurt: they are read to their end, or what is wrong
 //! is told.
 
+use std::sync::Arc;
+
+use arrow_array::builder::Int32Builder;
+use arrow_array::{ArrayRef, RecordBatch};
 use lithify::error::ErrorKind;
 use lithify_tests::memory::largest;
 use lithify_tests::tables::{arrow, batch, parquet, stream};
@@ -94,6 +98,25 @@ fn a_page_that_lies_of_its_sizes() {
         }
     }
     assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
+
+/// A batch that says that it has more rows than bytes.
+#[test]
+fn rows_that_are_not_there_are_not_read_for_ever() {
+    let scratch = Scratch::new();
+    let mut numbers = Int32Builder::new();
+    numbers.append_slice(&[7; 5_000]);
+    let numbers = RecordBatch::try_from_iter([("x", Arc::new(numbers.finish()) as ArrayRef)]).unwrap();
+    let mut lie = stream(&[numbers]);
+    assert_eq!(read_all(&scratch.file("data", &lie), Some("arrow")), Some(5_000));
+    let (rows, claim) = (5_000_i64.to_le_bytes(), (1_i64 << 44).to_le_bytes());
+    for at in 0..lie.len() - 8 {
+        if lie[at..at + 8] == rows {
+            lie[at..at + 8].copy_from_slice(&claim);
+        }
+    }
+    let error = Conversion::of([scratch.file("data", &lie)]).skipping().scan().unwrap_err();
+    assert!(error.to_string().contains("says that it has 17592186044416 rows"), "{error}");
 }
 
 /// Files that fuzzers have found, and others that are known to be bad.

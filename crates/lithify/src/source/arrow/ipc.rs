@@ -35,6 +35,20 @@ pub(super) struct Ipc {
     held: u64,
 }
 
+/// Rows that may take no bytes, as those of columns of which nothing is read: looking for them costs time all the same.
+const FREE_ROWS: u64 = 1 << 16;
+
+/// Refuses a batch of more rows than its bytes can be of.
+fn check_rows(rows: i64, bytes: u64) -> Result<()> {
+    match u64::try_from(rows) {
+        // The smallest value is a bit.
+        Ok(rows) if rows > FREE_ROWS && rows / 8 > bytes => {
+            Err(Error::input(format!("a batch says that it has {rows} rows, but has {bytes} bytes")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Ipc {
     pub(super) fn open(
         part: &Part,
@@ -49,11 +63,13 @@ impl Ipc {
             for (column, field) in schema.fields().iter().enumerate() {
                 nullable[column] |= parts.has_nulls(field)?;
             }
+            let mut bytes = stored.body.end.saturating_sub(stored.body.start);
             if batch.compression().is_some() {
                 compressed = true;
-                largest = largest.max(parts.decompressed().map_err(|e| Error::io("read", &part.path, e))?);
+                bytes = parts.decompressed().map_err(|e| Error::io("read", &part.path, e))?;
+                largest = largest.max(bytes);
             }
-            Ok(())
+            check_rows(batch.length(), bytes.min(most))
         })
         .map_err(|e| e.in_file(&part.path))?;
         let features = features(&listing.schema);
