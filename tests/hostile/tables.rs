@@ -2,6 +2,7 @@
 //! is told.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow_array::builder::Int32Builder;
 use arrow_array::{ArrayRef, RecordBatch};
@@ -98,6 +99,23 @@ fn a_page_that_lies_of_its_sizes() {
         }
     }
     assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
+
+/// Lists of values that take no bytes may be as long as a footer says, and there may be many.
+#[test]
+fn a_footer_of_endless_lists_is_not_counted() {
+    let scratch = Scratch::new();
+    let whole = parquet(&[batch(0..7)], WriterProperties::default());
+    let footer = whole.len() - 8;
+    let length = usize::try_from(u32::from_le_bytes(whole[footer..][..4].try_into().unwrap())).unwrap();
+    // A field 100 further on, which nobody knows: a list of 2^31 - 1 truths.
+    let field = [&[0x09][..], &varint(2 * 100), &[0xf1], &varint((1 << 31) - 1)].concat();
+    let end = [&whole[footer - length..footer - 1], &field.repeat(200)[..], &[0]].concat();
+    let size = u32::try_from(end.len()).unwrap().to_le_bytes();
+    let lie = [&whole[..footer - length], &end, &size, b"PAR1"].concat();
+    let start = Instant::now();
+    assert_eq!(read_all(&scratch.file("data", &lie), Some("parquet")), None);
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
 /// A batch that says that it has more rows than bytes.

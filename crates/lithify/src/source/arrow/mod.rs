@@ -17,6 +17,7 @@ mod messages;
 mod pages;
 mod parquet;
 mod table;
+mod thrift;
 mod window;
 
 /// Arrow files and streams.

@@ -13,10 +13,14 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::array::too_large;
+use super::thrift::{Compact, STRUCT};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that are read for the header of a page, at first and at most: it may hold the least and the largest value.
 const HEADER: (usize, usize) = (512, 1 << 20);
+
+/// Bytes behind the footer: its length, and what tells the format.
+const TAIL: u64 = 8;
 
 /// A file, and how large what is read of it may be.
 pub(super) struct Pages {
@@ -43,6 +47,25 @@ impl Pages {
         Self { file, bytes, most, body: AtomicU64::new(u64::MAX) }
     }
 
+    /// Looks at the footer, whose lists may claim to be of any length: the crate would count to it.
+    ///
+    /// # Errors
+    /// It is not what a footer can be.
+    pub(super) fn check_footer(&self) -> Result<(), ParquetError> {
+        let end = self.bytes.saturating_sub(TAIL);
+        let tail = self.get_bytes(end, usize::try_from(self.bytes - end).unwrap_or(usize::MAX))?;
+        let Some((length, _)) = tail.split_first_chunk().filter(|(_, magic)| *magic == b"PAR1") else {
+            // The crate says what it is instead.
+            return Ok(());
+        };
+        let length = u32::from_le_bytes(*length);
+        let start =
+            end.checked_sub(length.into()).ok_or_else(|| ParquetError::EOF("its footer is cut".into()))?;
+        let footer = self.get_bytes(start, usize::try_from(length).unwrap_or(usize::MAX))?;
+        let mut footer = Compact { rest: &footer };
+        footer.skip(STRUCT, 0).ok_or_else(|| ParquetError::General("its footer is damaged".into()))
+    }
+
     /// The header of the page at a place; `None` where none is understood.
     fn page(&self, at: u64) -> io::Result<(Vec<u8>, Option<Page>)> {
         let mut head = Vec::new();
@@ -53,7 +76,7 @@ impl Pages {
             head.resize(size.min(left), 0);
             let more = head.len() - before;
             self.file.read_exact_at(&mut head[before..], at + before as u64)?;
-            let page = Header { rest: &head, of: head.len() }.page();
+            let page = Page::of(&head);
             if page.is_some() || more == 0 || size >= HEADER.1 {
                 return Ok((head, page));
             }
@@ -161,101 +184,34 @@ impl Read for From {
     }
 }
 
-/// The header of a page: a struct in Thrift's compact protocol.
-struct Header<'a> {
-    rest: &'a [u8],
-    /// How many bytes there were.
-    of: usize,
-}
-
-impl Header<'_> {
-    /// The sizes that it claims; `None` where it is cut or damaged.
-    fn page(mut self) -> Option<Page> {
-        let (mut page, mut id, mut values) = (Page::default(), 0, 0);
+impl Page {
+    /// The sizes that the header of a page claims; `None` where it is cut or damaged.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let mut header = Compact { rest: bytes };
+        let (mut page, mut id, mut values) = (Self::default(), 0, 0);
         let size = |value: i64| u64::try_from(value).ok();
-        while let kind @ 1.. = self.field(&mut id)? {
+        while let kind @ 1.. = header.field(&mut id)? {
             match (id, kind) {
-                (2, 5) => page.plain = size(self.number()?)?,
-                (3, 5) => page.packed = size(self.number()?)?,
-                (7, 12) => values = self.values()?,
-                (_, kind) => self.skip(kind, 0)?,
+                (2, 5) => page.plain = size(header.number()?)?,
+                (3, 5) => page.packed = size(header.number()?)?,
+                (7, 12) => values = Self::values(&mut header)?,
+                (_, kind) => header.skip(kind, 0)?,
             }
         }
-        page.header = (self.of - self.rest.len()) as u64;
+        page.header = (bytes.len() - header.rest.len()) as u64;
         page.values = u64::try_from(values).ok()?;
         Some(page)
     }
 
     /// How many values the header of a dictionary claims.
-    fn values(&mut self) -> Option<i64> {
+    fn values(header: &mut Compact<'_>) -> Option<i64> {
         let (mut values, mut id) = (0, 0);
-        while let kind @ 1.. = self.field(&mut id)? {
+        while let kind @ 1.. = header.field(&mut id)? {
             match (id, kind) {
-                (1, 5) => values = self.number()?,
-                (_, kind) => self.skip(kind, 0)?,
+                (1, 5) => values = header.number()?,
+                (_, kind) => header.skip(kind, 0)?,
             }
         }
         Some(values)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    /// A number, by zigzag.
-    fn number(&mut self) -> Option<i64> {
-        let value = self.varint()?;
-        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
-    }
-
-    /// The type of the next field, whose number is known by that of the last; 0 at the end of the struct.
-    fn field(&mut self, id: &mut i64) -> Option<u8> {
-        let byte = self.byte()?;
-        if byte.trailing_zeros() >= 4 {
-            return Some(0);
-        }
-        *id = match byte >> 4 {
-            0 => self.number()?,
-            more => id.wrapping_add(i64::from(more)),
-        };
-        Some(byte & 0xf)
-    }
-
-    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
-        if depth > 8 {
-            return None;
-        }
-        match kind {
-            1 | 2 => {}
-            3 => drop(self.byte()?),
-            4..=6 => drop(self.varint()?),
-            7 => self.rest = self.rest.get(8..)?,
-            8 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                self.rest = self.rest.get(length..)?;
-            }
-            12 => {
-                let mut id = 0;
-                while let kind @ 1.. = self.field(&mut id)? {
-                    self.skip(kind, depth + 1)?;
-                }
-            }
-            _ => return None,
-        }
-        Some(())
     }
 }

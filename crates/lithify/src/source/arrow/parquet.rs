@@ -88,6 +88,7 @@ impl Parquet {
         let file = File::open(&part.path).map_err(|e| Error::io("open", &part.path, e))?;
         let pages = Pages::new(Arc::new(file), part.bytes, most);
         let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
+        asked(|| pages.check_footer())?;
         let mut metadata = asked(|| ArrowReaderMetadata::load(&pages, options()))?;
         let fields: Fields = metadata.schema().fields().iter().map(plain).collect();
         if fields != *metadata.schema().fields() {
