@@ -126,6 +126,65 @@ fn a_task_that_is_killed_or_done_twice_at_once_gives_the_same() {
     }
 }
 
+/// A task that is stopped again and again, before it has done much of what the ones before it have left.
+#[test]
+fn a_task_may_be_stopped_many_times() {
+    // With pages so large that a piece is of many blocks.
+    for (output, request, align) in [
+        ("out", "-f 'x: pad=1000 dtype=float64' -f 'y: ragged'", "128MiB"),
+        ("out", "-f 'x: pad=1000 dtype=float64' -f 'y: ragged'", "4KiB"),
+        ("out.zarr", "-f 'x: pad=1000 dtype=float64 chunk=100 shard=9000 codec=none' -f 'y: ragged'", "4KiB"),
+    ] {
+        let scratch = Scratch::new();
+        dataset(&scratch);
+        let whole = by_one(&scratch, output, request);
+        done(
+            &scratch,
+            &format!("plan data-0 data-1 {request} --to {output} -o plan --tasks 2 --align {align}"),
+        );
+        for (number, signal) in ["-TERM", "-TERM", "-KILL", "-TERM", "-KILL", "-USR1"].into_iter().enumerate()
+        {
+            let journals = || {
+                let processes = fs::read_dir(of_task(&scratch, output, 1)).into_iter().flatten();
+                processes
+                    .map(|entry| fs::metadata(entry.unwrap().path().join("journal")).map_or(0, |it| it.len()))
+                    .sum::<u64>()
+            };
+            let before = journals();
+            let mut child = spawn(&scratch, "write plan --task 1 --threads 1");
+            while journals() < before + 200 + 300 * number as u64 && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let _ =
+                Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+            let ended = ran(&child.wait_with_output().unwrap());
+            assert!(matches!(ended.code, None | Some(0 | 75)), "{output} {align}: {ended:?}");
+        }
+        done(&scratch, "write plan --task 1");
+        done(&scratch, "write plan --task 0");
+        done(&scratch, "finish plan -q");
+        assert!(output_of(&scratch) == whole, "{output} {request} {align}");
+    }
+}
+
+/// Profiles tell of the elements that were chosen, and of no others.
+#[test]
+fn profiles_of_something_else_are_refused() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    done(&scratch, "scan data-0 --select 'label < 5' --tasks 1 --task 0 -o profiles -q");
+    let plan = |words: &str| {
+        run(&scratch, &format!("plan data-0 {words} --to out -o plan --tasks 1 --profiles profiles"))
+    };
+    for words in
+        ["", "--select 'label > 25'", "--select 'label < 5' -f label", "--select 'label < 5' --on-error skip"]
+    {
+        let ran = plan(words);
+        assert!(ran.code == Some(2) && ran.err.contains("it was scanned for another"), "{words}: {ran:?}");
+    }
+    assert_eq!(plan("--select 'label < 5'").code, Some(0));
+}
+
 const REQUEST: &str = "-f 'x: pad=2000 dtype=float64' -f label";
 
 #[test]
@@ -221,26 +280,40 @@ fn a_launcher_tells_which_task_it_is() {
 }
 
 #[test]
-fn elements_that_turn_out_bad_are_left_out_by_a_new_plan() {
+fn elements_that_turn_out_bad_are_left_out_by_new_plans() {
     let scratch = Scratch::new();
     let element = |at: i64| {
         // A PNG with too little in it, which shows only when it is decoded.
-        let rows = if at == 50 { 3 } else { 8 };
-        let image = png((8, 8), &[], &deflated(&vec![0; rows * 25]));
+        let rows = if [50, 350].contains(&at) { 30 } else { 128 };
+        let image = png((128, 128), &[], &deflated(&vec![0; rows * (128 * 3 + 1)]));
         example(&[("label", integers(&[at])), ("image", strings(&[&image]))])
     };
-    let bytes: Vec<u8> = (0..100).flat_map(|at| record(&element(at))).collect();
+    let bytes: Vec<u8> = (0..400).flat_map(|at| record(&element(at))).collect();
     let _ = scratch.file("data", &bytes);
     let line = "plan data -f image -f label --on-error skip --to out -o plan --tasks 2";
     done(&scratch, line);
-    let failed = (0..2).map(|task| write(&scratch, task)).find(|ran| ran.code == Some(1)).unwrap();
-    assert!(failed.err.contains("element 50") && failed.err.contains("make the plan anew"), "{failed:?}");
-    assert_eq!(run(&scratch, &format!("{line} --restart")).code, Some(3));
+    // One task tells, and after the next plan the other one does.
+    for task in 0..2 {
+        let failed = write(&scratch, task);
+        assert!(failed.code == Some(1) && failed.err.contains("make the plan anew"), "{failed:?}");
+        assert_eq!(run(&scratch, line).code, Some(1), "there is another plan already");
+        assert_eq!(run(&scratch, &format!("{line} --restart")).code, Some(3));
+    }
     for task in 0..2 {
         assert_eq!(write(&scratch, task).code, Some(0));
     }
     assert_eq!(run(&scratch, "finish plan").code, Some(3));
-    done(&scratch, "verify out");
+    assert!(done(&scratch, "info out --json").out.contains("\"elements\": 398"));
+    // What is bad for one request need not be for another.
+    let _ = fs::remove_dir_all(scratch.at("out"));
+    done(&scratch, line);
+    assert_eq!(write(&scratch, 0).code, Some(1));
+    done(&scratch, "plan data -f label --to out -o plan --tasks 2 --restart");
+    for task in 0..2 {
+        assert_eq!(write(&scratch, task).code, Some(0));
+    }
+    done(&scratch, "finish plan");
+    assert!(done(&scratch, "info out --json").out.contains("\"elements\": 400"));
 }
 
 #[test]

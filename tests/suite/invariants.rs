@@ -98,7 +98,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store::files", &["error", "unique"]),
     ("unique", &[]),
     // Files of plans and profiles.
-    ("saved", &["error", "plan", "scan", "source::Part", "store::Checksum", "unique"]),
+    ("saved", &["error", "plan", "scan", "source::Choice", "source::Part", "store::Checksum", "unique"]),
     (
         "write",
         &[

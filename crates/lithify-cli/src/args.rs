@@ -107,6 +107,9 @@ pub enum Command {
     Finish {
         /// What `lithify plan` has saved.
         plan: PathBuf,
+        /// Replace an output that is there already, also if the plan was not made for that.
+        #[arg(long)]
+        overwrite: bool,
         /// Do not wait until everything is on the disk.
         #[arg(long)]
         no_sync: bool,

@@ -8,6 +8,8 @@ use lithify::Error;
 use lithify::batch::{self, Status, TaskOptions, TaskReport};
 use lithify::error::Result;
 use lithify::launcher;
+use lithify::plan::Io;
+use lithify::plan::request::FitRequest;
 use lithify::saved::SavedPlan;
 use lithify::scan::{ScanOptions, Share};
 use lithify::show::{self, plural};
@@ -95,11 +97,11 @@ pub fn write_task(
     Ok(Outcome::Done)
 }
 
-pub fn finish(path: &Path, no_sync: bool, run: &Run, json: bool) -> Result<Outcome> {
+pub fn finish(path: &Path, (overwrite, no_sync): (bool, bool), run: &Run, json: bool) -> Result<Outcome> {
     let saved = SavedPlan::open(path)?;
     let output = saved.head().output.clone();
     let context = Context::new(run, &output)?;
-    let manifest = batch::finish(&saved, &context.machine, !no_sync, &context.progress)?;
+    let manifest = batch::finish(&saved, &context.machine, (overwrite, !no_sync), &context.progress)?;
     if json {
         print(&json::pretty(&json::outcome(&manifest, &saved.head().target()))?)?;
     } else if !run.quiet {
@@ -164,10 +166,26 @@ pub fn slurm(planning: &Planning) -> Result<Outcome> {
     let Some(count) = tasks.count else {
         return Err(Error::request("it is not said how many tasks there are").hint("add `--tasks N`"));
     };
-    wanted.request()?;
-    wanted.target(to.clone(), dataset)?;
+    // What would fail when its turn comes is said now.
+    lithify::plan::Tasks::new(count, tasks.align, tasks.overwrite)?;
+    let request = wanted.request()?;
+    let target = wanted.target(to.clone(), dataset)?;
+    let auto = request.features.iter().any(|wanted| matches!(wanted.fit, Some(FitRequest::AutoBucket(_))));
+    let refused = [
+        (dataset.limit.is_some(), "`--limit`, which a scan in shares cannot keep to"),
+        (dataset.shuffle.is_some(), "`--shuffle`, which reads all of the dataset in each task"),
+        (dataset.portions()?.is_some(), "`--split` into several outputs"),
+        (auto, "buckets whose lengths are left to the plan, which need a second scan"),
+        (target.io == Io::Mapped, "`--io mapped`: nodes would write each other's bytes back"),
+        (tasks.restart, "`--restart`, which must be done once, by hand"),
+        (tasks.profiles.is_some(), "`--profiles`, which the script has of its own"),
+    ];
+    if let Some((_, what)) = refused.into_iter().find(|(given, _)| *given) {
+        return Err(Error::request(format!("there is no script with {what}"))
+            .hint("run `lithify plan` by hand, and then the tasks as the README says"));
+    }
     let program = std::env::current_exe().map_err(|e| Error::io("find", Path::new("lithify"), e))?;
-    let inputs = dataset.words().into_iter().chain(wanted.features.words()).chain(run.words());
+    let inputs = dataset.words().into_iter().chain(wanted.features.words());
     let mut made = vec!["--to".into(), quoted(absolute(to).as_os_str())];
     made.extend(wanted.words());
     made.extend(tasks.words());
@@ -177,7 +195,8 @@ pub fn slurm(planning: &Planning) -> Result<Outcome> {
         .replace("@PLAN@", &quoted(absolute(output).as_os_str()))
         .replace("@TASKS@", &count.to_string())
         .replace("@DATASET@", &words(inputs.collect()))
-        .replace("@OUTPUT@", &words(made));
+        .replace("@OUTPUT@", &words(made))
+        .replace("@RUN@", &words(run.words()));
     print(&script)?;
     Ok(Outcome::Done)
 }

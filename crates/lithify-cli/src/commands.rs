@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use lithify::batch::{begin, found_bad, plan_of_profiles};
+use lithify::batch::{begin, disk_taken, found_bad, plan_of_profiles};
 use lithify::convert::{
     Job, Ready, plan_again, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
 };
@@ -33,6 +33,9 @@ use crate::progress::{Reporter, tell};
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
         Command::Scan { dataset, features, share, run, json } => match share.tasks {
+            None if share.task.task.is_some() => {
+                Err(Error::request("it is not said how many tasks there are").hint("add `--tasks N`"))
+            }
             Some(_) => crate::batch::scan_task(&dataset, &features, &share, &run),
             None => scan_command(&dataset, &features, &run, json),
         },
@@ -70,7 +73,9 @@ pub fn run(command: Command) -> Result<Outcome> {
             let ready = prepare_plan(source.as_ref(), &job, plan)?;
             context.finish(source.as_ref(), &job, ready, start, json)
         }
-        Command::Finish { plan, no_sync, run, json } => crate::batch::finish(&plan, no_sync, &run, json),
+        Command::Finish { plan, overwrite, no_sync, run, json } => {
+            crate::batch::finish(&plan, (overwrite, no_sync), &run, json)
+        }
         Command::Status { plan, json } => crate::batch::status(&plan, json),
         Command::Slurm(planning) => crate::batch::slurm(&planning),
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
@@ -95,17 +100,28 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
     let target = wanted.target(absolute(&to), &dataset)?;
     let writing =
         WriteOptions { overwrite: false, restart: false, durable: None, progress: &context.progress };
-    let job = Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+    let mut machine = context.machine.clone();
+    if of_tasks.is_some() {
+        // What it has of the disk it need not get once more.
+        machine.disk = machine.disk.saturating_add(disk_taken(&target.output));
+    }
+    let job = Job { request: &request, target: &target, machine: &machine, writing: &writing };
+    let bad = if of_tasks.is_some() { found_bad(source.as_ref(), &job)? } else { Vec::new() };
     let (profile, plan) = match &tasks.profiles {
+        Some(_) if !bad.is_empty() => {
+            let message = format!("tasks have found {} to be bad", show::plural(bad.len() as u64, "element"));
+            return Err(Error::request(message)
+                .hint("leave `--profiles` out: a new scan then leaves these out, too, for which `--restart` is needed"));
+        }
         Some(profiles) => plan_of_profiles(source.as_ref(), &job, profiles)?,
-        None => scan_and_plan(source.as_ref(), &job, &found_bad(&target.output)?)?,
+        None => scan_and_plan(source.as_ref(), &job, &bad)?,
     };
     let plan = if let Some(of_tasks) = of_tasks {
-        let plan = begin(plan, of_tasks, &output, tasks.restart)?;
+        let plan = begin(plan, of_tasks, &output, tasks.restart, &bad)?;
         if plan.blocks() < of_tasks.count && !run.quiet {
             let (blocks, tasks) = (show::plural(plan.blocks(), "block"), of_tasks.count);
             tell(format_args!(
-                "note: there are {blocks}, so that not all of {tasks} tasks have something to do"
+                "note: all of it is {blocks}, so that not all of {tasks} tasks have something to do"
             ));
         }
         plan
@@ -126,18 +142,18 @@ pub struct Context {
 impl Context {
     pub fn new(run: &Run, output: &Path) -> Result<Self> {
         let machine = Machine::here(output, run.memory, run.threads.map(usize::from))?;
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let deaf = |e| Error::new(ErrorKind::Io, format!("cannot listen to signals: {e}"));
         // Schedulers announce the end by several.
         for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU] {
-            // A second signal ends the process at once.
-            let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
+            // Another one after a while ends the process at once; not before, since one may be sent in several ways.
+            let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&again))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
             registered.map_err(deaf)?;
         }
         // A file that gets too large is an error of the call that writes it, and ends nothing.
         signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(deaf)?;
-        Ok(Self { machine, progress: Reporter::new(run.quiet, stop), quiet: run.quiet })
+        Ok(Self { machine, progress: Reporter::new(run.quiet, stop, again), quiet: run.quiet })
     }
 
     pub fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {

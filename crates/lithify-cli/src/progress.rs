@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,11 +13,17 @@ use lithify::progress::Progress;
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
+/// Signals within this time are one wish to stop.
+const ONE_STOP: Duration = Duration::from_millis(500);
+
 /// Tells the user how far a run is, and the run that the user wants it to stop.
 pub struct Reporter {
     quiet: bool,
     shown: Shown,
     stop: Arc<AtomicBool>,
+    /// Whether another signal ends the process: some time after the first.
+    again: Arc<AtomicBool>,
+    asked: OnceLock<Instant>,
 }
 
 enum Shown {
@@ -27,8 +33,8 @@ enum Shown {
 }
 
 impl Reporter {
-    /// A reporter that asks a run to stop once `stop` is set.
-    pub fn new(quiet: bool, stop: Arc<AtomicBool>) -> Self {
+    /// A reporter that asks a run to stop once `stop` is set, and some time later sets `again`.
+    pub fn new(quiet: bool, stop: Arc<AtomicBool>, again: Arc<AtomicBool>) -> Self {
         let shown = if quiet {
             Shown::Nothing
         } else if io::stderr().is_terminal() {
@@ -36,7 +42,7 @@ impl Reporter {
         } else {
             Shown::Lines(Lines { pass: Mutex::new(Pass::new("", 0)), done: AtomicU64::new(0) })
         };
-        Self { quiet, shown, stop }
+        Self { quiet, shown, stop, again, asked: OnceLock::new() }
     }
 }
 
@@ -90,7 +96,11 @@ impl Progress for Reporter {
     }
 
     fn cancelled(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        let stop = self.stop.load(Ordering::Relaxed);
+        if stop && self.asked.get_or_init(Instant::now).elapsed() > ONE_STOP {
+            self.again.store(true, Ordering::Relaxed);
+        }
+        stop
     }
 }
 

@@ -16,13 +16,14 @@ use crate::machine::Machine;
 use crate::plan::{Io, Plan, Tasks, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::saved::{SavedPlan, SavedProfile, save_profile};
-use crate::scan::profile::Profile;
+use crate::scan::profile::{Profile, Skipped};
 use crate::scan::shares::{merge_shares, scan_share};
 use crate::scan::{ScanOptions, Share};
 use crate::source::{Source, name_file, separable};
 use crate::write::manifest::Manifest;
-use crate::write::tasks::{Batch, Found};
-pub use crate::write::tasks::{Status, TaskOptions, TaskReport, TaskStatus, found_bad, tasks_of};
+use crate::write::tasks::{self, Batch, Found};
+pub use crate::write::tasks::{Status, TaskOptions, TaskReport, TaskStatus, tasks_of};
+use crate::write::{Asked, Staging};
 
 /// Scans a share of a dataset's files, and saves what was learnt in a directory, for [`plan_of_profiles`].
 ///
@@ -41,6 +42,8 @@ pub fn scan_task(
     let profile = scan_share(source, options, share)?;
     let saved = SavedProfile {
         share,
+        format: source.format().to_owned(),
+        choice: source.choice(),
         request: options.request.clone(),
         on_error: options.on_error,
         profile: profile.clone(),
@@ -74,10 +77,16 @@ pub fn plan_of_profiles(source: &dyn Source, job: &Job<'_>, profiles: &Path) -> 
                 .in_file(&path)
                 .hint("scan all shares anew, in an empty directory"));
         }
-        if saved.request != *job.request || saved.on_error != job.target.on_error {
-            return Err(Error::request("it was scanned for another request")
+        let differs = [
+            (saved.format != source.format(), "format"),
+            (saved.choice != source.choice(), "choice of elements"),
+            (saved.request != *job.request, "request of features"),
+            (saved.on_error != job.target.on_error, "`--on-error`"),
+        ];
+        if let Some((_, what)) = differs.into_iter().find(|(differs, _)| *differs) {
+            return Err(Error::request(format!("it was scanned for another {what}"))
                 .in_file(&path)
-                .hint("give `lithify scan` the same features, recipe and `--on-error` as `lithify plan`"));
+                .hint("give `lithify scan` and `lithify plan` the same words"));
         }
         Ok(saved.profile)
     };
@@ -104,7 +113,7 @@ pub fn plan_of_profiles(source: &dyn Source, job: &Job<'_>, profiles: &Path) -> 
 ///
 /// # Errors
 /// Something else is being made there, unless it is to be thrown away; or the output is there; or there is not the space.
-pub fn begin(mut plan: Plan, tasks: Tasks, path: &Path, restart: bool) -> Result<Plan> {
+pub fn begin(mut plan: Plan, tasks: Tasks, path: &Path, restart: bool, bad: &[Skipped]) -> Result<Plan> {
     if plan.io == Io::Mapped {
         return Err(Error::request(
             "tasks do not write by `--io mapped`: nodes would write each other's bytes back",
@@ -115,10 +124,28 @@ pub fn begin(mut plan: Plan, tasks: Tasks, path: &Path, restart: bool) -> Result
     // Each task finds out for itself how many it has.
     let threads = std::mem::replace(&mut plan.threads, 1);
     let unnamed = SavedPlan::save(&plan, path)?;
-    Batch::begin(&plan, &tasks, unnamed.id, restart)?;
+    Batch::begin(&plan, &tasks, unnamed.id, restart, bad)?;
     unnamed.publish()?;
     plan.threads = threads;
     Ok(plan)
+}
+
+/// Elements that tasks of an earlier plan for the same output, of the same dataset and for the same request, have found to be bad: the
+/// next plan is to leave them out. None, where bad elements are errors.
+///
+/// # Errors
+/// What they have left cannot be read.
+pub fn found_bad(source: &dyn Source, job: &Job<'_>) -> Result<Vec<Skipped>> {
+    let (choice, parts) = (source.choice(), source.parts());
+    let asked =
+        Asked { format: source.format(), parts, choice: &choice, request: job.request, target: job.target };
+    tasks::found_bad(&asked)
+}
+
+/// Bytes of the disk that what is being made of an output takes already.
+#[must_use]
+pub fn disk_taken(output: &Path) -> u64 {
+    Staging::disk_of(output)
 }
 
 /// How many tasks a plan has.
@@ -167,14 +194,15 @@ pub fn run(saved: &SavedPlan, task: u64, machine: &Machine, options: &TaskOption
     }
 }
 
-/// Completes the output of a plan, all of whose tasks are done, and gives it its name.
+/// Completes the output of a plan, all of whose tasks are done, and gives it its name. Whether it may replace what is there was said
+/// when it was planned, or is said now.
 ///
 /// # Errors
 /// A task is not done, and which; or writing fails. It may be tried again.
 pub fn finish(
     saved: &SavedPlan,
     machine: &Machine,
-    durable: bool,
+    (overwrite, durable): (bool, bool),
     progress: &dyn Progress,
 ) -> Result<Manifest> {
     match Batch::find(saved.head(), saved.id())? {
@@ -185,7 +213,7 @@ pub fn finish(
         Found::Begun(batch) => {
             let plan = saved.whole()?;
             let blocks = plan.blocks();
-            batch.finish(&plan.on_task(machine, blocks)?, durable, progress)
+            batch.finish(&plan.on_task(machine, blocks)?, (overwrite, durable), progress)
         }
     }
 }

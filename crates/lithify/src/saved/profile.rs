@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::plan::request::Request;
 use crate::scan::profile::Profile;
 use crate::scan::{OnError, Share};
+use crate::source::Choice;
 
 const KIND: &str = "profile";
 const PARTS: &str = "parts";
@@ -20,7 +21,11 @@ const INDEX: &str = "index";
 pub struct SavedProfile {
     /// Which share it is.
     pub share: Share,
-    /// What was wanted.
+    /// The format that it was read as.
+    pub format: String,
+    /// Which elements were wanted.
+    pub choice: Choice,
+    /// What was wanted of them.
     pub request: Request,
     /// What was done about bad elements.
     pub on_error: OnError,

@@ -1,10 +1,10 @@
 //! What of an array is kept aside, as it is, until somebody has all that belongs to it: bytes of a slab that several blocks fill,
 //! and those beside the border between two processes.
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::not_as_left;
 use crate::error::{Error, Result};
@@ -15,9 +15,6 @@ const COPY_BYTES: usize = 1 << 20;
 /// A directory of pieces of arrays, a file each, whose name tells of which array it is and where in that it begins.
 pub(super) struct Aside {
     directory: PathBuf,
-    /// Where an earlier process has kept the same: its files are looked at, and never written.
-    before: Option<PathBuf>,
-    taking: Mutex<()>,
 }
 
 impl Aside {
@@ -25,33 +22,33 @@ impl Aside {
     ///
     /// # Errors
     /// It cannot be made.
-    pub(super) fn open(directory: &Path, before: Option<PathBuf>) -> Result<Self> {
+    pub(super) fn open(directory: &Path) -> Result<Self> {
         super::make_directory(directory)?;
-        Ok(Self { directory: directory.to_path_buf(), before, taking: Mutex::default() })
+        Ok(Self { directory: directory.to_path_buf() })
     }
 
-    /// The file of a piece, to be read and written, and its path. One that an earlier process has begun is taken over.
+    /// The file of a piece, to be read and written, and its path.
     ///
     /// # Errors
     /// It cannot be opened, or is not there although it `must` be.
     pub(super) fn file(&self, array: usize, start: u64, must: bool) -> Result<(File, PathBuf)> {
+        let path = self.directory.join(name(array, start));
+        let file = File::options().create(!must).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(|e| match e.kind() {
+            ErrorKind::NotFound if must => not_as_left(&path, "it is not there any more".into()),
+            _ => Error::io("open", &path, e),
+        });
+        Ok((file?, path))
+    }
+
+    /// Takes a piece over from where another process has kept it.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be copied.
+    pub(super) fn take_over(&self, from: &Path, array: usize, start: u64) -> Result<()> {
         let name = name(array, start);
-        let path = self.directory.join(&name);
-        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = self.before.as_ref().map(|before| before.join(&name)).filter(|_| !path.exists())
-            && before.exists()
-        {
-            // It may still be written there, by a process that was thought to be dead.
-            let taken = path.with_extension("taken");
-            copy(&before, &taken)
-                .and_then(|()| fs::rename(&taken, &path))
-                .map_err(|e| Error::io("copy", &before, e))?;
-        }
-        if must && !path.exists() {
-            return Err(not_as_left(&path, "it is not there any more".into()));
-        }
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        Ok((file.map_err(|e| Error::io("open", &path, e))?, path))
+        let (from, to) = (from.join(&name), self.directory.join(&name));
+        copy(&from, &to).map_err(|e| Error::io("copy", &from, e))
     }
 
     /// Writes bytes of a piece, from byte `at` of it on.

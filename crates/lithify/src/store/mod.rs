@@ -103,6 +103,23 @@ pub trait Output: Store {
         Ok(())
     }
 
+    /// Takes over what another process has kept aside of the same share, once all is [restored](Self::restore) that it has done.
+    ///
+    /// # Errors
+    /// Something of it is not there.
+    fn take_over(&self, aside: &Path) -> Result<()> {
+        let _ = aside;
+        Ok(())
+    }
+
+    /// Waits until what was written to files that stay open has reached the disk.
+    ///
+    /// # Errors
+    /// It could not be written there.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Of a share, once all of its regions are committed: the pieces of arrays that are not complete without those of other shares,
     /// as ranges of bytes. They are kept aside.
     ///

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::aside::Aside;
+use super::aside::{self, Aside};
 use super::files::FileRecord;
 use super::mapped::{ALIGNMENT, MappedRange};
 use super::share::Share;
@@ -151,7 +151,7 @@ impl NpyStore {
             let own = share.map_or(0..bytes, |share| share.own(number, share.align, start, bytes));
             files.push(NpyFile { number, file, path, header: start, bytes, own });
         }
-        let aside = share.map(|share| Ok((Aside::open(aside, share.before.clone())?, share.clone())));
+        let aside = share.map(|share| Ok((Aside::open(aside)?, share.clone())));
         Ok(Self { files, headers, io, aside: aside.transpose()? })
     }
 }
@@ -197,6 +197,25 @@ impl Store for NpyStore {
 }
 
 impl Output for NpyStore {
+    fn take_over(&self, from: &Path) -> Result<()> {
+        let Some((aside, share)) = &self.aside else { return Ok(()) };
+        for file in &self.files {
+            for piece in share.pieces(file.number, &file.own) {
+                // Of what no block is done, there is nothing yet.
+                if from.join(aside::name(file.number, piece.start)).exists() {
+                    aside.take_over(from, file.number, piece.start)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.files.iter().try_for_each(|file| {
+            file.file.sync_data().map_err(|e| Error::io("wait for the disk of", &file.path, e))
+        })
+    }
+
     fn pieces(&self) -> Result<Vec<(usize, Range<u64>)>> {
         let Some((aside, share)) = &self.aside else { return Ok(Vec::new()) };
         let mut pieces = Vec::new();

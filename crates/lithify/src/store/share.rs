@@ -17,8 +17,6 @@ pub struct Share {
     pub unfinished: PathBuf,
     /// Where they are built before, if that is another file system.
     pub scratch: Option<PathBuf>,
-    /// Where an earlier process has kept aside what was not its own alone, of the same share.
-    pub before: Option<PathBuf>,
 }
 
 impl Share {

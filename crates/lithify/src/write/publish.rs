@@ -227,8 +227,10 @@ fn seal(
     overwrite: bool,
     sync: &dyn Fn() -> Result<()>,
 ) -> Result<Complete> {
-    let path = staging.output().join(manifest_name(plan));
-    manifest.write(&path)?;
+    let (path, unnamed) =
+        (staging.output().join(manifest_name(plan)), staging.path().join(crate::unique::name()));
+    manifest.write(&unnamed)?;
+    fs::rename(&unnamed, &path).map_err(|e| Error::io("rename to", &path, e))?;
     sync()?;
     let old = if plan.layout.single() && overwrite { beside_of(&plan.output) } else { BTreeSet::new() };
     let complete = Complete { manifest: manifest.checksum, overwrite, old };
@@ -242,16 +244,32 @@ fn seal(
 }
 
 /// Gives a complete output its name, or what is left of that to be done.
+///
+/// # Errors
+/// It cannot be renamed; or what stands there afterwards is not this output, since another process was quicker.
 fn publish(staging: &Staging, plan: &Plan, complete: &Complete) -> Result<()> {
     if plan.layout.single() {
-        return publish_file(staging, plan, complete);
-    }
-    let made = staging.output();
-    // What stands there once the output has its name is what it has replaced.
-    if there::look(&made)?.is_some() && Manifest::read(&made)?.checksum == complete.manifest {
+        publish_file(staging, plan, complete)?;
+    } else if is_made(staging, complete)? {
         publish_directory(staging, &plan.target(), complete.overwrite)?;
     }
-    Ok(())
+    // Only where locks do not reach can it be another.
+    match Manifest::read(&plan.output) {
+        Ok(manifest) if manifest.checksum == complete.manifest => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Output,
+            format!("another process is giving `{}` its name", printable(&plan.output)),
+        )
+        .hint("run it again")),
+    }
+}
+
+/// Whether the directory of an output that is complete waits for its name. What stands there once the output has its name is what
+/// it has replaced.
+fn is_made(staging: &Staging, complete: &Complete) -> Result<bool> {
+    let made = staging.output();
+    Ok(there::look(&made)?.is_some()
+        && Manifest::read(&made).is_ok_and(|manifest| manifest.checksum == complete.manifest))
 }
 
 /// What says that an output is complete.
@@ -271,6 +289,12 @@ pub(super) fn complete(staging: &Staging) -> Result<Option<Saved>> {
     let Some(text) = there::read(&staging.path().join(COMPLETE))? else { return Ok(None) };
     let Ok(complete) = serde_json::from_slice::<Complete>(&text) else { return Ok(None) };
     let Some(saved) = Saved::read(staging)? else { return Ok(None) };
+    let has_its_name =
+        || Manifest::read(&saved.plan.output).is_ok_and(|manifest| manifest.checksum == complete.manifest);
+    if !saved.plan.layout.single() && !is_made(staging, &complete)? && !has_its_name() {
+        // What is said to be complete has given way to what another process makes.
+        return Ok(None);
+    }
     publish(staging, &saved.plan, &complete)?;
     Ok(Some(saved))
 }

@@ -134,6 +134,11 @@ impl Staging {
 
     /// Bytes of the disk that it takes.
     pub(crate) fn disk(&self) -> u64 {
+        Self::disk_of(&self.target)
+    }
+
+    /// The same of what is, or was, being made of an output.
+    pub(crate) fn disk_of(output: &Path) -> u64 {
         fn below(path: &Path) -> u64 {
             let entries = fs::read_dir(path).into_iter().flatten().flatten();
             entries
@@ -144,7 +149,7 @@ impl Staging {
                 })
                 .sum()
         }
-        below(&self.path)
+        below(&Self::of(output))
     }
 }
 

@@ -141,7 +141,7 @@ impl ZarrStore {
         };
         Ok(Self {
             arrays: arrays.iter().enumerate().map(target).collect::<Result<_>>()?,
-            slabs: Aside::open(slabs, share.and_then(|share| share.before.clone()))?,
+            slabs: Aside::open(slabs)?,
             files,
             share: share.cloned(),
             waiting: Mutex::default(),
@@ -245,6 +245,14 @@ impl Output for ZarrStore {
         Ok(())
     }
 
+    fn take_over(&self, aside: &Path) -> Result<()> {
+        // Slabs that are complete are in their files.
+        let waiting: Vec<_> = lock(&self.waiting).keys().copied().collect();
+        waiting.into_iter().try_for_each(|(array, slab)| {
+            self.slabs.take_over(aside, array, self.arrays[array].start_of(slab))
+        })
+    }
+
     fn pieces(&self) -> Result<Vec<(usize, Range<u64>)>> {
         let mut waiting: HashMap<_, _> = std::mem::take(&mut *lock(&self.waiting));
         let mut pieces = Vec::new();
@@ -255,8 +263,6 @@ impl Output for ZarrStore {
                 if filled.is_none_or(|waiting| waiting.filled != piece.end - piece.start) {
                     return Err(changed());
                 }
-                // It may be that of an earlier process.
-                self.slabs.file(array, piece.start, true)?;
                 pieces.push((array, piece));
             }
         }

@@ -30,17 +30,23 @@ impl Batch {
     ///
     /// # Errors
     /// A task is not done, or what it has left is not what it has written; or writing fails.
-    pub fn finish(&self, plan: &Plan, durable: bool, progress: &dyn Progress) -> Result<Manifest> {
+    pub fn finish(
+        &self,
+        plan: &Plan,
+        (overwrite, durable): (bool, bool),
+        progress: &dyn Progress,
+    ) -> Result<Manifest> {
+        let overwrite = overwrite || self.tasks.overwrite;
         let staging = Staging::lock(&plan.output)?.making_in(&inside(self.plan));
         if complete(&staging)?.is_some() {
             staging.clear()?;
             return Manifest::read(&plan.output);
         }
         let done = self.all_done(&plan.output)?;
-        check_target(&plan.target(), self.tasks.overwrite)?;
-        check_beside(plan, self.tasks.overwrite)?;
+        check_target(&plan.target(), overwrite)?;
+        check_beside(plan, overwrite)?;
         let (mut notes, mut begun) = (Notes::of(plan), u64::MAX);
-        let mut pieces: Vec<(PathBuf, Piece)> = Vec::new();
+        let mut pieces: Vec<(u64, PathBuf, Piece)> = Vec::new();
         for (task, done) in (0..).zip(done) {
             let process = self.of_task(task).join(&done.by);
             let mut sound = true;
@@ -60,9 +66,9 @@ impl Batch {
             }
             begun = begun.min(journal::progress(&process)?.0.unwrap_or(u64::MAX));
             pieces.extend(
-                done.pieces
-                    .into_iter()
-                    .map(|piece| (process.join(ASIDE).join(aside::name(piece.array, piece.start)), piece)),
+                done.pieces.into_iter().map(|piece| {
+                    (task, process.join(ASIDE).join(aside::name(piece.array, piece.start)), piece)
+                }),
             );
         }
         let mut filled = notes.joined(plan)?;
@@ -76,7 +82,7 @@ impl Batch {
         let seconds = now.saturating_sub(begun) as f64;
         let run = Run { seconds, plan: Some(self.plan), ..Run::of(plan) };
         let sync = || if durable { sync_all(staging.path()) } else { Ok(()) };
-        let manifest = complete_output(store, filled, run, plan, &staging, (self.tasks.overwrite, &sync))?;
+        let manifest = complete_output(store, filled, run, plan, &staging, (overwrite, &sync))?;
         if let Some(parent) = plan.output.parent().filter(|_| durable) {
             sync_all(parent)?;
         }
@@ -125,17 +131,17 @@ impl Batch {
 fn put(
     store: &dyn Store,
     threads: usize,
-    pieces: &[(PathBuf, Piece)],
+    pieces: &[(u64, PathBuf, Piece)],
     progress: &dyn Progress,
 ) -> Result<Vec<FileRecord>> {
-    progress.begin("finish", pieces.iter().map(|(_, piece)| piece.bytes).sum());
+    progress.begin("finish", pieces.iter().map(|(_, _, piece)| piece.bytes).sum());
     let next = AtomicUsize::new(0);
     let all: Mutex<Result<Vec<FileRecord>>> = Mutex::new(Ok(Vec::new()));
     on_threads(threads.min(pieces.len()), || {
-        while let Some((path, piece)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some((task, path, piece)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
             let files = match progress.cancelled() {
                 true => Err(stopped()),
-                false => put_one(store, path, piece),
+                false => put_one(store, path, piece).map_err(|e| again(e, *task)),
             };
             progress.advance(piece.bytes);
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,12 +169,15 @@ fn put_one(store: &dyn Store, path: &Path, piece: &Piece) -> Result<Vec<FileReco
         at += count as u64;
     }
     if hasher.finish() != piece.checksum {
-        return Err(Error::new(ErrorKind::Output, "it is not what its task has written")
-            .in_file(path)
-            .hint("do the task anew: `lithify write PLAN --task K --restart`"));
+        return Err(Error::new(ErrorKind::Output, "it is not what its task has written").in_file(path));
     }
     region.commit(&mut files)?;
     Ok(files)
+}
+
+/// Says what can be done about a piece that cannot be had.
+fn again(error: Error, task: u64) -> Error {
+    error.hint(format!("do the task anew: `lithify write PLAN --task {task} --restart`"))
 }
 
 /// Numbers that rise, as `3,7-9`.

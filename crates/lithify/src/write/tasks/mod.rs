@@ -7,6 +7,7 @@
 //!   ID/7/NAME/journal       how far a process that does task 7 has come; NAME is unlike that of any other
 //!   ID/7/NAME/aside/        pieces of arrays in whose pages, or slabs, other tasks have a part
 //!   ID/7/NAME/unfinished/   files that are not complete
+//!   ID/excluded             what tasks of plans before this one have found to be bad
 //!   ID/7/done               that task 7 is done, and by which process
 //! ```
 //! A task owns a run of blocks, and of each array the whole pages (or stripes, or slabs of chunks) in it, which nobody else writes.
@@ -24,10 +25,13 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Manifest;
 use super::publish::{check_beside, check_target};
 use super::staging::Staging;
-use super::there;
+use super::{Asked, there};
 use crate::error::{Error, ErrorKind, Result, printable};
+use crate::plan::request::Request;
 use crate::plan::{Plan, Tasks};
+use crate::scan::OnError;
 use crate::scan::profile::Skipped;
+use crate::source::{Choice, Part};
 use crate::store::share::Piece;
 use crate::store::{self, Checksum, Opening};
 
@@ -52,6 +56,7 @@ const TASKS: &str = "tasks";
 const PLAN: &str = "plan";
 const DONE: &str = "done";
 const BAD: &str = "bad";
+const EXCLUDED: &str = "excluded";
 
 /// Says that a task is done.
 #[derive(Serialize, Deserialize)]
@@ -94,7 +99,7 @@ impl Batch {
     /// # Errors
     /// Something else is being made there, or was left, unless it is to be thrown away; the output is there already, and may not be
     /// replaced; or there is not the space.
-    pub fn begin(plan: &Plan, tasks: &Tasks, id: Checksum, restart: bool) -> Result<()> {
+    pub fn begin(plan: &Plan, tasks: &Tasks, id: Checksum, restart: bool, bad: &[Skipped]) -> Result<()> {
         let staging = Staging::lock(&plan.output)?.making_in(&inside(id));
         let mark = mark(staging.path());
         let begun = there::read(&mark)?;
@@ -116,6 +121,10 @@ impl Batch {
         staging.create()?;
         let (how, slabs) = ((plan.layout, plan.io), staging.slabs());
         store::open(&staging.output(), &slabs, how, &plan.arrays, Opening::New)?.finish()?;
+        let excluded = Excluded::of(&plan.format, &plan.choice, &plan.request, &plan.parts, bad);
+        let path = staging.path().join(inside(id)).join(EXCLUDED);
+        let text = serde_json::to_vec(&excluded).map_err(|e| Error::io("write", &path, e.into()))?;
+        write_at_once(&path, &text)?;
         write_at_once(&mark, String::from(id).as_bytes())?;
         staging.keep(true);
         Ok(())
@@ -142,12 +151,6 @@ impl Batch {
         let what = if mark.is_some() { "is being made by another plan" } else { "is not begun" };
         Err(Error::new(ErrorKind::Output, format!("`{}` {what}", printable(&plan.output)))
             .hint("run `lithify plan` again: what tasks have done, and what was there before, tells whether to add `--restart`"))
-    }
-
-    /// How many tasks there are, and how they are kept apart.
-    #[must_use]
-    pub fn tasks(&self) -> &Tasks {
-        &self.tasks
     }
 
     fn of_task(&self, task: u64) -> PathBuf {
@@ -181,29 +184,54 @@ impl Batch {
     }
 }
 
-/// What the tasks of an output that is being made have found to be bad, though pass 1 had not: a plan must be made without it.
+/// What a plan was made without, since tasks had found it to be bad, and what plans that is true of.
+#[derive(Serialize, Deserialize)]
+struct Excluded {
+    format: String,
+    choice: Choice,
+    request: Request,
+    /// The checksum of the list of the dataset's files.
+    parts: Checksum,
+    bad: Vec<Skipped>,
+}
+
+impl Excluded {
+    fn of(format: &str, choice: &Choice, request: &Request, parts: &[Part], bad: &[Skipped]) -> Self {
+        let parts: Vec<Part> = parts.iter().map(Part::absolute).collect();
+        let parts = Checksum::of(&serde_json::to_vec(&parts).unwrap_or_default());
+        let (format, choice, request) = (format.to_owned(), choice.clone(), request.clone());
+        Self { format, choice, request, parts, bad: bad.to_vec() }
+    }
+}
+
+/// What tasks have found to be bad, though pass 1 had not, of what is asked for: those of the plan that is being carried out, and of
+/// those before it. A plan must be made without it.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn found_bad(output: &Path) -> Result<Vec<Skipped>> {
-    let staging = Staging::of(output);
+pub fn found_bad(asked: &Asked<'_>) -> Result<Vec<Skipped>> {
+    let staging = Staging::of(&asked.target.output);
     let Some(id) = there::read(&mark(&staging))? else { return Ok(Vec::new()) };
     let directory = staging.join(TASKS).join(String::from_utf8_lossy(&id).as_ref());
+    let Some(text) = there::read(&directory.join(EXCLUDED))? else { return Ok(Vec::new()) };
+    let parsed = |e| Error::input(format!("it cannot be understood: {e}")).in_file(&directory);
+    let then: Excluded = serde_json::from_slice(&text).map_err(parsed)?;
+    let now = Excluded::of(asked.format, asked.choice, asked.request, asked.parts, &[]);
+    let same = (&then.format, &then.choice, &then.request, then.parts)
+        == (&now.format, &now.choice, &now.request, now.parts);
+    if !same || asked.target.on_error == OnError::Fail {
+        return Ok(Vec::new());
+    }
     let failed = |e| Error::io("list", &directory, e);
-    let entries = match fs::read_dir(&directory) {
-        Err(e) if e.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
-    };
-    let mut all: Vec<Skipped> = Vec::new();
-    for entry in entries {
+    let mut all = then.bad;
+    for entry in fs::read_dir(&directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path().join(BAD);
-        if let Ok(Some(text)) = there::read(&path) {
-            all.extend(
-                serde_json::from_slice::<Vec<Skipped>>(&text)
-                    .map_err(|e| Error::input(format!("it cannot be understood: {e}")).in_file(&path))?,
-            );
+        if let Some(text) = there::look(&path)?.map(|_| there::read(&path)).transpose()?.flatten() {
+            all.extend(serde_json::from_slice::<Vec<Skipped>>(&text).map_err(parsed)?);
         }
     }
+    all.sort_by_key(|bad| (bad.part, bad.position));
+    all.dedup_by_key(|bad| (bad.part, bad.position));
     Ok(all)
 }
 

@@ -68,28 +68,24 @@ impl Batch {
         let blocks = plan.blocks_of(&self.tasks, task);
         let writing = options.writing;
         let mine = self.of_task(task).join(crate::unique::name());
-        let best = if writing.restart { None } else { self.best(task, plan, &blocks)? };
         // Not the directories above: those of a plan that is done with must not come back.
         match fs::create_dir(self.of_task(task)) {
             Err(e) if e.kind() != IoErrorKind::AlreadyExists => Err(Error::io("create", &mine, e)),
             _ => fs::create_dir(&mine).map_err(|e| Error::io("create", &mine, e)),
         }?;
-        let (before, restored) = best.unwrap_or_default();
         let share = Share {
             ranges: ranges(source, plan, &blocks)?,
             align: self.tasks.align,
             unfinished: mine.join("unfinished"),
             scratch: options.scratch.map(Path::to_path_buf),
-            before: before.map(|before| before.join(ASIDE)),
         };
-        let (output, kept_aside) = (self.directory.join("output"), mine.join(ASIDE));
-        let how = (plan.layout, plan.io);
-        let store = store::open(&output, &kept_aside, how, &plan.arrays, Opening::Share(&share))?;
+        let earlier = if writing.restart { Vec::new() } else { self.earlier(task, plan, &blocks)? };
+        let kept_aside = mine.join(ASIDE);
+        let (store, restored) = self.open(plan, &share, &kept_aside, earlier)?;
         let journal = Journal::open(&mine, self.plan, Trusted::default())?;
         let mut notes = Notes::but(plan, &blocks.clone().collect::<BTreeSet<_>>());
         let (all, done) = (blocks.end - blocks.start, restored.len() as u64);
         for block in restored {
-            restore(plan, store.as_ref(), &block)?;
             let DoneBlock { number, arrays, totals, files } = block;
             let written = Written { arrays, totals, files };
             journal.note(number, &written)?;
@@ -115,10 +111,10 @@ impl Batch {
         if !attempt.bad.is_empty() {
             return Err(self.bad(task, attempt.bad, number)?);
         }
+        // Others count on what is said to be done, whatever becomes of this machine.
+        store.sync()?;
         let pieces = pieces(store, &kept_aside)?;
-        if writing.durable.is_some() {
-            journal.make_durable()?;
-        }
+        journal.sync()?;
         drop(journal);
         let by = mine.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = self.of_task(task).join(DONE);
@@ -128,14 +124,29 @@ impl Batch {
         Ok(TaskReport::Done { blocks: all, before: done })
     }
 
-    /// What the process that has done most of a task has done of it, and where.
-    fn best(
+    /// Opens the store of a share, with what an earlier process has done of it: the first of them all of whose pieces are there.
+    fn open(
         &self,
-        task: u64,
         plan: &Plan,
-        blocks: &Range<u64>,
-    ) -> Result<Option<(Option<PathBuf>, Vec<DoneBlock>)>> {
-        let mut best: Option<(Option<PathBuf>, Vec<DoneBlock>)> = None;
+        share: &Share,
+        kept_aside: &Path,
+        earlier: Vec<(PathBuf, Vec<DoneBlock>)>,
+    ) -> Result<(Box<dyn Output>, Vec<DoneBlock>)> {
+        let (output, how) = (self.directory.join("output"), (plan.layout, plan.io));
+        let open = || store::open(&output, kept_aside, how, &plan.arrays, Opening::Share(share));
+        for (process, done) in earlier {
+            let store = open()?;
+            let taken = done.iter().try_for_each(|block| restore(plan, store.as_ref(), block));
+            if taken.and_then(|()| store.take_over(&process.join(ASIDE))).is_ok() {
+                return Ok((store, done));
+            }
+        }
+        Ok((open()?, Vec::new()))
+    }
+
+    /// What processes have done of a task, and where; the one that has done most comes first.
+    fn earlier(&self, task: u64, plan: &Plan, blocks: &Range<u64>) -> Result<Vec<(PathBuf, Vec<DoneBlock>)>> {
+        let mut all = Vec::new();
         for process in self.processes(task)? {
             let Some(trusted) = journal::look(&process, self.plan)? else { continue };
             let mut done: Vec<DoneBlock> = Vec::new();
@@ -143,11 +154,12 @@ impl Batch {
             done.sort_by_key(|block| block.number);
             done.dedup_by_key(|block| block.number);
             let sound = done.iter().all(|block| block.is_of(plan) && blocks.contains(&block.number));
-            if sound && !done.is_empty() && best.as_ref().is_none_or(|best| best.1.len() < done.len()) {
-                best = Some((Some(process), done));
+            if sound && !done.is_empty() {
+                all.push((process, done));
             }
         }
-        Ok(best)
+        all.sort_by_key(|(_, done)| std::cmp::Reverse(done.len()));
+        Ok(all)
     }
 
     /// Keeps what elements have turned out to be bad, and gives the error that says so.
@@ -192,7 +204,7 @@ fn ranges(source: &dyn Source, plan: &Plan, blocks: &Range<u64>) -> Result<Vec<R
 }
 
 /// The same where it is known where the counters stand before and after the blocks.
-pub(super) fn ranges_between(plan: &Plan, elements: &Range<u64>, totals: [&[u64]; 2]) -> Vec<Range<u64>> {
+fn ranges_between(plan: &Plan, elements: &Range<u64>, totals: [&[u64]; 2]) -> Vec<Range<u64>> {
     let ends = starts(plan, elements.end, totals[1]);
     let ranges = starts(plan, elements.start, totals[0]).zip(ends).zip(&plan.arrays);
     ranges
