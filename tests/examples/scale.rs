@@ -153,7 +153,8 @@ fn plan(source: &MadeUp, request: &Request, profiles: &Path, tasks: u64, directo
     let (_, plan) = plan_of_profiles(source, &job, profiles).unwrap();
     let merged = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let plan = begin(plan, Tasks::new(tasks, 4096, false).unwrap(), &directory.join("plan"), false).unwrap();
+    let plan =
+        begin(plan, Tasks::new(tasks, 4096, false).unwrap(), &directory.join("plan"), false, &[]).unwrap();
     let saved = std::fs::metadata(directory.join("plan")).unwrap().len();
     println!(
         "plan: merged in {merged:.2} s, saved in {:.2} s as {}; {} blocks, {} entries; peak memory {}",
