@@ -123,7 +123,7 @@ fn a_footer_of_endless_lists_is_not_counted() {
 fn rows_that_are_not_there_are_not_read_for_ever() {
     let scratch = Scratch::new();
     let mut numbers = Int32Builder::new();
-    numbers.append_slice(&[7; 5_000]);
+    (0..5_000).for_each(|number| numbers.append_value(number));
     let numbers = RecordBatch::try_from_iter([("x", Arc::new(numbers.finish()) as ArrayRef)]).unwrap();
     let mut lie = stream(&[numbers]);
     assert_eq!(read_all(&scratch.file("data", &lie), Some("arrow")), Some(5_000));
