@@ -111,10 +111,14 @@ impl Batch {
         if !attempt.bad.is_empty() {
             return Err(self.bad(task, attempt.bad, number)?);
         }
-        // Others count on what is said to be done, whatever becomes of this machine.
-        store.sync()?;
+        // Others count on what is said to be done, whatever becomes of this machine: unless it is said not to wait.
+        if writing.durable.is_some() {
+            store.sync()?;
+        }
         let pieces = pieces(store, &kept_aside)?;
-        journal.sync()?;
+        if writing.durable.is_some() {
+            journal.sync()?;
+        }
         drop(journal);
         let by = mine.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = self.of_task(task).join(DONE);
