@@ -198,20 +198,25 @@ def contest(name, field=contenders, targets=None):
     return benchmark
 
 
-def io(bench):
-    """The benchmark of the two ways to write, on fixed-size and on padded rows."""
+def several(bench, names, field, title, targets):
+    """Contests on several workloads by those of the function `field`, a table each."""
     tables = []
-    for name in ("floats", "tokens"):
+    for name in names:
         workload = WORKLOADS[name]
         expected = reference(bench, workload)
         try:
-            results = take_turns(bench, workload, expected, list(ways_to_write(bench, workload)))
+            results = take_turns(bench, workload, expected, list(field(bench, workload)))
         finally:
             bench.clear()
             shutil.rmtree(expected)
         size = total_size(input_files(bench.dataset(name)))
-        tables.append(report.contest(f"io, {name}: {size / report.MIB:.0f} MiB", results, size, {}))
+        tables.append(report.contest(f"{title}, {name}: {size / report.MIB:.0f} MiB", results, size, targets))
     return "\n".join(tables)
+
+
+def io(bench):
+    """The benchmark of the two ways to write, on fixed-size and on padded rows."""
+    return several(bench, ("floats", "tokens"), ways_to_write, "io", {})
 
 
 def task_contenders(bench, workload):
@@ -229,19 +234,10 @@ def task_contenders(bench, workload):
 
 def tasks(bench):
     """The benchmark of the tasks of a batch job, on one machine: what reads and writes most, and what computes most."""
-    tables = []
-    for name in ("floats", "photos"):
-        workload = WORKLOADS[name]
-        expected = reference(bench, workload)
-        try:
-            results = take_turns(bench, workload, expected, list(task_contenders(bench, workload)))
-        finally:
-            bench.clear()
-            shutil.rmtree(expected)
-            (bench.data / "plan").unlink(missing_ok=True)
-        size = total_size(input_files(bench.dataset(name)))
-        tables.append(report.contest(f"two tasks, {name}: {size / report.MIB:.0f} MiB", results, size, TARGETS["tasks"]))
-    return "\n".join(tables)
+    try:
+        return several(bench, ("floats", "photos"), task_contenders, "two tasks", TARGETS["tasks"])
+    finally:
+        (bench.data / "plan").unlink(missing_ok=True)
 
 
 def zarr_contenders(bench, workload):

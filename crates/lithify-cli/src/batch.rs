@@ -11,7 +11,7 @@ use lithify::launcher;
 use lithify::plan::Io;
 use lithify::plan::request::FitRequest;
 use lithify::saved::SavedPlan;
-use lithify::scan::{ScanOptions, Share};
+use lithify::scan::Share;
 use lithify::show::{self, plural};
 
 use crate::Outcome;
@@ -55,14 +55,7 @@ pub fn scan_task(dataset: &Dataset, features: &Features, share: &ScanShare, run:
     let context = Context::new(run, profiles)?;
     let request = features.request()?;
     let source = context.open(dataset, &request, dataset.choice())?;
-    let options = ScanOptions {
-        request: &request,
-        on_error: dataset.on_error.into(),
-        threads: context.machine.threads,
-        largest_payload: context.machine.largest_record(),
-        excluded: &[],
-        progress: &context.progress,
-    };
+    let options = context.scanning(&request, dataset);
     let profile = batch::scan_task(source.as_ref(), &options, Share { number, count }, profiles)?;
     if !run.quiet {
         print(&format!(

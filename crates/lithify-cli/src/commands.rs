@@ -162,6 +162,17 @@ impl Context {
         open(&dataset.inputs, dataset.from.as_deref(), &options)
     }
 
+    pub fn scanning<'a>(&'a self, request: &'a Request, dataset: &Dataset) -> ScanOptions<'a> {
+        ScanOptions {
+            request,
+            on_error: dataset.on_error.into(),
+            threads: self.machine.threads,
+            largest_payload: self.machine.largest_record(),
+            excluded: &[],
+            progress: &self.progress,
+        }
+    }
+
     pub fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
         WriteOptions {
             overwrite: flags.overwrite,
@@ -293,17 +304,7 @@ fn scan_command(dataset: &Dataset, features: &Features, run: &Run, json: bool) -
     let context = Context::new(run, Path::new("output"))?;
     let request = features.request()?;
     let source = context.open(dataset, &request, dataset.choice())?;
-    let profile = scan(
-        source.as_ref(),
-        &ScanOptions {
-            request: &request,
-            on_error: dataset.on_error.into(),
-            threads: context.machine.threads,
-            largest_payload: context.machine.largest_record(),
-            excluded: &[],
-            progress: &context.progress,
-        },
-    )?;
+    let profile = scan(source.as_ref(), &context.scanning(&request, dataset))?;
     if json {
         print(&json::pretty(&json::profile(&profile, &context.machine))?)?;
     } else {

@@ -90,21 +90,13 @@ pub fn plan_of_profiles(source: &dyn Source, job: &Job<'_>, profiles: &Path) -> 
         }
         Ok(saved.profile)
     };
-    let machine = &job.machine.without(source.held());
-    let options = ScanOptions {
-        request: job.request,
-        on_error: job.target.on_error,
-        threads: machine.threads,
-        largest_payload: machine.largest_record(),
-        excluded: &[],
-        progress: job.writing.progress,
-    };
-    let profile = merge_shares(source, &options, (0..count).map(read))?;
+    let profile = merge_shares(source, job.target.on_error, (0..count).map(read))?;
     if settle_buckets(&profile, job.request)?.is_some() {
         return Err(Error::request("buckets that are left to the plan must be counted by a second scan")
             .hint("name their lengths, or let `lithify plan` scan, without `--profiles`"));
     }
-    let plan = plan(&profile, job.request, machine, job.target).map_err(|e| name_file(source, e))?;
+    let machine = job.machine.without(source.held());
+    let plan = plan(&profile, job.request, &machine, job.target).map_err(|e| name_file(source, e))?;
     Ok((profile, plan))
 }
 

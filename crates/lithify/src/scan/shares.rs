@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::merge::{finished, merge};
 use super::profile::Profile;
-use super::{ScanOptions, check_skipped, scan_parts};
+use super::{OnError, ScanOptions, check_skipped, scan_parts};
 use crate::error::{Error, Result};
 use crate::source::{Part, Source};
 
@@ -67,7 +67,7 @@ fn check(source: &dyn Source) -> Result<()> {
 /// A share is of other files than the dataset has; or as [`scan`](super::scan).
 pub fn merge_shares(
     source: &dyn Source,
-    options: &ScanOptions<'_>,
+    on_error: OnError,
     shares: impl IntoIterator<Item = Result<Profile>>,
 ) -> Result<Profile> {
     check(source)?;
@@ -95,7 +95,7 @@ pub fn merge_shares(
             .in_file(&part.path)
             .hint("scan all shares anew"));
     }
-    finished(source, options.on_error, whole)
+    finished(source, on_error, whole)
 }
 
 #[cfg(test)]

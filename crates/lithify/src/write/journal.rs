@@ -347,17 +347,25 @@ pub(super) fn look(directory: &Path, plan: Checksum) -> Result<Option<Trusted>> 
     Ok((begun.plan == now.plan).then_some(trusted))
 }
 
-/// Gives the blocks that the part of a journal tells of that counts.
+/// Gives the blocks that the part of a journal tells of that counts; and when it was begun, in seconds since 1970.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn blocks(directory: &Path, trusted: Trusted, mut take: impl FnMut(DoneBlock)) -> Result<()> {
+pub(super) fn blocks(
+    directory: &Path,
+    trusted: Trusted,
+    mut take: impl FnMut(DoneBlock),
+) -> Result<Option<u64>> {
+    let mut since = None;
     read(directory, trusted.bytes, |line, _| {
-        if let Line::Block(block) = line {
-            take(block);
+        match line {
+            Line::Begin(begin) => since = since.or(Some(begin.at)),
+            Line::Block(block) => take(block),
+            Line::Durable(_) => {}
         }
         ControlFlow::Continue(())
-    })
+    })?;
+    Ok(since)
 }
 
 /// How many blocks a journal tells of, whether or not they count, and when it was begun, in seconds since 1970.
@@ -365,16 +373,9 @@ pub(super) fn blocks(directory: &Path, trusted: Trusted, mut take: impl FnMut(Do
 /// # Errors
 /// It cannot be read.
 pub(super) fn progress(directory: &Path) -> Result<(Option<u64>, u64)> {
-    let (mut since, mut blocks) = (None, 0);
-    read(directory, u64::MAX, |line, _| {
-        match line {
-            Line::Begin(begin) => since = since.or(Some(begin.at)),
-            Line::Block(_) => blocks += 1,
-            Line::Durable(_) => {}
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok((since, blocks))
+    let mut count = 0;
+    let since = blocks(directory, Trusted::ALL, |_| count += 1)?;
+    Ok((since, count))
 }
 
 fn path_in(directory: &Path) -> PathBuf {

@@ -50,7 +50,7 @@ impl Batch {
         for (task, done) in (0..).zip(done) {
             let process = self.of_task(task).join(&done.by);
             let mut sound = true;
-            journal::blocks(&process, Trusted::ALL, |block| {
+            let since = journal::blocks(&process, Trusted::ALL, |block| {
                 sound &= block.is_of(plan);
                 if sound {
                     notes.restore(block);
@@ -64,7 +64,7 @@ impl Batch {
                     .in_file(&process)
                     .hint(format!("do it anew: `lithify write PLAN --task {task} --restart`")));
             }
-            begun = begun.min(journal::progress(&process)?.0.unwrap_or(u64::MAX));
+            begun = begun.min(since.unwrap_or(u64::MAX));
             pieces.extend(
                 done.pieces.into_iter().map(|piece| {
                     (task, process.join(ASIDE).join(aside::name(piece.array, piece.start)), piece)

@@ -203,20 +203,14 @@ fn ranges(source: &dyn Source, plan: &Plan, blocks: &Range<u64>) -> Result<Vec<R
     if elements.is_empty() {
         return Ok(vec![0..0; plan.arrays.len()]);
     }
-    let ends = [totals(source, plan, elements.start)?, totals(source, plan, elements.end)?];
-    Ok(ranges_between(plan, &elements, [&ends[0], &ends[1]]))
-}
-
-/// The same where it is known where the counters stand before and after the blocks.
-fn ranges_between(plan: &Plan, elements: &Range<u64>, totals: [&[u64]; 2]) -> Vec<Range<u64>> {
-    let ends = starts(plan, elements.end, totals[1]);
-    let ranges = starts(plan, elements.start, totals[0]).zip(ends).zip(&plan.arrays);
-    ranges
-        .map(|((start, end), array)| {
-            let with_end = matches!(array.rows, Rows::ElementsAndEnd | Rows::CountedAndEnd(_));
-            start..if with_end && elements.end == plan.elements { array.bytes() } else { end }
-        })
-        .collect()
+    let before = starts(plan, elements.start, &totals(source, plan, elements.start)?).collect::<Vec<_>>();
+    let after = starts(plan, elements.end, &totals(source, plan, elements.end)?).collect::<Vec<_>>();
+    let ranges = before.into_iter().zip(after).zip(&plan.arrays);
+    let ranges = ranges.map(|((start, end), array)| {
+        let with_end = matches!(array.rows, Rows::ElementsAndEnd | Rows::CountedAndEnd(_));
+        start..if with_end && elements.end == plan.elements { array.bytes() } else { end }
+    });
+    Ok(ranges.collect())
 }
 
 /// Where the counters stand before an element.
