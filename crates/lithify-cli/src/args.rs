@@ -192,6 +192,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// Which elements are wanted.
+    #[must_use]
     pub fn choice(&self) -> Choice {
         let (shares, splits) = self.splits();
         Choice {

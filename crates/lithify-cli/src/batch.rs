@@ -16,7 +16,8 @@ use lithify::show::{self, plural};
 
 use crate::Outcome;
 use crate::args::{Dataset, Features, Planning, Run, ScanShare, Task, TaskNumber, Writing};
-use crate::commands::{Context, absolute, print, skipped_or_done};
+use crate::commands::{absolute, print, skipped_or_done};
+use crate::context::Context;
 use crate::json;
 use crate::progress::tell;
 

@@ -2,9 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lithify::batch::{begin, disk_taken, found_bad, plan_of_profiles};
 use lithify::convert::{
@@ -12,23 +10,21 @@ use lithify::convert::{
 };
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
-use lithify::plan::request::Request;
 use lithify::plan::{Plan, Target, Tasks, advice, settled};
 use lithify::saved::SavedPlan;
-use lithify::scan::ScanOptions;
 use lithify::scan::profile::Profile;
-use lithify::source::{Choice, Options, Source};
+use lithify::source::{Choice, Source};
 use lithify::write::manifest::{Manifest, NAME};
 use lithify::write::repair::repair;
 use lithify::write::verify::{verify, verify_against_source};
 use lithify::write::{Asked, Staging, WriteOptions, check_target, stage};
-use lithify::{Portion, open, scan, show};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
+use lithify::{Portion, scan, show};
 
 use crate::Outcome;
-use crate::args::{Command, Dataset, Features, Planning, Run, Writing};
+use crate::args::{Command, Dataset, Features, Planning, Run};
+use crate::context::Context;
 use crate::json;
-use crate::progress::{Reporter, tell};
+use crate::progress::tell;
 
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
@@ -132,56 +128,7 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
     show_plan(&profile, &plan, &context.machine, false)
 }
 
-/// What every command needs: the machine, and who is told how far it is.
-pub struct Context {
-    pub machine: Machine,
-    pub progress: Reporter,
-    quiet: bool,
-}
-
 impl Context {
-    pub fn new(run: &Run, output: &Path) -> Result<Self> {
-        let machine = Machine::here(output, run.memory, run.threads.map(usize::from))?;
-        let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let deaf = |e| Error::new(ErrorKind::Io, format!("cannot listen to signals: {e}"));
-        // Schedulers announce the end by several.
-        for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU] {
-            // Another one after a while ends the process at once; not before, since one may be sent in several ways.
-            let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&again))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
-            registered.map_err(deaf)?;
-        }
-        // A file that gets too large is an error of the call that writes it, and ends nothing.
-        signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(deaf)?;
-        Ok(Self { machine, progress: Reporter::new(run.quiet, stop, again), quiet: run.quiet })
-    }
-
-    pub fn open(&self, dataset: &Dataset, request: &Request, choice: Choice) -> Result<Box<dyn Source>> {
-        let zip = dataset.zip.clone();
-        let options = Options { choice, zip, features: request.names(), ..self.machine.source_options() };
-        open(&dataset.inputs, dataset.from.as_deref(), &options)
-    }
-
-    pub fn scanning<'a>(&'a self, request: &'a Request, dataset: &Dataset) -> ScanOptions<'a> {
-        ScanOptions {
-            request,
-            on_error: dataset.on_error.into(),
-            threads: self.machine.threads,
-            largest_payload: self.machine.largest_record(),
-            excluded: &[],
-            progress: &self.progress,
-        }
-    }
-
-    pub fn writing(&self, flags: &Writing) -> WriteOptions<'_> {
-        WriteOptions {
-            overwrite: flags.overwrite,
-            restart: flags.restart,
-            durable: (!flags.no_sync).then_some(Duration::from_secs_f64(flags.sync_every)),
-            progress: &self.progress,
-        }
-    }
-
     fn convert(&self, source: &dyn Source, job: &Job<'_>, json: bool) -> Result<Outcome> {
         let start = Instant::now();
         let ready = prepare(source, job)?;

@@ -10,6 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// JSON that is indented, with a final newline.
+///
+/// # Errors
+/// It cannot be written as JSON.
 pub fn pretty(value: &impl Serialize) -> Result<String> {
     let mut text =
         serde_json::to_string_pretty(value).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
@@ -33,6 +36,7 @@ fn sizes(sizes: &Sizes) -> Value {
 }
 
 /// What `scan` has learnt.
+#[must_use]
 pub fn profile(profile: &Profile, machine: &Machine) -> Value {
     let features: Vec<_> = profile
         .features
@@ -87,6 +91,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
 }
 
 /// What `convert --dry-run` would do.
+#[must_use]
 pub fn plan(plan: &Plan, machine: &Machine) -> Value {
     json!({
         "output": plan.output,
@@ -108,6 +113,7 @@ pub fn plan(plan: &Plan, machine: &Machine) -> Value {
 }
 
 /// What `convert` has done.
+#[must_use]
 pub fn outcome(manifest: &Manifest, target: &Target) -> Value {
     json!({
         "output": target.output,

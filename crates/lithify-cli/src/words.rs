@@ -19,6 +19,7 @@ fn path(path: &Path) -> String {
 
 impl Dataset {
     /// Its words.
+    #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = self.inputs.iter().map(|input| path(input)).collect();
         self.from.iter().for_each(|format| flag(&mut words, "--from", format));
@@ -36,6 +37,7 @@ impl Dataset {
 
 impl Features {
     /// Its words.
+    #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         self.specs.iter().for_each(|feature| flag(&mut words, "--feature", feature));
@@ -52,6 +54,7 @@ impl Features {
 
 impl Run {
     /// Its words.
+    #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         self.memory.iter().for_each(|memory| flag(&mut words, "--memory", memory.to_string()));
@@ -74,6 +77,7 @@ impl Wanted {
 
 impl Tasks {
     /// Its words, but for their number.
+    #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut words = vec![format!("--align={}", self.align)];
         if self.overwrite {

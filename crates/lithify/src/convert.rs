@@ -11,7 +11,9 @@ use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
+use crate::source::live::{LIVE, Live};
 use crate::source::{Choice, Options, Part, Source, name_file};
+use crate::write::grow::write_growing;
 use crate::write::manifest::Manifest;
 use crate::write::{Asked, Left, Report, Staging, WriteOptions, check_target, stage, write_staged};
 
@@ -156,6 +158,47 @@ pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
     }
 }
 
+/// Why elements that a program gives can be written before all of them are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alike {
+    /// It is said that they differ in nothing but their values.
+    Said,
+    /// They may, and what turns out otherwise is found, and can be begun anew.
+    Hoped,
+    /// They may, but they come only once: so however they differ must not matter.
+    Anyhow,
+}
+
+/// Converts what a program gives as it comes, in one pass. How many elements there are need not be known. Nothing is done where that
+/// takes two passes.
+///
+/// # Errors
+/// As [`convert`]; or an element is not as the first, which need not be an error if all of them are known before.
+pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Option<Manifest>> {
+    if job.target.on_error == OnError::Skip {
+        // What is bad must be known before rows are counted.
+        return Ok(None);
+    }
+    let mut machine = job.machine.clone();
+    if source.elements().is_none() {
+        (machine.disk, machine.largest_file) = (u64::MAX, None);
+    }
+    let (profile, plan) = scan_and_plan(source, &Job { machine: &machine, ..*job }, &[])?;
+    let can = match alike {
+        Alike::Said => true,
+        Alike::Hoped => plan.tells_what_does_not_fit(),
+        // Of several features, others may lack some.
+        Alike::Anyhow => plan.fits_any_length() && profile.features.len() == 1,
+    };
+    if !can {
+        return Ok(None);
+    }
+    let (choice, request, target) = (source.choice(), job.request, job.target);
+    let asked = Asked { format: source.format(), parts: source.parts(), choice: &choice, request, target };
+    let (staging, _) = stage(&asked, true)?;
+    write_growing(source, &plan, request, &staging, job.writing).map(Some)
+}
+
 /// Writes what was prepared; where elements turn out not to fit their rows, as [`convert`] does.
 ///
 /// # Errors
@@ -202,6 +245,11 @@ pub fn reopen(
     request: &Request,
     machine: &Machine,
 ) -> Result<Box<dyn Source>> {
+    if format == LIVE {
+        return Err(Error::request(
+            "it was made of what a program gave, which is not there to be read again",
+        ));
+    }
     let options = Options { choice: choice.clone(), features: request.names(), ..machine.source_options() };
     open_parts(format, parts, &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))

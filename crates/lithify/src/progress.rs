@@ -27,3 +27,25 @@ pub trait Progress: Sync {
 }
 
 impl Progress for () {}
+
+impl<P: Progress + ?Sized> Progress for &P {
+    fn begin(&self, what: &'static str, total_bytes: u64) {
+        (**self).begin(what, total_bytes);
+    }
+
+    fn resumed(&self, done: u64, blocks: u64) {
+        (**self).resumed(done, blocks);
+    }
+
+    fn advance(&self, bytes: u64) {
+        (**self).advance(bytes);
+    }
+
+    fn end(&self) {
+        (**self).end();
+    }
+
+    fn cancelled(&self) -> bool {
+        (**self).cancelled()
+    }
+}

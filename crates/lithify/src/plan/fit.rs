@@ -159,6 +159,16 @@ pub struct FeaturePlan {
 }
 
 impl FeaturePlan {
+    /// Whether it is made of numbers that all elements have.
+    pub(super) fn is_of_numbers(&self) -> bool {
+        matches!(self.kind, Kind::Items(_)) && !self.present && self.default.is_none()
+    }
+
+    /// Whether its elements are lists that are kept as they are.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(&self.fit, Fit::Ragged { rank: 1, row } if row.is_empty())
+    }
+
     /// The shape of a row, where rows have one.
     #[must_use]
     pub fn row_shape(&self) -> Option<&[u64]> {

@@ -128,6 +128,40 @@ impl Plan {
         self.block_rows > 0 && self.blocks() <= 1 << 24 && self.arrays.iter().all(arrays)
     }
 
+    /// The plan of what was begun by this one, and turned out to have so many elements and such totals.
+    #[must_use]
+    pub fn of_elements(mut self, elements: u64, totals: &[u64]) -> Self {
+        self.stored_bytes = self.stored_bytes / self.elements.max(1) * elements;
+        self.elements = elements;
+        for (counter, total) in self.counters.iter_mut().zip(totals) {
+            counter.total = *total;
+        }
+        for array in &mut self.arrays {
+            array.shape[0] = match array.rows {
+                Rows::Elements => elements,
+                Rows::ElementsAndEnd => elements + 1,
+                Rows::Counted(counter) => totals[counter],
+                Rows::CountedAndEnd(counter) => totals[counter] + 1,
+            };
+        }
+        self
+    }
+
+    /// Whether a plan that was made of one element alone is that of all those of which it can be carried out.
+    #[must_use]
+    pub fn tells_what_does_not_fit(&self) -> bool {
+        let exact = |fit: &Fit| matches!(fit, Fit::Exact { .. });
+        self.features
+            .iter()
+            .all(|feature| feature.is_of_numbers() && (exact(&feature.fit) || feature.is_list()))
+    }
+
+    /// Whether it can be carried out however many values the elements have, and is the same then.
+    #[must_use]
+    pub fn fits_any_length(&self) -> bool {
+        self.features.iter().all(|feature| feature.is_of_numbers() && feature.is_list())
+    }
+
     /// Bytes of all arrays. Compressed, they take less.
     #[must_use]
     pub fn bytes(&self) -> u64 {

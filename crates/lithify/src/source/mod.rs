@@ -22,6 +22,7 @@ pub mod example;
 pub mod folder;
 mod framing;
 pub mod input;
+pub mod live;
 pub mod npy;
 mod payload;
 pub mod probe;

@@ -87,13 +87,18 @@ pub(crate) fn push_string(list: &mut Vec<u8>, string: &[u8]) {
 }
 
 /// The same up to the bytes of the string, of which there will be so many.
-pub(crate) fn push_length(list: &mut Vec<u8>, mut length: usize) {
+pub(crate) fn push_length(list: &mut Vec<u8>, length: usize) {
     list.push(0x0a);
-    while length >= 0x80 {
-        list.push(length.to_le_bytes()[0] | 0x80);
-        length >>= 7;
+    push_varint(list, length);
+}
+
+/// Writes a varint.
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
     }
-    list.push(length.to_le_bytes()[0]);
+    out.push(number.to_le_bytes()[0]);
 }
 
 /// Where `inner`, a slice of `outer`, stands in it.

@@ -129,6 +129,13 @@ pub trait Output: Store {
         Ok(Vec::new())
     }
 
+    /// Ends arrays whose number of rows was not known when they were [begun](Opening::Growing): they are those now. Tells of the files
+    /// that were completed by that.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    fn cut(&mut self, arrays: &[ArrayPlan]) -> Result<Vec<files::FileRecord>>;
+
     /// Completes it, once all regions are committed, and tells what there is on disk now.
     ///
     /// # Errors
@@ -174,11 +181,16 @@ fn too_much() -> Error {
 pub enum Opening<'a> {
     /// There is nothing yet.
     New,
+    /// There is nothing yet, and nobody knows how many rows there will be.
+    Growing,
     /// It was begun before: what is there stays.
     Again,
     /// It was begun before, and this is one of several processes that write it at the same time.
     Share(&'a Share),
 }
+
+/// Bytes that an array has at most whose number of rows is not known.
+const UNKNOWN_BYTES: u64 = 1 << 62;
 
 /// Opens an output of these arrays in a directory; `aside` is one beside it, for what is not yet as it will be stored.
 ///

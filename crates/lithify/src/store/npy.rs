@@ -18,7 +18,9 @@ use super::aside::{self, Aside};
 use super::files::FileRecord;
 use super::mapped::{ALIGNMENT, MappedRange};
 use super::share::Share;
-use super::{Checksum, Hasher, Opening, Output, Region, Store, Stored, changed, not_as_left, too_much};
+use super::{
+    Checksum, Hasher, Opening, Output, Region, Store, Stored, UNKNOWN_BYTES, changed, not_as_left, too_much,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::show_size;
 use crate::plan::memory::{BUFFER_BYTES, WINDOW_BYTES};
@@ -118,7 +120,14 @@ impl NpyStore {
         let mut files = Vec::with_capacity(arrays.len());
         let mut headers = Vec::with_capacity(arrays.len());
         let share = if let Opening::Share(share) = opening { Some(share) } else { None };
-        let begun = !matches!(opening, Opening::New);
+        let growing = matches!(opening, Opening::Growing);
+        let begun = matches!(opening, Opening::Again | Opening::Share(_));
+        if growing && io == Io::Mapped {
+            return Err(Error::request(
+                "`--io mapped` is for arrays whose size is known before they are written",
+            )
+            .hint("leave `--io` out"));
+        }
         for (number, array) in arrays.iter().enumerate() {
             let path = directory.join(Layout::NpyDirectory.path_of(&array.name));
             let parent = path.parent().unwrap_or(directory);
@@ -133,13 +142,13 @@ impl NpyStore {
                 .open(&path)
                 .map_err(|e| Error::io("create", &path, e))?;
             let header = header(array.dtype, &array.shape);
-            let (start, bytes) = (header.len() as u64, array.bytes());
+            let (start, bytes) = (header.len() as u64, if growing { UNKNOWN_BYTES } else { array.bytes() });
             let there = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
             if begun && there != start + bytes {
                 let message = format!("it has {there} bytes, and was made with {}", start + bytes);
                 return Err(not_as_left(&path, message));
             }
-            if share.is_none() {
+            if share.is_none() && !growing {
                 let reserved = reserve(&file, &path, start + bytes)?;
                 if io == Io::Mapped && !reserved {
                     let message = "`--io mapped` is not safe here: the file system cannot reserve space, and a full disk would kill the run";
@@ -229,6 +238,19 @@ impl Output for NpyStore {
             }
         }
         Ok(pieces)
+    }
+
+    fn cut(&mut self, arrays: &[ArrayPlan]) -> Result<Vec<FileRecord>> {
+        self.headers.clear();
+        for (file, array) in self.files.iter_mut().zip(arrays) {
+            // It is as long for any number of rows.
+            let header = header(array.dtype, &array.shape);
+            (file.bytes, file.own) = (array.bytes(), 0..array.bytes());
+            file.file.write_all_at(&header, 0).map_err(|e| Error::io("write", &file.path, e))?;
+            file.file.set_len(file.end()).map_err(|e| Error::io("set the size of", &file.path, e))?;
+            self.headers.push(Checksum::of(&header));
+        }
+        Ok(Vec::new())
     }
 
     fn finish(self: Box<Self>) -> Result<Stored> {

@@ -21,6 +21,7 @@ use crate::value::Slots;
 mod cast;
 mod cursor;
 mod fill;
+pub(crate) mod grow;
 mod journal;
 pub mod manifest;
 mod pixels;

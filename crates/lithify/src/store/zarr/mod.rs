@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::aside::Aside;
 use super::files::{FileRecord, Files, write_whole};
 use super::share::Share;
-use super::{Opening, Output, Region, Store, Stored, changed, not_as_left};
+use super::{Opening, Output, Region, Store, Stored, UNKNOWN_BYTES, changed, not_as_left};
 use crate::error::{Error, Result};
 use crate::plan::memory::BUFFER_BYTES;
 use crate::plan::{ArrayPlan, Layout, Rows, ZarrArray};
@@ -40,6 +40,7 @@ use region::SlabRegion;
 /// A Zarr store under way.
 pub struct ZarrStore {
     files: Files,
+    layout: Layout,
     arrays: Vec<Target>,
     /// Where slabs are that several blocks fill.
     slabs: Aside,
@@ -110,22 +111,18 @@ impl ZarrStore {
         opening: Opening<'_>,
     ) -> Result<Self> {
         let (files, share) = match opening {
-            Opening::New | Opening::Again => (Files::alone(directory), None),
+            Opening::New | Opening::Growing | Opening::Again => (Files::alone(directory), None),
             Opening::Share(share) => {
                 (Files::shared(directory, &share.unfinished, share.scratch.as_deref())?, Some(share))
             }
         };
-        let documents = match layout {
-            Layout::Zarr2 => metadata_v2::documents(arrays)?,
-            _ => metadata::documents(arrays)?,
-        };
-        // Those who write a share find them.
-        let documents = documents.into_iter().filter(|_| share.is_none());
-        let documents = documents.map(|(path, text)| write_whole(&files, path, &text));
-        let documents = documents.collect::<Result<_>>()?;
+        let growing = matches!(opening, Opening::Growing);
+        // Those who write a share find them; shapes that are not known are written when they are.
+        let documents =
+            if share.is_none() && !growing { write_documents(&files, layout, arrays)? } else { Vec::new() };
         let target = |(number, array): (usize, &ArrayPlan)| {
             let encoder = Encoder::new(array, layout)?;
-            let bytes = array.bytes();
+            let bytes = if growing { UNKNOWN_BYTES } else { array.bytes() };
             let slab_bytes = encoder.slab_rows().saturating_mul(array.row_bytes());
             let own = |share: &Share| share.own(number, slab_bytes.max(1), 0, bytes);
             Ok(Target {
@@ -143,6 +140,7 @@ impl ZarrStore {
             arrays: arrays.iter().enumerate().map(target).collect::<Result<_>>()?,
             slabs: Aside::open(slabs)?,
             files,
+            layout,
             share: share.cloned(),
             waiting: Mutex::default(),
             documents,
@@ -270,12 +268,38 @@ impl Output for ZarrStore {
         if waiting.is_empty() { Ok(pieces) } else { Err(changed()) }
     }
 
+    fn cut(&mut self, arrays: &[ArrayPlan]) -> Result<Vec<FileRecord>> {
+        for (target, array) in self.arrays.iter_mut().zip(arrays) {
+            (target.bytes, target.own) = (array.bytes(), 0..array.bytes());
+        }
+        self.documents = write_documents(&self.files, self.layout, arrays)?;
+        let mut files = Vec::new();
+        for ((array, slab), waiting) in std::mem::take(&mut *lock(&self.waiting)) {
+            let target = &self.arrays[array];
+            if waiting.filled != target.bytes_of(slab) {
+                return Err(changed());
+            }
+            let (file, path) = self.slabs.file(array, target.start_of(slab), false)?;
+            files.extend(self.encode(array, slab, &file, &path)?);
+        }
+        Ok(files)
+    }
+
     fn finish(self: Box<Self>) -> Result<Stored> {
         if !self.waiting.into_inner().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Err(changed());
         }
         Ok(Stored { headers: Vec::new(), files: self.documents })
     }
+}
+
+/// Writes the metadata of all groups and arrays.
+fn write_documents(files: &Files, layout: Layout, arrays: &[ArrayPlan]) -> Result<Vec<FileRecord>> {
+    let documents = match layout {
+        Layout::Zarr2 => metadata_v2::documents(arrays)?,
+        _ => metadata::documents(arrays)?,
+    };
+    documents.into_iter().map(|(path, text)| write_whole(files, path, &text)).collect()
 }
 
 /// What is planned for an array in a Zarr store.

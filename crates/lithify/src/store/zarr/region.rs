@@ -181,6 +181,10 @@ impl Region for SlabRegion<'_> {
         if self.used > 0 {
             self.give()?;
         }
+        if let Some(last) = self.slab.take() {
+            // The array ends within it, which was not known when it was begun.
+            self.files.extend(last.finish()?);
+        }
         self.store.keep_window(self.array, self.window);
         completed.append(&mut self.files);
         Ok(self.hasher.finish())

@@ -1,0 +1,108 @@
+//! The `lithify` command: reads the flags, calls the library, prints what comes of it, and ends with an exit code.
+//!
+//! It is a library, so that the Python package is the command, too, and understands the same words.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use lithify::Error;
+use lithify::error::ErrorKind;
+use lithify::show::plural;
+
+#[expect(missing_docs, reason = "what can be typed is documented by its help")]
+pub mod args;
+mod batch;
+mod commands;
+pub mod context;
+pub mod json;
+mod progress;
+mod words;
+
+use progress::tell;
+
+/// What the process ends with: part of the interface, since batch systems act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Everything is done.
+    Done = 0,
+    /// Nothing came of it.
+    Failed = 1,
+    /// It was not said right.
+    Usage = 2,
+    /// Done, but elements were left out.
+    Skipped = 3,
+    /// Stopped in order: the same command may be run again. (`EX_TEMPFAIL` of sysexits.)
+    Stopped = 75,
+}
+
+/// Does what these words say, of which the first is the name of the program; gives the exit code.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match args::Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(help) => {
+            // Where nobody reads it, there is nobody to be told so.
+            let _ = help.print();
+            return u8::try_from(help.exit_code()).unwrap_or(Outcome::Usage as u8);
+        }
+    };
+    let outcome = commands::run(cli.command).unwrap_or_else(|error| {
+        tell(format_args!("{}", message(&error)));
+        match error.kind() {
+            ErrorKind::Request => Outcome::Usage,
+            ErrorKind::Interrupted => Outcome::Stopped,
+            ErrorKind::Input | ErrorKind::Resources | ErrorKind::Io | ErrorKind::Output => Outcome::Failed,
+        }
+    });
+    if let Some(warning) = read_wrong() {
+        tell(format_args!("{warning}"));
+    }
+    outcome as u8
+}
+
+/// What these words ask for, of which the first is the name of the program.
+///
+/// # Errors
+/// They ask for nothing that there is.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> lithify::Result<args::Command> {
+    match args::Cli::try_parse_from(words) {
+        Ok(cli) => Ok(cli.command),
+        Err(error) => {
+            let text = error.to_string();
+            let (message, _) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            Err(Error::request(message.trim_end()))
+        }
+    }
+}
+
+/// What must be known of a machine that gives other bytes than are on its disk, whatever came of the run.
+fn read_wrong() -> Option<String> {
+    match lithify::source::read_wrong() {
+        0 => None,
+        count => Some(format!(
+            "warning: {} damaged when first read, and sound when read again: the memory of this machine errs, or what is between it and the disk",
+            plural(count, "record") + if count == 1 { " was" } else { " were" }
+        )),
+    }
+}
+
+/// An error as it is printed: what was wrong and where, then what to do about it.
+fn message(error: &Error) -> String {
+    let mut text = format!("error: {error}");
+    for (number, hint) in error.hints().iter().enumerate() {
+        let blank = if number == 0 { "\n" } else { "" };
+        text.extend([blank, "\nhint: ", hint]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_stand_apart_from_the_error() {
+        let error = Error::request("it is wrong").hint("do this").hint("or that");
+        assert_eq!(message(&error), "error: it is wrong\n\nhint: do this\nhint: or that");
+    }
+}

@@ -1,0 +1,214 @@
+"""What was written, opened: arrays that stay on disk."""
+
+import builtins
+import json
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from ._errors import OutputError
+
+_MANIFEST = "lithify.json"
+
+
+def open(out):
+    """Opens what `convert` has written, as a mapping of names to arrays. Nothing is read before it is looked at.
+
+    A name stands for an `np.memmap`, for a `zarr.Array` in a Zarr store (which needs `zarr`), or for a `Ragged` where elements differ in
+    length. What stands beside an array, such as its lengths, has a name of its own: `tokens.lengths`.
+
+    >>> import lithify
+    >>> _ = lithify.convert({"x": [1, 2, 3]}, "opened", overwrite=True)
+    >>> lithify.open("opened")["x"]
+    memmap([1, 2, 3])
+    """
+    return Arrays(out)
+
+
+class Arrays(Mapping):
+    """The arrays of an output by name. It is pickled as its path, so that workers open it anew."""
+
+    def __init__(self, out):
+        self.path = os.path.abspath(os.fspath(out))
+        single = self.path.endswith(".npy")
+        self._manifest_path = self.path[:-4] + "." + _MANIFEST if single else os.path.join(self.path, _MANIFEST)
+        try:
+            with builtins.open(self._manifest_path, encoding="utf-8") as file:
+                self.manifest = json.load(file)
+        except OSError as error:
+            raise OutputError(f"`{self.path}` is nothing that lithify has written: {error}", file=self.path) from None
+        self._directory = os.path.dirname(self.path) if single else self.path
+        self._arrays, self._ragged, self._opened = {}, {}, {}
+        for array in self.manifest["arrays"]:
+            name = array["file"][: -len(".npy")] if array["file"].endswith(".npy") else array["file"]
+            self._arrays[name] = array
+        for name, array in self._arrays.items():
+            if array["role"] == "values":
+                base = name[: -len("values")].rstrip("./")
+                self._ragged[base or name] = name
+
+    @property
+    def elements(self):
+        """How many elements there are."""
+        return self.manifest["elements"]
+
+    @property
+    def skipped(self):
+        """The elements that were left out, and why."""
+        return self.manifest["skipped"]
+
+    def __getitem__(self, name):
+        if name not in self._opened:
+            if name in self._ragged:
+                self._opened[name] = Ragged._of(self, self._ragged[name])
+            elif name in self._arrays:
+                self._opened[name] = self._open(self._arrays[name])
+            else:
+                raise KeyError(name)
+        return self._opened[name]
+
+    def __iter__(self):
+        parts = {part for name in self._ragged.values() for part in self._parts(name).values()}
+        return iter([*(name for name in self._arrays if name not in parts), *self._ragged])
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+    def __contains__(self, name):
+        return name in self._ragged or name in self._arrays
+
+    def __reduce__(self):
+        return Arrays, (self.path,)
+
+    def __repr__(self):
+        lines = [f"{name}: {self._about(name)}" for name in self]
+        return f"{self.path}: {self.elements:,} elements\n  " + "\n  ".join(lines)
+
+    def _about(self, name):
+        if name in self._ragged:
+            return f"ragged {self._arrays[self._ragged[name]]['dtype']}"
+        array = self._arrays[name]
+        return f"{array['dtype']} {tuple(array['shape'])}"
+
+    def _parts(self, values):
+        """The arrays that make up a ragged one, by role."""
+        feature = self._arrays[values]["feature"]
+        roles = {"values", "offsets", "value_offsets", "shapes"}
+        return {
+            array["role"]: name
+            for name, array in self._arrays.items()
+            if array["feature"] == feature and array["role"] in roles
+        }
+
+    def _open(self, array):
+        if self.path.endswith(".npy") or self.manifest["layout"].startswith("npy"):
+            path = os.path.join(self._directory, array["file"])
+            # What has no bytes cannot be mapped.
+            mapped = np.load(path, mmap_mode="r" if 0 not in array["shape"] else None)
+            return mapped
+        import zarr
+
+        return zarr.open_array(os.path.join(self._directory, array["file"]), mode="r")
+
+
+class Ragged:
+    """Elements that differ in length, one after another in one array: `x[i]` is the array of an element.
+
+    Attributes:
+        values: the values of all elements.
+        offsets: where each element starts in them, and the last ends.
+    """
+
+    def __init__(self, values, offsets, value_offsets=None, shapes=None):
+        self.values, self.offsets = values, offsets
+        self._value_offsets, self._shapes, self._arrays = value_offsets, shapes, None
+
+    @classmethod
+    def _of(cls, arrays, values):
+        parts = {role: arrays[name] if name not in arrays._ragged else arrays._open(arrays._arrays[name])
+                 for role, name in arrays._parts(values).items()}
+        self = cls(parts["values"], parts["offsets"], parts.get("value_offsets"), parts.get("shapes"))
+        self._arrays = (arrays.path, next(name for name, found in arrays._ragged.items() if found == values))
+        # Byte strings are kept as bytes, one after another.
+        self._strings = "raggedbytes" in arrays._arrays[values]["fit"]
+        return self
+
+    _strings = False
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    @property
+    def dtype(self):
+        """The dtype of the values."""
+        return self.values.dtype
+
+    @property
+    def lengths(self):
+        """How many values (or bytes) each element has."""
+        return np.diff(self.offsets[:])
+
+    def __getitem__(self, at):
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        if isinstance(at, (list, np.ndarray)):
+            picked = np.arange(len(self))[np.asarray(at)]
+            return [self[one] for one in picked]
+        number = at + len(self) if at < 0 else at
+        if not 0 <= number < len(self):
+            raise IndexError(f"element {at} of {len(self)}")
+        start, stop = int(self.offsets[number]), int(self.offsets[number + 1])
+        shape = None if self._shapes is None else tuple(self._shapes[number])
+        if not self._strings:
+            found = self.values[start:stop]
+            return found if shape is None else found.reshape(shape)
+        if self._value_offsets is None:
+            return self.values[start:stop].tobytes()
+        ends = self._value_offsets[start : stop + 1]
+        strings = np.empty(stop - start, dtype=object)
+        strings[:] = [self.values[int(a) : int(b)].tobytes() for a, b in zip(ends[:-1], ends[1:])]
+        return strings if shape is None else strings.reshape(shape)
+
+    def __iter__(self):
+        return (self[at] for at in range(len(self)))
+
+    def to_numpy(self):
+        """All elements in memory, as an array of objects."""
+        array = np.empty(len(self), dtype=object)
+        array[:] = list(self)
+        return array
+
+    def __reduce__(self):
+        if self._arrays is None:
+            return Ragged, (self.values, self.offsets, self._value_offsets, self._shapes)
+        return _reopen, self._arrays
+
+    def __repr__(self):
+        return f"Ragged({len(self):,} elements of {self.dtype})"
+
+
+def _reopen(path, name):
+    return open(path)[name]
+
+
+class Dataset:
+    """The rows of what was written, as a dataset of PyTorch: `dataset[i]` is a dict of the features of an element, or its value if there
+    is one. For TensorFlow, it gives the elements to `tf.data.Dataset.from_generator`.
+    """
+
+    def __init__(self, out, features=None):
+        arrays = open(out)
+        rows = [name for name in arrays if len(arrays[name]) == arrays.elements]
+        self.arrays = {name: arrays[name] for name in (rows if features is None else features)}
+        self._count, self._one = arrays.elements, len(self.arrays) == 1
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, at):
+        row = {name: array[at] for name, array in self.arrays.items()}
+        return next(iter(row.values())) if self._one else row
+
+    def __iter__(self):
+        return (self[at] for at in range(len(self)))

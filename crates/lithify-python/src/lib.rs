@@ -1,0 +1,153 @@
+//! The Python package of lithify: what `lithify/__init__.py` calls.
+//!
+//! Requests are the words of a command, as they are typed, so that there is one way to say them; what comes of them is given as
+//! JSON. Instead of the files of a dataset there may be a live one: see [`live`].
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use lithify::convert::{Job, convert, plan_again, reopen, scan_and_plan};
+use lithify::plan::advice;
+use lithify::plan::request::{KEYS, Request};
+use lithify::source::{Choice, Source};
+use lithify::write::manifest::Manifest;
+use lithify::write::repair::repair;
+use lithify::write::verify::{Difference, verify};
+use lithify::{Error, Result, scan, show};
+use lithify_cli::args::{Command, Dataset};
+use lithify_cli::context::Context;
+use lithify_cli::json;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+mod bridge;
+mod errors;
+mod live;
+mod memory;
+mod rows;
+mod values;
+
+use bridge::{Bridge, Give, run};
+use errors::exception;
+use live::{Known, Object};
+
+/// lithify, as a module of Python.
+#[pymodule]
+fn _lithify(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    // The keys of a feature, and whether each takes a value.
+    let keys = PyDict::new(module.py());
+    KEYS.iter().try_for_each(|key| keys.set_item(key.name, key.value.is_some()))?;
+    module.add("KEYS", keys)?;
+    module.add_function(wrap_pyfunction!(main, module)?)?;
+    module.add_function(wrap_pyfunction!(call, module)?)
+}
+
+/// The command line: does what the words say, and gives the exit code.
+#[pyfunction]
+fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
+    py.detach(|| lithify_cli::run(words))
+}
+
+/// Does what the words say; gives what comes of it as JSON, and as a text for people.
+#[pyfunction]
+#[pyo3(signature = (words, feed=None, progress=None))]
+fn call(
+    py: Python<'_>,
+    words: Vec<OsString>,
+    feed: Option<Bound<'_, PyAny>>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(String, String)> {
+    let command = lithify_cli::parse(words).map_err(|error| exception(py, &error))?;
+    let object = feed.map(|feed| Object::of(&feed)).transpose()?;
+    let known = object.as_ref().map(Object::known);
+    let pump = |give: &mut Give<'_>| object.as_ref().map_or(Ok(()), |object| object.pump(give));
+    run(py, progress, pump, |bridge| work(command, known.as_ref(), bridge))
+}
+
+/// What a command is about: a live dataset, or files.
+fn open(
+    context: &Context<&Bridge>,
+    dataset: &Dataset,
+    request: &Request,
+    known: Option<&Known>,
+    bridge: &Arc<Bridge>,
+) -> Result<Box<dyn Source>> {
+    match known {
+        None if dataset.portions()?.is_some() => {
+            Err(Error::request("this is for one output, and `split` names several")
+                .hint("`lithify convert --split train=0.9,val=0.1` makes several"))
+        }
+        None => context.open(dataset, request, dataset.choice()),
+        Some(_)
+            if dataset.choice() != Choice::default() || !dataset.zip.is_empty() || dataset.from.is_some() =>
+        {
+            Err(Error::request(
+                "`select`, `limit`, `shuffle`, `split`, `zip` and `from_` are for datasets in files",
+            )
+            .hint("take what is wanted out of the object before it is given"))
+        }
+        Some(known) => Ok(Box::new(known.source_of_one_pass(bridge))),
+    }
+}
+
+fn work(command: Command, known: Option<&Known>, bridge: &Arc<Bridge>) -> Result<(String, String)> {
+    let progress: &Bridge = bridge;
+    match command {
+        Command::Scan { dataset, features, run, .. } => {
+            let context = Context::telling(&run, Path::new("output"), progress)?;
+            let request = features.request()?;
+            let source = open(&context, &dataset, &request, known, bridge)?;
+            let profile = scan(source.as_ref(), &context.scanning(&request, &dataset))?;
+            Ok((
+                json::pretty(&json::profile(&profile, &context.machine))?,
+                show::profile(&profile, &context.machine),
+            ))
+        }
+        Command::Convert { dataset, output, wanted, writing, run, dry_run, .. } => {
+            let context = Context::telling(&run, &output, progress)?;
+            let (request, target) = (wanted.request()?, wanted.target(output, &dataset)?);
+            let source = open(&context, &dataset, &request, known, bridge)?;
+            let writing = context.writing(&writing);
+            let job =
+                Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
+            if dry_run {
+                let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
+                let advised =
+                    advice::for_plan(&profile, &plan).into_iter().map(|advice| format!("advice: {advice}\n"));
+                let text = std::iter::once(show::plan(&plan, &context.machine)).chain(advised).collect();
+                return Ok((json::pretty(&json::plan(&plan, &context.machine))?, text));
+            }
+            let manifest = match known {
+                Some(known) => known.convert(bridge, &job)?,
+                None => convert(source.as_ref(), &job)?,
+            };
+            Ok((json::pretty(&json::outcome(&manifest, &target))?, show::manifest(&manifest)))
+        }
+        Command::Verify { output, run, .. } => {
+            let context = Context::telling(&run, &output, progress)?;
+            differences(&verify(&output, context.machine.threads, progress)?)
+        }
+        Command::Repair { output, run } => {
+            let context = Context::telling(&run, &output, progress)?;
+            let Manifest { format, parts, choice, request, .. } = &Manifest::read(&output)?;
+            let source = reopen(format, parts, choice, request, &context.machine)?;
+            let manifest = Manifest::read(&output)?;
+            let plan = plan_again(source.as_ref(), &manifest, &output, &context.machine, progress)?;
+            differences(&repair(&output, source.as_ref(), &plan, progress)?.1)
+        }
+        Command::Info { output, .. } => {
+            let manifest = Manifest::read(&output)?;
+            Ok((json::pretty(&manifest)?, show::manifest(&manifest)))
+        }
+        _ => Err(Error::request("this is done by the command line alone")),
+    }
+}
+
+/// What differs from what was written, a file and what of it.
+fn differences(found: &[Difference]) -> Result<(String, String)> {
+    let pairs: Vec<_> = found.iter().map(|one| (one.file.display().to_string(), one.what.clone())).collect();
+    let lines: Vec<_> = pairs.iter().map(|(file, what)| format!("`{file}`: {what}")).collect();
+    Ok((json::pretty(&pairs)?, lines.join("\n")))
+}

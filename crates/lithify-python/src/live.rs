@@ -1,0 +1,157 @@
+//! Live datasets: objects that give elements, as `lithify/_live.py` describes them.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use lithify::Result;
+use lithify::convert::{Alike, Job, convert, convert_growing};
+use lithify::error::{Error, ErrorKind};
+use lithify::source::Source;
+use lithify::source::live::{Builder, Feed, Live, Spool};
+use lithify::write::manifest::Manifest;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::bridge::{Bridge, Give, WAITING_BYTES};
+use crate::errors::exception;
+use crate::rows::give_rows;
+use crate::values::{Path, add};
+
+/// An object that gives elements.
+pub struct Object<'py> {
+    /// What gives an iterator over them.
+    begin: Bound<'py, PyAny>,
+    /// Whether they come many at a time, as arrays.
+    rows: bool,
+    known: Known,
+}
+
+/// What is known of an object, also where Python is not.
+#[derive(Clone)]
+pub struct Known {
+    name: String,
+    /// How many elements there are.
+    elements: Option<u64>,
+    /// Whether they are said to differ in nothing but their values.
+    alike: bool,
+    /// Whether it can be iterated again, and gives the same.
+    again: bool,
+}
+
+impl<'py> Object<'py> {
+    /// Takes what `lithify._live.Feed` is made of.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn of(feed: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(Self {
+            begin: feed.getattr("begin")?,
+            rows: feed.getattr("rows")?.extract()?,
+            known: Known {
+                name: feed.getattr("name")?.extract()?,
+                elements: feed.getattr("elements")?.extract()?,
+                alike: feed.getattr("alike")?.extract()?,
+                again: feed.getattr("again")?.extract()?,
+            },
+        })
+    }
+
+    /// What is known of it.
+    pub fn known(&self) -> Known {
+        self.known.clone()
+    }
+
+    /// Gives all elements from the first on.
+    ///
+    /// # Errors
+    /// What iterating raises, and a `DataError` where elements are made of what no array can hold.
+    pub fn pump(&self, give: &mut Give<'_>) -> PyResult<()> {
+        let (mut builder, mut number) = (Builder::default(), 0_u64);
+        for item in self.begin.call0()?.try_iter()? {
+            let item = item?;
+            if self.rows {
+                let mut wanted = |batch: lithify::source::live::Batch| {
+                    number += batch.elements();
+                    give(batch)
+                };
+                let more = give_rows(&item, &mut wanted);
+                if !more.map_err(|error| self.at(error, number, &item))? {
+                    return Ok(());
+                }
+                continue;
+            }
+            add(&item, &mut Path::default(), 0, &mut builder)
+                .map_err(|error| self.at(error, number, &item))?;
+            builder.end_element();
+            number += 1;
+            if builder.is_full() && !give(builder.take())? {
+                return Ok(());
+            }
+        }
+        if !builder.is_empty() {
+            give(builder.take())?;
+        }
+        Ok(())
+    }
+
+    /// Says of which element an error is.
+    fn at(&self, error: PyErr, number: u64, item: &Bound<'_, PyAny>) -> PyErr {
+        let py = item.py();
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        let error_here = Error::input(error.value(py).to_string())
+            .in_file(FilePath::new(&self.known.name))
+            .at_element(number);
+        exception(py, &error_here)
+    }
+}
+
+impl Known {
+    /// The object as a source, which gives the same each time that it is read; one pass over it must do, unless it gives the same
+    /// again.
+    pub fn source(&self, bridge: &Arc<Bridge>, alike: bool) -> Live {
+        let bridge = Arc::clone(bridge);
+        Live::new(Feed {
+            name: self.name.clone(),
+            begin: Box::new(move || Ok(Box::new(bridge.begin()))),
+            elements: self.elements,
+            alike,
+            held: WAITING_BYTES,
+        })
+    }
+
+    /// The object as a source that need be read once only.
+    pub fn source_of_one_pass(&self, bridge: &Arc<Bridge>) -> Live {
+        self.source(bridge, self.alike && self.elements.is_some())
+    }
+
+    /// Converts it, in as few passes as can be.
+    ///
+    /// # Errors
+    /// As [`convert`].
+    pub fn convert(&self, bridge: &Arc<Bridge>, job: &Job<'_>) -> Result<Manifest> {
+        let alike = match (self.alike, self.again) {
+            (true, _) => Alike::Said,
+            (false, true) => Alike::Hoped,
+            (false, false) => Alike::Anyhow,
+        };
+        let live = self.source(bridge, true);
+        match convert_growing(&live, job, alike) {
+            Ok(None) => {}
+            Err(error) if error.kind() == ErrorKind::Input && alike == Alike::Hoped => {}
+            Ok(Some(manifest)) => return Ok(manifest),
+            Err(error) => return Err(error),
+        }
+        if self.again {
+            return convert(&self.source(bridge, false), job);
+        }
+        let directory = job.target.output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut spool = Spool::create(directory.unwrap_or(FilePath::new(".")))?;
+        live.batches()?.try_for_each(|batch| spool.push(&batch?))?;
+        let spooled = spool.finish(&self.name);
+        let mut machine = job.machine.clone();
+        machine.disk = machine.disk.saturating_sub(spooled.parts()[0].bytes);
+        convert(&spooled, &Job { machine: &machine, ..*job })
+    }
+}

@@ -1,0 +1,215 @@
+//! A program as a source.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Batch, LIVE, part};
+use crate::error::Result;
+use crate::source::{Alike, Elements, Part, Source, Want};
+use crate::value::{Element, Field};
+
+/// Bytes of the elements of a dataset whose number is not known, for whatever depends on its size.
+const UNKNOWN_BYTES: u64 = 64 << 30;
+
+/// Where elements come from.
+pub struct Feed {
+    /// What people know it as.
+    pub name: String,
+    /// Begins at the first element.
+    pub begin: Begin,
+    /// How many elements there will be, if that is known.
+    pub elements: Option<u64>,
+    /// Whether all elements are as the first in all but their values.
+    pub alike: bool,
+    /// Bytes of memory that wait to be taken, at most.
+    pub held: u64,
+}
+
+/// What begins at the first element, and gives batches until there are no more.
+pub type Begin = Box<dyn Fn() -> Result<Batches> + Send + Sync>;
+/// Batches, one after another.
+pub type Batches = Box<dyn Iterator<Item = Result<Batch>> + Send>;
+
+/// A program that gives elements, as a source of one part that is read from its start on.
+pub struct Live {
+    feed: Feed,
+    parts: [Part; 1],
+    /// What was begun, if no more was taken of it than its first batch, and that batch.
+    begun: Mutex<Option<(Batches, Batch)>>,
+}
+
+impl Live {
+    /// A source of what a program gives.
+    #[must_use]
+    pub fn new(feed: Feed) -> Self {
+        Self { parts: [part(&feed.name, 0)], feed, begun: Mutex::default() }
+    }
+
+    /// How many elements there will be, if that is known.
+    #[must_use]
+    pub fn elements(&self) -> Option<u64> {
+        self.feed.elements
+    }
+
+    /// All batches: those of what was begun, if no more was taken of it than the first of them.
+    ///
+    /// # Errors
+    /// It cannot be begun.
+    pub fn batches(&self) -> Result<Batches> {
+        Ok(match self.begun().take() {
+            Some((batches, first)) => Box::new(std::iter::once(Ok(first)).chain(batches)),
+            None => (self.feed.begin)()?,
+        })
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Option<(Batches, Batch)>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Live {
+    fn format(&self) -> &str {
+        LIVE
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn part_now(&self, part: usize) -> Result<Part> {
+        Ok(self.parts[part].clone())
+    }
+
+    fn positions_are_bytes(&self, _part: usize) -> bool {
+        false
+    }
+
+    fn held(&self) -> u64 {
+        self.feed.held
+    }
+
+    fn alike(&self, part: usize) -> Option<Alike> {
+        if !self.feed.alike {
+            return None;
+        }
+        let of_first = || {
+            let mut elements = self.read(part, 0..u64::MAX, Want::Whole).ok()?;
+            let bytes = elements.next().ok()??.stored_bytes();
+            Some((UNKNOWN_BYTES / bytes.max(1)).max(1))
+        };
+        let elements = self.feed.elements.or_else(of_first)?;
+        Some(Alike { elements, step: 1, sound: true })
+    }
+
+    fn read(&self, _part: usize, range: Range<u64>, _want: Want) -> Result<Box<dyn Elements + '_>> {
+        let (batches, batch) = match self.begun().take() {
+            Some((batches, batch)) => (batches, Some(batch)),
+            None => ((self.feed.begin)()?, None),
+        };
+        let batch = batch.unwrap_or_default();
+        let mut elements = LiveElements {
+            source: self,
+            batches: Some(batches),
+            batch,
+            before: 0,
+            at: 0,
+            end: range.end,
+            consumed: 0,
+            first: true,
+            moved: Vec::new(),
+        };
+        while elements.at < range.start && elements.skip()? {}
+        Ok(Box::new(elements))
+    }
+
+    fn seekable(&self, _part: usize) -> bool {
+        false
+    }
+
+    fn find_element(&self, _part: usize, range: Range<u64>) -> Result<Option<u64>> {
+        Ok(Some(range.start))
+    }
+}
+
+/// The elements of a program. Positions are their numbers.
+struct LiveElements<'a> {
+    source: &'a Live,
+    /// Nothing after an error.
+    batches: Option<Batches>,
+    batch: Batch,
+    /// The number of the batch's first element.
+    before: u64,
+    at: u64,
+    end: u64,
+    /// Bytes of the elements that were lent.
+    consumed: u64,
+    /// Whether no batch was taken after the first.
+    first: bool,
+    moved: Vec<Field>,
+}
+
+impl LiveElements<'_> {
+    /// Goes to the next batch if this one is used up; says whether there is an element.
+    fn find(&mut self) -> Result<bool> {
+        while self.at < self.end && self.at - self.before >= self.batch.elements() {
+            let Some(batches) = &mut self.batches else { return Ok(false) };
+            match batches.next() {
+                Some(Ok(batch)) => {
+                    self.first = self.at == 0 && self.batch.elements() == 0;
+                    (self.batch, self.before) = (batch, self.at);
+                }
+                Some(Err(error)) => {
+                    self.batches = None;
+                    return Err(error);
+                }
+                None => return Ok(false),
+            }
+        }
+        Ok(self.at < self.end)
+    }
+}
+
+impl Elements for LiveElements<'_> {
+    fn next(&mut self) -> Result<Option<Element<'_>>> {
+        self.next_run(1)
+    }
+
+    fn next_run(&mut self, most: u64) -> Result<Option<Element<'_>>> {
+        if !self.find()? {
+            return Ok(None);
+        }
+        let Self { batch, before, at, consumed, moved, .. } = self;
+        let element = batch.lend(*at - *before, most, *at, moved);
+        *at += element.count();
+        *consumed += element.stored_bytes();
+        Ok(Some(element))
+    }
+
+    fn skip(&mut self) -> Result<bool> {
+        let there = self.find()?;
+        self.at += u64::from(there);
+        Ok(there)
+    }
+
+    fn position(&self) -> u64 {
+        self.at
+    }
+
+    fn held(&self) -> u64 {
+        self.batch.held()
+    }
+
+    fn consumed(&self) -> u64 {
+        self.consumed
+    }
+}
+
+impl Drop for LiveElements<'_> {
+    fn drop(&mut self) {
+        // What can be begun only once is so for whoever reads next.
+        if let (true, Some(batches)) = (self.first && self.before == 0, self.batches.take()) {
+            let batch = std::mem::take(&mut self.batch);
+            *self.source.begun() = Some((batches, batch));
+        }
+    }
+}
