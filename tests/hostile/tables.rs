@@ -118,6 +118,20 @@ fn a_footer_of_endless_lists_is_not_counted() {
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
+/// The same in the header of a page.
+#[test]
+fn a_page_of_endless_lists_is_not_counted() {
+    let scratch = Scratch::new();
+    let mut lie = parquet(&[batch(0..7)], WriterProperties::default());
+    // A field that nobody knows: 2^31 - 1 lists of as many floats.
+    let many = varint((1 << 31) - 1);
+    let field = [&[0x09][..], &varint(2 * 100), &[0xf9], &many, &[0xf7], &many].concat();
+    lie[4..4 + field.len()].copy_from_slice(&field);
+    let start = Instant::now();
+    assert_eq!(read_all(&scratch.file("data", &lie), Some("parquet")), Some(0));
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
 /// A batch that says that it has more rows than bytes.
 #[test]
 fn rows_that_are_not_there_are_not_read_for_ever() {

@@ -38,6 +38,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source::folder", &["audio", "decode", "error", "image::Format", "image::is_head", "value"]),
     // What it holds are serialized tensors.
     ("source::saved", &["decode::tensor_proto", "error", "value"]),
+    // A file of elements that come once only has no name that another process could have.
+    ("source::live", &["error", "unique", "value"]),
     ("source::wire", &[]),
     ("source::input", &["error"]),
     ("source::example", &["value"]),

@@ -47,6 +47,13 @@ struct State {
     pass: Option<(&'static str, u64, u64)>,
 }
 
+impl State {
+    /// Whether nobody takes batches of an iteration any more: another may have begun since.
+    fn is_over(&self, iteration: u64) -> bool {
+        self.ended || self.iteration != iteration
+    }
+}
+
 impl Bridge {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,16 +88,18 @@ impl Bridge {
         Batches { bridge: Arc::clone(self), iteration: state.iteration }
     }
 
-    /// Hands over a batch; says whether more are wanted. Called by Python's thread.
+    /// Hands over a batch of an iteration; says whether more are wanted. Called by Python's thread.
     ///
     /// # Errors
     /// A signal was caught meanwhile.
-    fn give(&self, py: Python<'_>, batch: Batch) -> PyResult<bool> {
+    fn give(&self, py: Python<'_>, iteration: u64, batch: Batch) -> PyResult<bool> {
         let bytes = batch.held();
         loop {
             let room = py.detach(|| {
                 let room = |state: &State| {
-                    state.ended || state.waiting.is_empty() || state.waiting_bytes + bytes <= WAITING_BYTES
+                    state.is_over(iteration)
+                        || state.waiting.is_empty()
+                        || state.waiting_bytes + bytes <= WAITING_BYTES
                 };
                 let state = self.wait(self.lock(), room);
                 room(&state)
@@ -101,7 +110,7 @@ impl Bridge {
             py.check_signals()?;
         }
         let mut state = self.lock();
-        if state.ended || self.stop.load(Ordering::Relaxed) {
+        if state.is_over(iteration) || self.stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
         state.waiting_bytes += bytes;
@@ -192,7 +201,8 @@ pub fn run<'py, T: Send>(
         loop {
             let (over, wanted, pass) = py.detach(|| {
                 let mut state = bridge.wait(bridge.lock(), |state| state.over || state.wanted);
-                (state.over, std::mem::take(&mut state.wanted), state.pass)
+                let wanted = std::mem::take(&mut state.wanted).then_some(state.iteration);
+                (state.over, wanted, state.pass)
             });
             if over {
                 break;
@@ -203,7 +213,7 @@ pub fn run<'py, T: Send>(
             let mut turn = || {
                 py.check_signals()?;
                 shown.tell(py, pass, bridge.done.load(Ordering::Relaxed))?;
-                if wanted {
+                if let Some(iteration) = wanted {
                     let mut last = Instant::now();
                     pump(&mut |batch| {
                         if last.elapsed() > TICK {
@@ -211,9 +221,9 @@ pub fn run<'py, T: Send>(
                             let pass = bridge.lock().pass;
                             shown.tell(py, pass, bridge.done.load(Ordering::Relaxed))?;
                         }
-                        bridge.give(py, batch)
+                        bridge.give(py, iteration, batch)
                     })?;
-                    bridge.set(|state| state.ended = true);
+                    bridge.set(|state| state.ended |= state.iteration == iteration);
                 }
                 Ok(())
             };

@@ -128,7 +128,7 @@ fn prepare_as(
     asked: &Asked<'_>,
     plan: impl FnOnce() -> Result<(Option<Profile>, Plan)>,
 ) -> Result<Ready> {
-    let (staging, done) = stage(asked, job.writing.restart)?;
+    let (staging, done) = stage(asked, job.writing.restart || !source.lasts())?;
     if let Some(manifest) = done {
         return Ok(Ready::Done(Box::new(manifest)));
     }

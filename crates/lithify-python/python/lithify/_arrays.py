@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import operator
 import os
 from collections.abc import Mapping
 
@@ -61,7 +62,11 @@ class Arrays(Mapping):
     def __getitem__(self, name):
         if name not in self._opened:
             if name in self._ragged:
-                self._opened[name] = Ragged._of(self, self._ragged[name])
+                values = self._ragged[name]
+                parts = {role: self._open(self._arrays[part]) for role, part in self._parts(values).items()}
+                # Byte strings are kept as bytes, one after another.
+                strings = "raggedbytes" in self._arrays[values]["fit"]
+                self._opened[name] = Ragged(parts, strings, (self.path, name, 0, self.elements))
             elif name in self._arrays:
                 self._opened[name] = self._open(self._arrays[name])
             else:
@@ -105,36 +110,26 @@ class Arrays(Mapping):
         if self.path.endswith(".npy") or self.manifest["layout"].startswith("npy"):
             path = os.path.join(self._directory, array["file"])
             # What has no bytes cannot be mapped.
-            mapped = np.load(path, mmap_mode="r" if 0 not in array["shape"] else None)
-            return mapped
+            return np.load(path, mmap_mode="r" if 0 not in array["shape"] else None)
         import zarr
 
         return zarr.open_array(os.path.join(self._directory, array["file"]), mode="r")
 
 
 class Ragged:
-    """Elements that differ in length, one after another in one array: `x[i]` is the array of an element.
+    """Elements that differ in length, one after another in one array: `x[i]` is the array of an element, or its byte string.
 
     Attributes:
         values: the values of all elements.
         offsets: where each element starts in them, and the last ends.
     """
 
-    def __init__(self, values, offsets, value_offsets=None, shapes=None):
-        self.values, self.offsets = values, offsets
-        self._value_offsets, self._shapes, self._arrays = value_offsets, shapes, None
-
-    @classmethod
-    def _of(cls, arrays, values):
-        parts = {role: arrays[name] if name not in arrays._ragged else arrays._open(arrays._arrays[name])
-                 for role, name in arrays._parts(values).items()}
-        self = cls(parts["values"], parts["offsets"], parts.get("value_offsets"), parts.get("shapes"))
-        self._arrays = (arrays.path, next(name for name, found in arrays._ragged.items() if found == values))
-        # Byte strings are kept as bytes, one after another.
-        self._strings = "raggedbytes" in arrays._arrays[values]["fit"]
-        return self
-
-    _strings = False
+    def __init__(self, parts, strings, place):
+        """Made by `lithify.open`: of the arrays by role, whether they hold byte strings, and where they are found again, which is the
+        output, the name there, and the first and the last of the elements.
+        """
+        self.values, self.offsets = parts["values"], parts["offsets"]
+        self._parts, self._strings, self._place = parts, strings, place
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -151,45 +146,58 @@ class Ragged:
 
     def __getitem__(self, at):
         if isinstance(at, slice):
-            return [self[one] for one in range(*at.indices(len(self)))]
+            start, stop, step = at.indices(len(self))
+            return self._cut(start, max(start, stop)) if step == 1 else [self[one] for one in range(start, stop, step)]
         if isinstance(at, (list, np.ndarray)):
-            picked = np.arange(len(self))[np.asarray(at)]
-            return [self[one] for one in picked]
-        number = at + len(self) if at < 0 else at
+            return [self[one] for one in np.arange(len(self))[np.asarray(at)]]
+        number = operator.index(at)
+        number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
-            raise IndexError(f"element {at} of {len(self)}")
-        start, stop = int(self.offsets[number]), int(self.offsets[number + 1])
-        shape = None if self._shapes is None else tuple(self._shapes[number])
+            raise IndexError(f"there is no element {at}: there are {len(self)}")
+        found = self._between(int(self.offsets[number]), int(self.offsets[number + 1]))
+        shapes = self._parts.get("shapes")
+        return found if shapes is None else found.reshape(tuple(shapes[number]))
+
+    def _between(self, start, stop):
+        ends = self._parts.get("value_offsets")
         if not self._strings:
-            found = self.values[start:stop]
-            return found if shape is None else found.reshape(shape)
-        if self._value_offsets is None:
+            return self.values[start:stop]
+        if ends is None:
             return self.values[start:stop].tobytes()
-        ends = self._value_offsets[start : stop + 1]
-        strings = np.empty(stop - start, dtype=object)
-        strings[:] = [self.values[int(a) : int(b)].tobytes() for a, b in zip(ends[:-1], ends[1:])]
-        return strings if shape is None else strings.reshape(shape)
+        ends = ends[start : stop + 1]
+        return _objects(self.values[int(a) : int(b)].tobytes() for a, b in zip(ends[:-1], ends[1:]))
+
+    def _cut(self, start, stop):
+        parts = {**self._parts, "offsets": self.offsets[start : stop + 1]}
+        if "shapes" in parts:
+            parts["shapes"] = parts["shapes"][start:stop]
+        path, name, before, _ = self._place
+        return Ragged(parts, self._strings, (path, name, before + start, before + stop))
 
     def __iter__(self):
         return (self[at] for at in range(len(self)))
 
     def to_numpy(self):
         """All elements in memory, as an array of objects."""
-        array = np.empty(len(self), dtype=object)
-        array[:] = list(self)
-        return array
+        return _objects(self)
 
     def __reduce__(self):
-        if self._arrays is None:
-            return Ragged, (self.values, self.offsets, self._value_offsets, self._shapes)
-        return _reopen, self._arrays
+        return _reopen, self._place
 
     def __repr__(self):
-        return f"Ragged({len(self):,} elements of {self.dtype})"
+        return f"Ragged({len(self):,} elements of {'bytes' if self._strings else self.dtype})"
 
 
-def _reopen(path, name):
-    return open(path)[name]
+def _objects(items):
+    items = list(items)
+    array = np.empty(len(items), dtype=object)
+    for at, item in enumerate(items):
+        array[at] = item
+    return array
+
+
+def _reopen(path, name, start, stop):
+    return open(path)[name][start:stop]
 
 
 class Dataset:
@@ -198,17 +206,22 @@ class Dataset:
     """
 
     def __init__(self, out, features=None):
+        self._made_of = os.path.abspath(os.fspath(out)), features
         arrays = open(out)
         rows = [name for name in arrays if len(arrays[name]) == arrays.elements]
         self.arrays = {name: arrays[name] for name in (rows if features is None else features)}
-        self._count, self._one = arrays.elements, len(self.arrays) == 1
+        self._count = arrays.elements
 
     def __len__(self):
         return self._count
 
     def __getitem__(self, at):
-        row = {name: array[at] for name, array in self.arrays.items()}
-        return next(iter(row.values())) if self._one else row
+        # Copies, since what is mapped may not be written to.
+        row = {name: np.array(array[at]) if np.ndim(array[at]) else array[at] for name, array in self.arrays.items()}
+        return row if len(row) > 1 else next(iter(row.values()))
 
     def __iter__(self):
         return (self[at] for at in range(len(self)))
+
+    def __reduce__(self):
+        return Dataset, self._made_of

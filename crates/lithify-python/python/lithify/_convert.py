@@ -162,9 +162,6 @@ class _Facts:
 
     __repr__ = __str__
 
-    def _repr_html_(self):
-        return f"<pre>{html.escape(self._text)}</pre>"
-
 
 class Plan(_Facts):
     """What `convert` would do."""
@@ -186,12 +183,11 @@ class Plan(_Facts):
 
     def _repr_html_(self):
         rows = [
-            (one["feature"], one["file"], _dtype_name(one["dtype"]), " × ".join(map(str, one["shape"])), _size(one["bytes"]))
+            (one["file"], one["feature"], _dtype_name(one["dtype"]), " × ".join(map(str, one["shape"])), _size(one["bytes"]))
             for one in self.arrays
         ]
-        return _table(("feature", "file", "dtype", "shape", "size"), rows) + super()._repr_html_().join(
-            ("<details><summary>details</summary>", "</details>")
-        )
+        head = f"{self.elements:,} elements, {_size(self.bytes)} to {self._facts['output']}"
+        return _html(head, ("array", "feature", "dtype", "shape", "size"), rows, [], self._text)
 
 
 class Profile(_Facts):
@@ -210,18 +206,34 @@ class Profile(_Facts):
     def _repr_html_(self):
         rows = []
         for name, feature in self.features.items():
-            sizes = _sizes_of(feature)
-            span = f"{sizes['min']} … {sizes['max']}" if sizes["min"] != sizes["max"] else str(sizes["max"])
-            rows.append((name, feature["kind"], span, _Histogram(sizes["histogram"]), _size(feature["padded_bytes"] or 0)))
-        head = f"<p>{self.elements:,} elements of {html.escape(self._facts['format'])}</p>"
-        details = super()._repr_html_().join(("<details><summary>details</summary>", "</details>"))
-        return head + _table(("feature", "kind", "length", "histogram", "padded"), rows) + details
+            sizes, span = _sizes_of(feature)
+            histogram = _Histogram(sizes["histogram"]) if sizes["min"] != sizes["max"] else ""
+            present = "all" if feature["present"] == self.elements else f"{feature['present']:,}"
+            padded = "" if feature["padded_bytes"] is None else _size(feature["padded_bytes"])
+            rows.append((name, feature["kind"], present, span, histogram, padded))
+        parts = self._facts["parts"]
+        source = parts[0]["path"] if len(parts) == 1 else f"{len(parts):,} files"
+        notes = [f"{feature['name']}: {feature['left_out']}" for feature in self.features.values() if feature["left_out"]]
+        notes += [feature["advice"] for feature in self.features.values() if feature["advice"]]
+        columns = ("feature", "kind", "in", "lengths", "histogram", "padded to the longest")
+        return _html(f"{self.elements:,} elements of {source}", columns, rows, notes, self._text)
 
 
 def _sizes_of(feature):
+    """What differs most from element to element, and as a text."""
     if feature.get("images"):
-        return feature["images"]["heights"]
-    return feature["strings"] or feature["lengths"]
+        heights, widths = feature["images"]["heights"], feature["images"]["widths"]
+        differs = widths if heights["min"] == heights["max"] else heights
+        return differs, f"height {_span(heights)}, width {_span(widths)}"
+    lengths, strings = feature["lengths"], feature["strings"]
+    if strings and lengths["min"] == lengths["max"]:
+        return strings, f"{_span(strings)} bytes"
+    return lengths, _span(lengths)
+
+
+def _span(sizes):
+    least, most = sizes["min"], sizes["max"]
+    return f"{most:,}" if least == most else f"{least:,} … {most:,}"
 
 
 class _Histogram:
@@ -244,10 +256,15 @@ class _Histogram:
         )
 
 
-def _table(head, rows):
+def _html(head, columns, rows, notes, text):
+    """A line, a table, more lines, and the text for who wants to see all of it."""
     cell = lambda value: str(value) if isinstance(value, _Histogram) else html.escape(str(value))
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
-    return "<table><thead><tr>" + "".join(f"<th>{name}</th>" for name in head) + f"</tr></thead><tbody>{body}</tbody></table>"
+    line = lambda of, values: "<tr>" + "".join(f"<{of}>{cell(value)}</{of}>" for value in values) + "</tr>"
+    body = "".join(line("td", row) for row in rows)
+    table = f"<table><thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>"
+    paragraphs = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    details = f"<details><summary>as text</summary><pre>{html.escape(text)}</pre></details>"
+    return f"<p>{html.escape(head)}</p>{table}{paragraphs}{details}"
 
 
 def _dtype_name(dtype):

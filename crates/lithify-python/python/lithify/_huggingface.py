@@ -4,45 +4,113 @@ import contextlib
 import os
 import tempfile
 
+from ._errors import RequestError
 from ._live import of_library
+
+# What is copied at once, about, and how many rows of it at most.
+_COPY_BYTES = 16 << 20
+_COPY_ROWS = 1000
+# Rows that are copied at once where it is not known how large they are.
+_UNKNOWN_ROWS = 32
 
 
 @contextlib.contextmanager
 def files_of(source, out):
-    """The files that hold a `datasets.Dataset`, for as long as they are there; `None` of what is no such dataset."""
-    if not of_library(source, "datasets", "Dataset"):
+    """The files that hold a dataset of Hugging Face, for as long as they are there; `None` of what is none, or has no fixed types."""
+    if of_library(source, "datasets", "DatasetDict") or of_library(source, "datasets", "IterableDatasetDict"):
+        raise RequestError(
+            f"{type(source).__name__} holds several datasets: {', '.join(map(repr, source))}",
+            hints=[f"choose one of its splits: `dataset[{next(iter(source), 'train')!r}]`"],
+        )
+    if of_library(source, "datasets", "Dataset"):
+        # What a transform makes of the elements is known only when they are asked for.
+        source = None if source.format["type"] == "custom" else _seen(source)
+    elif not of_library(source, "datasets", "IterableDataset") or source.features is None:
+        source = None
+    if source is None:
         yield None
         return
     cached = _cached(source)
     if cached is not None:
         yield cached
         return
-    import pyarrow
-
-    parent = os.path.dirname(os.path.abspath(os.fspath(out)))
-    os.makedirs(parent, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".lithify-", dir=parent) as directory:
+    with tempfile.TemporaryDirectory(prefix=".lithify-", dir=_directory(out)) as directory:
         path = os.path.join(directory, "data.arrow")
-        with pyarrow.ipc.new_stream(path, source.features.arrow_schema) as writer:
-            for table in source.with_format("arrow").iter(1000):
-                writer.write_table(table.cast(source.features.arrow_schema))
+        _copy(source, path)
         yield [path]
+
+
+def _seen(dataset):
+    """A dataset without the columns that its format leaves out."""
+    columns, everything = dataset.format["columns"], dataset.format["output_all_columns"]
+    if everything or set(columns) == set(dataset.column_names):
+        return dataset
+    return dataset.select_columns(columns)
+
+
+def _directory(out):
+    """The directory that an output will be in, or the nearest to it that is there."""
+    directory = os.path.dirname(os.path.abspath(os.fspath(out)))
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    return directory
+
+
+def _copy(dataset, path):
+    """Writes a dataset to an Arrow file, with what its paths of images and sounds refer to."""
+    import pyarrow
+    from datasets.table import embed_table_storage, table_cast
+
+    schema = dataset.features.arrow_schema
+    rows = _UNKNOWN_ROWS
+    if hasattr(dataset, "data") and not any(_is_path(dataset, name) for name in dataset.column_names):
+        rows = _COPY_BYTES * max(dataset.data.num_rows, 1) // max(dataset.data.nbytes, 1)
+    with pyarrow.ipc.new_stream(path, schema) as writer:
+        for table in dataset.with_format("arrow").iter(min(max(rows, 1), _COPY_ROWS)):
+            # Encoded images and sounds that are not here are where a path says.
+            writer.write_table(embed_table_storage(table_cast(table.select(schema.names), schema)))
+
+
+def _is_path(dataset, name):
+    """Whether a column has, of some images or sounds, no more than where they are; or may have."""
+    feature = dataset.features[name]
+    if not hasattr(feature, "embed_storage"):
+        from datasets.features.features import require_storage_embed
+
+        return require_storage_embed(feature)
+    return any("bytes" in _fields(chunk) and chunk.field("bytes").null_count > 0 for chunk in dataset.data[name].chunks)
+
+
+def _fields(array):
+    return [array.type.field(at).name for at in range(array.type.num_fields)]
 
 
 def _cached(dataset):
     """The files of a dataset that is all that they hold, and nothing else."""
-    import datasets.table
-
-    if dataset._indices is not None:
+    if not of_library(dataset, "datasets", "Dataset") or dataset._indices is not None:
         return None
-    table = dataset.data
-    blocks = [table]
-    if isinstance(table, datasets.table.ConcatenationTable):
+    from datasets import table as tables
+
+    table, blocks = dataset.data, [dataset.data]
+    if isinstance(table, tables.ConcatenationTable):
         if any(len(row) != 1 for row in table.blocks):
             return None
         blocks = [row[0] for row in table.blocks]
-    if not all(isinstance(block, datasets.table.MemoryMappedTable) and not block.replays for block in blocks):
+    if not all(isinstance(block, tables.MemoryMappedTable) and _is_file(block, dataset.features) for block in blocks):
         return None
-    if any(block.schema.remove_metadata() != dataset.features.arrow_schema.remove_metadata() for block in blocks):
+    if any(_is_path(dataset, name) for name in dataset.column_names):
         return None
     return [os.path.abspath(block.path) for block in blocks]
+
+
+def _is_file(block, features):
+    """Whether a table is all of a file, with the same features."""
+    import pyarrow
+    from datasets import Features
+
+    # The features are written to the metadata of each table, also where they are what the file says.
+    if any(name != "replace_schema_metadata" for name, _, _ in block.replays) or not os.path.isfile(block.path):
+        return False
+    with pyarrow.memory_map(block.path) as file, pyarrow.ipc.open_stream(file) as stream:
+        schema = stream.schema
+    return schema.remove_metadata() == features.arrow_schema.remove_metadata() and Features.from_arrow_schema(schema) == features

@@ -47,9 +47,8 @@ class Ragged:
 
 def is_path(source):
     """Whether it is a path, or several."""
-    if isinstance(source, (list, tuple)):
-        return len(source) > 0 and all(is_path(one) for one in source)
-    return isinstance(source, (str, os.PathLike))
+    paths = source if isinstance(source, (list, tuple)) else [source]
+    return len(paths) > 0 and all(isinstance(path, (str, os.PathLike)) for path in paths)
 
 
 def of_library(source, library, path):
@@ -121,20 +120,42 @@ def _of_arrays(source):
 
 def _of_loader(loader, batched):
     """A DataLoader gives batches, unless its `batch_size` is None, and lists where the dataset gives tuples."""
-    torch = sys.modules["torch"]
-    rows = loader.batch_size is not None or loader.batch_sampler is not None if batched is None else batched
-    shuffled = isinstance(getattr(loader, "sampler", None), torch.utils.data.RandomSampler)
+    data = sys.modules["torch.utils.data"]
+    rows = loader.batch_sampler is not None if batched is None else batched
+    # What a function of the user's collates may be anything.
+    own = rows and loader.collate_fn is not data._utils.collate.default_collate
+    order = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    if type(order) is data.BatchSampler:
+        order = order.sampler
+    again = type(order) is data.SequentialSampler or isinstance(loader.dataset, data.IterableDataset)
 
-    def tuples(item):
-        if isinstance(item, list) and any(isinstance(part, (torch.Tensor, list, dict, tuple)) for part in item):
-            return tuple(tuples(part) for part in item)
-        if isinstance(item, dict):
-            return {name: tuples(part) for name, part in item.items()}
-        if isinstance(item, tuple):
-            return tuple(tuples(part) for part in item)
-        return item
+    def arrays(item):
+        if isinstance(item, collections.abc.Mapping):
+            return {name: arrays(part) for name, part in item.items()}
+        if not isinstance(item, (list, tuple)):
+            return item
+        strings = [isinstance(part, (str, bytes)) for part in item]
+        if rows and strings and all(strings):
+            return _objects(item)
+        numbers = isinstance(item, list) and all(isinstance(part, (int, float, complex, np.generic)) for part in item)
+        return item if numbers or strings and all(strings) else tuple(arrays(part) for part in item)
 
-    return Feed("DataLoader", lambda: map(tuples, loader), rows, again=not shuffled)
+    def batches():
+        for item in loader:
+            if own and _is_apart(item):
+                raise RequestError(
+                    "the `collate_fn` of the DataLoader leaves elements apart, where a batch should be arrays with a row for each",
+                    hints=["give the `dataset` of the loader, or `lambda: (element for batch in loader for element in batch)`"],
+                )
+            yield arrays(item)
+
+    return Feed("DataLoader", batches, rows, again=again)
+
+
+def _is_apart(batch):
+    """Whether a batch is a list of elements, or has, of a feature, a tuple of what the elements have."""
+    within = (tuple, dict) if isinstance(batch, list) else tuple
+    return isinstance(batch, (list, tuple)) and any(isinstance(part, within) for part in batch)
 
 
 def _of_tensorflow(dataset, batched):
@@ -224,7 +245,7 @@ def known(item, feature):
         return _parts(sys.modules["tensorflow"], item)
     if isinstance(item, collections.abc.Mapping):
         return dict(item)
-    if isinstance(item, np.generic) or hasattr(item, "__array__"):
+    if isinstance(item, np.generic) or hasattr(item, "__array__") or hasattr(item, "__array_interface__"):
         array = np.asarray(item)
         if array.dtype != object or array.ndim > 0:
             return array
@@ -248,10 +269,15 @@ def _objects(items):
 
 def _of_tensor(tensor):
     torch = sys.modules["torch"]
-    tensor = tensor.detach().cpu()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype != torch.bfloat16:
         return tensor.numpy()
     # NumPy has no bfloat16 of its own: what `ml_dtypes` calls so is used, if it is there.
-    import ml_dtypes
-
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise RequestError(
+            "NumPy has no bfloat16 without the package `ml_dtypes`",
+            hints=["install `ml_dtypes`, or make the tensors `.float()`, and ask for `dtype=bfloat16`"],
+        ) from None
     return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)

@@ -22,7 +22,8 @@ class Bar:
 
     def __init__(self, *, desc, total, unit, unit_scale):
         self.desc, self.total = desc, total
-        self.done, self.start, self.told, self.width = 0, time.monotonic(), 0.0, 0
+        self.done, self.width = 0, 0
+        self.start = self.told = time.monotonic()
 
     def update(self, count):
         self.done += count

@@ -150,7 +150,7 @@ pub fn write_staged(
             staging.clear()?;
             return Ok(Report::Bad(bad));
         }
-        Err(error) => return Err(stopped(error, staging)),
+        Err(error) => return Err(stopped(error, staging, source.lasts())),
     };
     if left.is_some() {
         check_files(&made, &filled.files)?;
@@ -158,7 +158,7 @@ pub fn write_staged(
     let run = Run { seconds: start.elapsed().as_secs_f64(), ..Run::of(plan) };
     let sync = || if options.durable.is_some() { journal.sync() } else { Ok(()) };
     let completed = complete_output(store, filled, run, plan, staging, (options.overwrite, &sync));
-    let manifest = completed.map_err(|error| stopped(error, staging))?;
+    let manifest = completed.map_err(|error| stopped(error, staging, source.lasts()))?;
     if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
         sync_all(parent)?;
     }
@@ -205,8 +205,9 @@ pub(super) fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) -> Res
 }
 
 /// Keeps what is done if the run may succeed when it is tried again, and says so.
-fn stopped(error: Error, staging: &Staging) -> Error {
-    let again = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Io | ErrorKind::Resources);
+fn stopped(error: Error, staging: &Staging, lasts: bool) -> Error {
+    let again =
+        lasts && matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Io | ErrorKind::Resources);
     let done =
         Left::look(staging).ok().flatten().filter(|_| again).map(|left| (left.done(), left.plan().blocks()));
     match done {

@@ -133,13 +133,16 @@ impl ChunkReader for Pages {
             return Ok(From { file: Arc::clone(&self.file), head: Vec::new(), at: start, read: 0 });
         }
         let (head, page) = self.page(start)?;
-        let body = page.map_or(u64::MAX, |page| start.saturating_add(page.header));
-        self.body.store(body, Ordering::Relaxed);
-        if let Some(page) = page.filter(|page| page.plain.max(page.packed) > self.most) {
+        // The crate would count to the end of any list that one claims, beyond the end of the file.
+        let Some(page) = page else {
+            return Err(ParquetError::General("the header of a page is damaged".into()));
+        };
+        self.body.store(start.saturating_add(page.header), Ordering::Relaxed);
+        if page.plain.max(page.packed) > self.most {
             return Err(ParquetError::from(too_large(page.plain.max(page.packed), self.most)));
         }
         // No value of a dictionary takes less than a byte.
-        if page.is_some_and(|page| page.values > page.plain) {
+        if page.values > page.plain {
             return Err(ParquetError::General("a dictionary has more values than bytes".into()));
         }
         Ok(From { file: Arc::clone(&self.file), head, at: start, read: 0 })

@@ -84,6 +84,10 @@ impl Source for Live {
         false
     }
 
+    fn lasts(&self) -> bool {
+        false
+    }
+
     fn held(&self) -> u64 {
         self.feed.held
     }

@@ -140,6 +140,10 @@ impl Source for Spooled {
         false
     }
 
+    fn lasts(&self) -> bool {
+        false
+    }
+
     fn held(&self) -> u64 {
         (self.batches.capacity() * size_of::<Place>()) as u64
     }

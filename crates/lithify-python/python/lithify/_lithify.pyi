@@ -1,0 +1,13 @@
+"""The part of the package that is written in Rust."""
+
+from collections.abc import Sequence
+from typing import Any
+
+__version__: str
+KEYS: dict[str, bool]
+
+def main(words: Sequence[str]) -> int:
+    """The command line: does what the words say, of which the first is the program's name; gives the exit code."""
+
+def call(words: Sequence[str], feed: Any | None = None, progress: Any | None = None) -> tuple[str, str]:
+    """Does what the words say; gives what comes of it as JSON, and as a text for people."""

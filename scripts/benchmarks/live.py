@@ -1,0 +1,133 @@
+"""The Python package on live datasets, against what people do with them: `python -m benchmarks.live PROGRAM OUTPUT COUNT`.
+
+Imports, and what a program has before it begins, do not count: each tells its seconds, and by how much its memory has grown.
+"""
+
+import importlib
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import measure, report
+
+WIDTH = 256  # numbers of a vector
+BATCH = 256  # vectors of a batch
+LONGEST = 200  # numbers of the longest list
+NINJA_BATCH = 4096  # lists that mmap.ninja writes at once: faster than its default, 1024
+
+COUNTS = {"batches": 2_000_000, "elements": 400_000, "ragged": 1_000_000}
+TABLES = {
+    "batches": ("the pipeline alone", {"the pipeline alone": (0.95, ">= 0.95")}),
+    "elements": ("np.array(list(…))", {"np.array(list(…))": (2, ">= 2")}),
+    "ragged": ("mmap.ninja", {"mmap.ninja": (1, "> 1")}),
+}
+
+
+def pipeline(count, batched):
+    """Random vectors, as they come of tf.data."""
+    import tensorflow as tf
+
+    rows = (BATCH, WIDTH) if batched else (WIDTH,)
+    made = tf.data.Dataset.range(count // BATCH if batched else count).map(
+        lambda seed: tf.random.stateless_uniform(rows, seed=tf.stack([seed, seed])), num_parallel_calls=2
+    )
+    return made.prefetch(2)
+
+
+def lists(count):
+    """Lists that differ in length."""
+    import numpy as np
+
+    numbers = np.arange(LONGEST, dtype=np.int32)
+    for length in np.random.default_rng(0).integers(0, LONGEST, count):
+        yield numbers[:length]
+
+
+def iterate(dataset):
+    """Takes every element, and does nothing with it."""
+    for _ in dataset:
+        pass
+
+
+def seed(dataset, output):
+    """What everybody does first."""
+    import numpy as np
+
+    np.save(f"{output}/array.npy", np.array(list(dataset.as_numpy_iterator())))
+
+
+def ninja(dataset, output):
+    """mmap.ninja's own way to write what a generator gives."""
+    from mmap_ninja.ragged import RaggedMmap
+
+    RaggedMmap.from_generator(dataset, f"{output}/ragged", batch_size=NINJA_BATCH, verbose=False)
+
+
+def lithify(dataset, output, **options):
+    """The package."""
+    import lithify
+
+    lithify.convert(dataset, f"{output}/arrays", no_sync=True, progress=False, **options)
+
+
+def program(name, count):
+    """The modules that a program needs, what makes its dataset, and what it does with that and an output."""
+    tf, batches, elements = ("tensorflow",), lambda: pipeline(count, True), lambda: pipeline(count, False)
+    return {
+        "batches lithify": ((*tf, "lithify"), batches, lambda data, out: lithify(data, out, batched=True)),
+        "batches the pipeline alone": (tf, batches, lambda data, out: iterate(data)),
+        "elements lithify": ((*tf, "lithify"), elements, lithify),
+        "elements np.array(list(…))": (tf, elements, seed),
+        "ragged lithify": (("lithify",), lambda: lists(count), lambda data, out: lithify(data, out, ragged=True)),
+        "ragged lithify, not told that it is ragged": (("lithify",), lambda: lists(count), lithify),
+        "ragged mmap.ninja": (("mmap_ninja.ragged",), lambda: lists(count), ninja),
+    }[name]
+
+
+def main():
+    """Runs one program, and tells what it took."""
+    _, name, output, count = sys.argv
+    modules, begin, work = program(name, int(count))
+    for module in modules:
+        importlib.import_module(module)
+    dataset = begin()
+    if "tensorflow" in modules:
+        # TensorFlow is made ready by the first element.
+        next(iter(dataset))
+    Path(output).mkdir(parents=True)
+    # The most memory so far is forgotten (Linux: `man 5 proc`, clear_refs).
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = measure.resident_peak("self"), time.perf_counter()
+    work(dataset, output)
+    seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "grown": measure.resident_peak("self") - before}))
+
+
+def live(bench):
+    """The benchmark of live datasets."""
+    tables = []
+    for name, (peer, targets) in TABLES.items():
+        count = max(int(COUNTS[name] * bench.scale), BATCH)
+        field = ["lithify", peer] + (["lithify, not told that it is ragged"] if name == "ragged" else [])
+        results = {contender: [] for contender in field}
+        for number in range(bench.rounds):
+            first = number % len(field)
+            for contender in field[first:] + field[:first]:
+                bench.clear()
+                bench.say(f"live {name}, round {number + 1} of {bench.rounds}: {contender}")
+                command = bench.module("live", f"{name} {contender}", bench.output, str(count))
+                run = measure.run(command, bench.environment)
+                bench.record(f"live {name}", contender, number, run)
+                told = json.loads(run.output.splitlines()[-1])
+                results[contender].append(replace(run, wall=told["seconds"], peak=told["grown"]))
+        bench.clear()
+        size = count * 4 * (LONGEST // 2 if name == "ragged" else WIDTH)
+        title = f"live {name}: {count:,} elements, {size / report.MIB:.0f} MiB"
+        tables.append(report.contest(title, results, size, targets))
+    return "\n".join(tables)
+
+
+if __name__ == "__main__":
+    main()
