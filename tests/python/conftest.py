@@ -2,7 +2,7 @@
 
     pytest tests/python
 
-They need the lithify package, tensorflow, numpy, ml_dtypes and zarr. Without `datasets`, its tests are skipped.
+They need the lithify package, tensorflow, numpy, ml_dtypes and zarr. Tests of other libraries are skipped where those are not there.
 """
 
 import os

@@ -109,7 +109,8 @@ def test_ranges_iterables_and_functions(out):
         def __getitem__(self, at):
             return {"x": at}
 
-    for number, source in enumerate([range(7), {"x": range(7)}, (n for n in range(7)), lambda: iter(range(7)), map(int, "0123456"), Rows()]):
+    sources = [range(7), {"x": range(7)}, (n for n in range(7)), lambda: iter(range(7)), map(int, "0123456"), Rows()]
+    for number, source in enumerate(sources):
         found = lithify.convert(source, out.with_name(f"{number}"))
         assert [array.tolist() for array in found.values()] == [list(range(7))]
 

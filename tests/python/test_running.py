@@ -160,7 +160,8 @@ SOURCES = {
     "alike, once": "source, words = rows(100, 1000, 1), {}",
     "ragged, once": "source, words = rows(100, 1000, 3), dict(ragged=True)",
     "padded": "source, words = (lambda: rows(100, 1000, 3)), dict(pad='max')",
-    "two features, once": "source, words = ({'x': row, 'y': row[:2]} for row in rows(100, 1000, 3)), dict(features={'x': 'ragged', 'y': None})",
+    "two features, once": """source = ({'x': row, 'y': row[:2]} for row in rows(100, 1000, 3))
+words = dict(features={'x': 'ragged', 'y': None})""",
     "an array": "source, words = np.broadcast_to(np.ones((100, 1000), np.float32), (1000, 100, 1000)), {}",
     "tf.data": """import tensorflow as tf
 source, words = tf.data.Dataset.range(1000).map(lambda at: tf.fill((100, 1000), tf.cast(at, tf.float32))), {}

@@ -82,7 +82,8 @@ print(peak() - before)
 
 
 def test_tensors(out):
-    for number, (source, name) in enumerate([(tf.constant(X), "array"), ({"x": tf.constant(X)}, "x"), ([tf.constant(x) for x in X], "array")]):
+    sources = [(tf.constant(X), "array"), ({"x": tf.constant(X)}, "x"), ([tf.constant(x) for x in X], "array")]
+    for number, (source, name) in enumerate(sources):
         lithify.convert(source, out.with_name(f"{number}"))
         assert_output(out.with_name(f"{number}"), {name: X})
 

@@ -218,6 +218,7 @@ pub fn run<'py, T: Send>(
                     pump(&mut |batch| {
                         if last.elapsed() > TICK {
                             last = Instant::now();
+                            py.check_signals()?;
                             let pass = bridge.lock().pass;
                             shown.tell(py, pass, bridge.done.load(Ordering::Relaxed))?;
                         }

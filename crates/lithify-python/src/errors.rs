@@ -28,6 +28,33 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
     made().map_or_else(|error| error, PyErr::from_value)
 }
 
+/// A `DataError` that says of a feature why it cannot be taken.
+pub fn of_feature(py: Python<'_>, feature: &str, why: &str) -> PyErr {
+    let made = || {
+        let about = PyDict::new(py);
+        about.set_item("feature", feature)?;
+        data_error(py)?.call((why,), Some(&about))
+    };
+    made().map_or_else(|error| error, PyErr::from_value)
+}
+
+/// What a `DataError` says, and of which feature; `None` of any other exception.
+pub fn in_data(py: Python<'_>, error: &PyErr) -> Option<Error> {
+    let value = error.value(py);
+    if !value.is_instance(&data_error(py).ok()?).ok()? {
+        return None;
+    }
+    let error = Error::input(value.str().ok()?.to_string());
+    match value.getattr("feature").ok()?.extract::<Option<String>>().ok()? {
+        Some(feature) => Some(error.in_feature(&feature)),
+        None => Some(error),
+    }
+}
+
+fn data_error(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("lithify._errors")?.getattr("DataError")
+}
+
 /// The error, and what to do about it.
 fn text(error: &Error) -> String {
     error.hints().iter().fold(error.to_string(), |text, hint| format!("{text}\nhint: {hint}"))

@@ -8,12 +8,12 @@ use lithify::convert::{Alike, Job, convert, convert_growing};
 use lithify::error::{Error, ErrorKind};
 use lithify::source::Source;
 use lithify::source::live::{Builder, Feed, Live, Spool};
+use lithify::write::check_target;
 use lithify::write::manifest::Manifest;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::bridge::{Bridge, Give, WAITING_BYTES};
-use crate::errors::exception;
+use crate::errors::{exception, in_data};
 use crate::rows::give_rows;
 use crate::values::{Path, add};
 
@@ -66,7 +66,7 @@ impl<'py> Object<'py> {
     /// # Errors
     /// What iterating raises, and a `DataError` where elements are made of what no array can hold.
     pub fn pump(&self, give: &mut Give<'_>) -> PyResult<()> {
-        let (mut builder, mut number) = (Builder::default(), 0_u64);
+        let (py, mut builder, mut number) = (self.begin.py(), Builder::default(), 0_u64);
         for item in self.begin.call0()?.try_iter()? {
             let item = item?;
             if self.rows {
@@ -75,14 +75,13 @@ impl<'py> Object<'py> {
                     give(batch)
                 };
                 let more = give_rows(&item, &mut wanted);
-                if !more.map_err(|error| self.at(error, number, &item))? {
+                if !more.map_err(|error| self.at(error, number, py))? {
                     return Ok(());
                 }
                 continue;
             }
-            add(&item, &mut Path::default(), 0, &mut builder)
-                .map_err(|error| self.at(error, number, &item))?;
-            builder.end_element();
+            add(&item, &mut Path::default(), 0, &mut builder).map_err(|error| self.at(error, number, py))?;
+            builder.end_element().map_err(|error| self.exception(py, error, number))?;
             number += 1;
             if builder.is_full() && !give(builder.take())? {
                 return Ok(());
@@ -95,15 +94,15 @@ impl<'py> Object<'py> {
     }
 
     /// Says of which element an error is.
-    fn at(&self, error: PyErr, number: u64, item: &Bound<'_, PyAny>) -> PyErr {
-        let py = item.py();
-        if !error.is_instance_of::<PyTypeError>(py) {
-            return error;
+    fn at(&self, error: PyErr, number: u64, py: Python<'_>) -> PyErr {
+        match in_data(py, &error) {
+            Some(found) => self.exception(py, found, number),
+            None => error,
         }
-        let error_here = Error::input(error.value(py).to_string())
-            .in_file(FilePath::new(&self.known.name))
-            .at_element(number);
-        exception(py, &error_here)
+    }
+
+    fn exception(&self, py: Python<'_>, error: Error, number: u64) -> PyErr {
+        exception(py, &error.in_file(FilePath::new(&self.known.name)).at_element(number))
     }
 }
 
@@ -136,6 +135,8 @@ impl Known {
             (false, true) => Alike::Hoped,
             (false, false) => Alike::Anyhow,
         };
+        // Before anything is taken that comes once only.
+        check_target(job.target, job.writing.overwrite)?;
         let live = self.source(bridge, true);
         match convert_growing(&live, job, alike) {
             Ok(None) => {}

@@ -3,7 +3,6 @@
 use lithify::source::live::{BATCH_BYTES, BATCH_ELEMENTS, Batch, Builder};
 use lithify::value::DType;
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -90,12 +89,12 @@ pub fn give_rows(item: &Bound<'_, PyAny>, give: &mut Give<'_>) -> PyResult<bool>
     let rows = rows.unwrap_or_default();
     let alike = columns.iter().all(Column::is_alike);
     let row: usize = columns.iter().map(Column::item_bytes).sum();
-    let most = if alike { MOST_ALIKE } else { BATCH_ELEMENTS };
-    let together = (BATCH_BYTES / row.max(1)).clamp(1, most);
+    let together = (BATCH_BYTES / row.max(1)).clamp(1, MOST_ALIKE);
+    if !alike {
+        return give_each(&columns, rows, give);
+    }
     for start in (0..rows).step_by(together) {
-        let stop = rows.min(start + together);
-        let batch = if alike { alike_rows(&columns, start, stop) } else { each_row(&columns, start, stop) };
-        if !give(batch?)? {
+        if !give(alike_rows(&columns, start, rows.min(start + together))?)? {
             return Ok(false);
         }
     }
@@ -116,13 +115,17 @@ fn alike_rows(columns: &[Column<'_>], start: usize, stop: usize) -> PyResult<Bat
     })
 }
 
-fn each_row(columns: &[Column<'_>], start: usize, stop: usize) -> PyResult<Batch> {
+fn give_each(columns: &[Column<'_>], rows: usize, give: &mut Give<'_>) -> PyResult<bool> {
     let mut builder = Builder::default();
-    for row in start..stop {
+    for row in 0..rows {
         columns.iter().try_for_each(|column| column.add(row, &mut builder))?;
-        builder.end_element();
+        // Names were looked at when the columns were collected.
+        let _ = builder.end_element();
+        if builder.is_full() && !give(builder.take())? {
+            return Ok(false);
+        }
     }
-    Ok(builder.take())
+    if builder.is_empty() { Ok(true) } else { give(builder.take()) }
 }
 
 #[derive(Default)]
@@ -179,10 +182,7 @@ impl<'py> Columns<'py> {
         let rows = splits.as_ref().map_or(*items, |splits| splits.len() - 1);
         if *self.rows.get_or_insert(rows) != rows {
             let first = self.rows.unwrap_or_default();
-            return Err(PyTypeError::new_err(format!(
-                "feature `{}`: the batch has {rows} rows of it, and {first} of others",
-                path.feature()
-            )));
+            return Err(path.refuse(&format!("the batch has {rows} rows of it, and {first} of others")));
         }
         let values = match kind_of(array, path)? {
             Items::Numbers(dtype) => Values::Numbers(in_order(array)?, dtype),
@@ -194,6 +194,9 @@ impl<'py> Columns<'py> {
                 });
             }
         };
+        if self.columns.iter().any(|column| column.name == path.feature()) {
+            return Err(path.refuse("two features have this name"));
+        }
         let shape = shape.iter().map(|size| *size as u64).collect();
         self.columns.push(Column { name: path.feature().to_owned(), shape, items: values, splits });
         Ok(())

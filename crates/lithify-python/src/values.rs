@@ -2,17 +2,16 @@
 
 use std::convert::Infallible;
 
-use lithify::source::live::Builder;
+use lithify::source::live::{ARRAY, Builder};
 use lithify::value::DType;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use crate::errors::of_feature;
 use crate::memory::copy;
 
-/// What a dataset that has no names calls its only feature.
-const ARRAY: &str = "array";
 /// Objects within objects that are looked into.
 pub const MOST_DEPTH: usize = 64;
 
@@ -37,8 +36,9 @@ impl Path {
         if self.0.is_empty() { ARRAY } else { &self.0 }
     }
 
+    /// The exception that says of the feature here why it cannot be taken.
     pub fn refuse(&self, why: &str) -> PyErr {
-        PyTypeError::new_err(format!("feature `{}`: {why}", self.feature()))
+        Python::attach(|py| of_feature(py, self.feature(), why))
     }
 }
 
@@ -81,7 +81,7 @@ pub fn add(item: &Bound<'_, PyAny>, path: &mut Path, depth: usize, out: &mut Bui
 fn add_scalar(item: &Bound<'_, PyAny>, path: &Path, out: &mut Builder) -> PyResult<bool> {
     let name = path.feature();
     if let Ok(string) = item.cast::<PyString>() {
-        out.strings(name, &[], [string.to_str()?.as_bytes()]);
+        out.strings(name, &[], [text_of(string, path)?]);
     } else if let Ok(string) = item.cast::<PyBytes>() {
         out.strings(name, &[], [string.as_bytes()]);
     } else if let Ok(number) = item.cast_exact::<PyBool>() {
@@ -101,6 +101,11 @@ fn add_scalar(item: &Bound<'_, PyAny>, path: &Path, out: &mut Builder) -> PyResu
     Ok(true)
 }
 
+fn text_of<'s>(string: &'s Bound<'_, PyString>, path: &Path) -> PyResult<&'s [u8]> {
+    let text = string.to_str().map_err(|error| path.refuse(&format!("the text is not Unicode: {error}")))?;
+    Ok(text.as_bytes())
+}
+
 fn add_number(out: &mut Builder, name: &str, dtype: DType, number: &[u8]) {
     let Ok(()) = out.numbers(name, dtype, &[], |bytes| {
         bytes.extend_from_slice(number);
@@ -117,8 +122,12 @@ fn add_list(list: &Bound<'_, PyList>, path: &mut Path, depth: usize, out: &mut B
         return add_strings(list, &[list.len() as u64], path, out);
     }
     let array = list.py().import("numpy")?.getattr("asarray")?.call1((list,));
-    let array =
-        array.map_err(|error| path.refuse(&format!("the list is no array: {}", error.value(list.py()))))?;
+    let array = array.map_err(|error| {
+        let py = list.py();
+        // What a signal has raised is not NumPy's.
+        let of_numpy = error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py);
+        if of_numpy { path.refuse(&format!("the list is no array: {}", error.value(py))) } else { error }
+    })?;
     let array = array.cast::<PyUntypedArray>()?;
     if array.is_empty() {
         // NumPy would say that it is of floats.
@@ -145,7 +154,7 @@ pub fn string_of<'s>(item: &'s Bound<'_, PyAny>, path: &Path) -> PyResult<&'s [u
         return Ok(string.as_bytes());
     }
     match item.cast::<PyString>() {
-        Ok(string) => Ok(string.to_str()?.as_bytes()),
+        Ok(string) => text_of(string, path),
         Err(_) => Err(path.refuse(&format!(
             "an array of objects may hold texts or bytes, and holds {}",
             item.get_type().name()?
@@ -185,6 +194,9 @@ pub enum Items {
 }
 
 pub fn kind_of(array: &Bound<'_, PyUntypedArray>, path: &Path) -> PyResult<Items> {
+    if !array.is_exact_instance_of::<PyUntypedArray>() && array.hasattr("mask")? {
+        return Err(path.refuse("it is a masked array, and what is below its mask would show: fill it, or give the mask as a feature"));
+    }
     let dtype = array.dtype();
     let numbers = match (dtype.kind(), dtype.itemsize()) {
         (b'b', 1) => DType::Bool,

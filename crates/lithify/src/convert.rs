@@ -11,7 +11,7 @@ use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
-use crate::source::live::{LIVE, Live};
+use crate::source::live::{ARRAY, LIVE, Live};
 use crate::source::{Choice, Options, Part, Source, name_file};
 use crate::write::grow::write_growing;
 use crate::write::manifest::Manifest;
@@ -183,12 +183,19 @@ pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Opt
     if source.elements().is_none() {
         (machine.disk, machine.largest_file) = (u64::MAX, None);
     }
-    let (profile, plan) = scan_and_plan(source, &Job { machine: &machine, ..*job }, &[])?;
+    let plan = match scan_and_plan(source, &Job { machine: &machine, ..*job }, &[]) {
+        Ok((_, plan)) => plan,
+        // Of all elements it may be another matter than of the first.
+        Err(error) if alike != Alike::Said && error.kind() != ErrorKind::Interrupted => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let can = match alike {
         Alike::Said => true,
         Alike::Hoped => plan.tells_what_does_not_fit(),
-        // Of several features, others may lack some.
-        Alike::Anyhow => plan.fits_any_length() && profile.features.len() == 1,
+        // Where there are names, others may lack some.
+        Alike::Anyhow => {
+            plan.fits_any_length() && plan.features.iter().all(|feature| feature.feature == ARRAY)
+        }
     };
     if !can {
         return Ok(None);

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ._errors import OutputError
+from ._feed import objects
 
 _MANIFEST = "lithify.json"
 
@@ -132,7 +133,7 @@ class Ragged:
         self._parts, self._strings, self._place = parts, strings, place
 
     def __len__(self):
-        return len(self.offsets) - 1
+        return self.offsets.shape[0] - 1
 
     @property
     def dtype(self):
@@ -149,7 +150,7 @@ class Ragged:
             start, stop, step = at.indices(len(self))
             return self._cut(start, max(start, stop)) if step == 1 else [self[one] for one in range(start, stop, step)]
         if isinstance(at, (list, np.ndarray)):
-            return [self[one] for one in np.arange(len(self))[np.asarray(at)]]
+            return [self[one] for one in np.arange(len(self))[np.asarray(at, dtype=None if len(at) else int)]]
         number = operator.index(at)
         number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
@@ -165,7 +166,7 @@ class Ragged:
         if ends is None:
             return self.values[start:stop].tobytes()
         ends = ends[start : stop + 1]
-        return _objects(self.values[int(a) : int(b)].tobytes() for a, b in zip(ends[:-1], ends[1:]))
+        return objects(self.values[int(a) : int(b)].tobytes() for a, b in zip(ends[:-1], ends[1:]))
 
     def _cut(self, start, stop):
         parts = {**self._parts, "offsets": self.offsets[start : stop + 1]}
@@ -179,7 +180,7 @@ class Ragged:
 
     def to_numpy(self):
         """All elements in memory, as an array of objects."""
-        return _objects(self)
+        return objects(self)
 
     def __reduce__(self):
         return _reopen, self._place
@@ -188,16 +189,12 @@ class Ragged:
         return f"Ragged({len(self):,} elements of {'bytes' if self._strings else self.dtype})"
 
 
-def _objects(items):
-    items = list(items)
-    array = np.empty(len(items), dtype=object)
-    for at, item in enumerate(items):
-        array[at] = item
-    return array
-
-
 def _reopen(path, name, start, stop):
     return open(path)[name][start:stop]
+
+
+def _rows_of(array):
+    return array.shape[0] if hasattr(array, "shape") else len(array)
 
 
 class Dataset:
@@ -208,7 +205,7 @@ class Dataset:
     def __init__(self, out, features=None):
         self._made_of = os.path.abspath(os.fspath(out)), features
         arrays = open(out)
-        rows = [name for name in arrays if len(arrays[name]) == arrays.elements]
+        rows = [name for name in arrays if _rows_of(arrays[name]) == arrays.elements]
         self.arrays = {name: arrays[name] for name in (rows if features is None else features)}
         self._count = arrays.elements
 

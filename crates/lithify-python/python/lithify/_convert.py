@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from . import _huggingface, _live, _lithify
+from ._arrays import Arrays
 from ._arrays import open as _open
 from ._errors import RequestError
 from ._progress import bar
@@ -45,7 +46,9 @@ def convert(source, out, features=None, *, batched=None, again=None, progress=No
     >>> lithify.convert([[1, 2], [3, 4, 5], [6]], "padded.npy", pad="max")["padded"].tolist()
     [[1, 2, 0], [3, 4, 5], [6, 0, 0]]
     """
-    words = ["--output", os.fspath(out), *_features(features), *_flags(options)]
+    if "dry_run" in options or "json" in options:
+        raise RequestError("`lithify.plan` tells what would be done, and `.to_dict()` gives it as plain data")
+    words = [f"--output={os.fspath(out)}", *_features(features), *_flags(options)]
     _call("convert", source, words, batched, again, progress, out)
     return _open(out)
 
@@ -60,31 +63,40 @@ def scan(source, features=None, *, batched=None, progress=None, **options):
 
 def plan(source, out, features=None, *, batched=None, progress=None, **options):
     """Tells what `convert` would do, with the same arguments; or raises what it would raise before anything is written."""
-    words = ["--output", os.fspath(out), "--dry-run", *_features(features), *_flags(options)]
+    words = [f"--output={os.fspath(out)}", "--dry-run", *_features(features), *_flags(options)]
     return Plan(*_call("convert", source, words, batched, None, progress, out))
 
 
 def verify(out, *, progress=None, **options):
-    """Compares arrays with their checksums: gives what has changed since they were written, as pairs of a file and what of it."""
-    found, _ = _lithify.call(["lithify", "verify", os.fspath(out), *_flags(options)], None, bar(progress))
-    return [tuple(pair) for pair in json.loads(found)]
+    """Compares arrays with their checksums: gives what has changed since they were written, as pairs of a file and what of it. With
+    `against_source=True` they are compared with the files that they were made of, too.
+    """
+    return _differences("verify", out, progress, options)
 
 
 def repair(out, *, progress=None, **options):
     """Writes anew what has changed, from the files that it was made of; gives what could not be cured, as `verify` does."""
-    found, _ = _lithify.call(["lithify", "repair", os.fspath(out), *_flags(options)], None, bar(progress))
+    return _differences("repair", out, progress, options)
+
+
+def _differences(command, out, progress, options):
+    found, _ = _lithify.call(["lithify", command, *_flags(options), "--", os.fspath(out)], None, bar(progress))
     return [tuple(pair) for pair in json.loads(found)]
 
 
 def _call(command, source, words, batched, again, progress, out):
+    def call(inputs, feed=None):
+        return _lithify.call(["lithify", command, *words, "--", *map(os.fspath, inputs)], feed, bar(progress))
+
+    if isinstance(source, Arrays):
+        return call([source.path])
     if _live.is_path(source):
-        paths = source if isinstance(source, (list, tuple)) else [source]
-        return _lithify.call(["lithify", command, *map(os.fspath, paths), *words], None, bar(progress))
+        return call(source if isinstance(source, (list, tuple)) else [source])
     with _huggingface.files_of(source, out) as paths:
         if paths is not None:
-            return _lithify.call(["lithify", command, *paths, *words], None, bar(progress))
+            return call(paths)
     feed = _live.feed_of(source, batched, again)
-    return _lithify.call(["lithify", command, feed.name, *words], feed, bar(progress))
+    return call([feed.name], feed)
 
 
 def _flags(options):
@@ -137,8 +149,16 @@ def _value(key, value):
     if isinstance(value, (list, tuple)):
         return ("x" if key in _SHAPES else ",").join(str(part) for part in value)
     if key == "dtype" and not isinstance(value, str):
-        return np.dtype(value).name
+        return _dtype(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def _dtype(dtype):
+    """The name of a dtype of NumPy, TensorFlow or PyTorch."""
+    if type(dtype).__module__ == "torch":
+        return str(dtype).removeprefix("torch.")
+    found = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    return f"S{found.itemsize}" if found.kind == "S" else found.name
 
 
 class _Facts:

@@ -1,11 +1,12 @@
-"""Datasets of Hugging Face's `datasets`: their Arrow files are read as they are, and what is not in such is brought there first."""
+"""Datasets of Hugging Face's `datasets`: their Arrow files are read as they are, and what is not in such is brought there first. So are
+tables of `pyarrow`."""
 
 import contextlib
 import os
 import tempfile
 
 from ._errors import RequestError
-from ._live import of_library
+from ._feed import of_library
 
 # What is copied at once, about, and how many rows of it at most.
 _COPY_BYTES = 16 << 20
@@ -16,12 +17,18 @@ _UNKNOWN_ROWS = 32
 
 @contextlib.contextmanager
 def files_of(source, out):
-    """The files that hold a dataset of Hugging Face, for as long as they are there; `None` of what is none, or has no fixed types."""
+    """The files that hold a dataset of Hugging Face, or a table, for as long as they are there; `None` of what is neither, or has no fixed
+    types."""
     if of_library(source, "datasets", "DatasetDict") or of_library(source, "datasets", "IterableDatasetDict"):
         raise RequestError(
             f"{type(source).__name__} holds several datasets: {', '.join(map(repr, source))}",
             hints=[f"choose one of its splits: `dataset[{next(iter(source), 'train')!r}]`"],
         )
+    if of_library(source, "pyarrow", "Table"):
+        with _file(out) as path:
+            _write(source.schema, source.to_batches(), path)
+            yield [path]
+        return
     if of_library(source, "datasets", "Dataset"):
         # What a transform makes of the elements is known only when they are asked for.
         source = None if source.format["type"] == "custom" else _seen(source)
@@ -34,10 +41,25 @@ def files_of(source, out):
     if cached is not None:
         yield cached
         return
-    with tempfile.TemporaryDirectory(prefix=".lithify-", dir=_directory(out)) as directory:
-        path = os.path.join(directory, "data.arrow")
+    with _file(out) as path:
         _copy(source, path)
         yield [path]
+
+
+@contextlib.contextmanager
+def _file(out):
+    """The path of a file beside an output, which goes when it has been read."""
+    with tempfile.TemporaryDirectory(prefix=".lithify-", dir=_directory(out)) as directory:
+        yield os.path.join(directory, "data.arrow")
+
+
+def _write(schema, tables, path):
+    """Writes tables, or batches, to an Arrow file."""
+    import pyarrow
+
+    with pyarrow.ipc.new_stream(path, schema) as writer:
+        for table in tables:
+            writer.write(table)
 
 
 def _seen(dataset):
@@ -58,17 +80,15 @@ def _directory(out):
 
 def _copy(dataset, path):
     """Writes a dataset to an Arrow file, with what its paths of images and sounds refer to."""
-    import pyarrow
     from datasets.table import embed_table_storage, table_cast
 
     schema = dataset.features.arrow_schema
     rows = _UNKNOWN_ROWS
     if hasattr(dataset, "data") and not any(_is_path(dataset, name) for name in dataset.column_names):
         rows = _COPY_BYTES * max(dataset.data.num_rows, 1) // max(dataset.data.nbytes, 1)
-    with pyarrow.ipc.new_stream(path, schema) as writer:
-        for table in dataset.with_format("arrow").iter(min(max(rows, 1), _COPY_ROWS)):
-            # Encoded images and sounds that are not here are where a path says.
-            writer.write_table(embed_table_storage(table_cast(table.select(schema.names), schema)))
+    tables = dataset.with_format("arrow").iter(min(max(rows, 1), _COPY_ROWS))
+    # Encoded images and sounds that are not here are where a path says.
+    _write(schema, (embed_table_storage(table_cast(table.select(schema.names), schema)) for table in tables), path)
 
 
 def _is_path(dataset, name):

@@ -6,6 +6,7 @@ use super::index::Counted;
 use super::profile::{FeatureProfile, Profile, Witness};
 use super::{OnError, Piece, Scanner, Span, check_skipped};
 use crate::error::{Error, Result};
+use crate::source::live::LIVE;
 use crate::source::{Source, raw_format};
 
 /// Puts pieces together in the order of the dataset.
@@ -148,6 +149,9 @@ pub(super) fn finished(source: &dyn Source, on_error: OnError, mut whole: Profil
         return Err(Error::input(message).in_file(file).hint("`--on-error skip` takes what is there"));
     }
     if whole.elements > 0 && whole.features.is_empty() {
+        if source.format() == LIVE {
+            return Err(Error::input("no element has anything in it"));
+        }
         let raw = raw_format(source.format());
         return Err(Error::input("no record has any feature: these are probably no tf.train.Examples")
             .in_file(&whole.parts[0].path)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::error::{Error, Result};
 use crate::source::wire;
 use crate::value::{DType, Element, Field, Form, Kind};
 
@@ -132,8 +133,10 @@ const UNKNOWN: Kind = Kind::Items(DType::Float64);
 #[derive(Debug, Default)]
 pub struct Builder {
     batch: Batch,
-    /// The names that there are, by where they stand.
-    names: Vec<Range<usize>>,
+    /// The names that there are, by where they stand, and the last element that has each.
+    names: Vec<(Range<usize>, usize)>,
+    /// A name that two features of an element have.
+    twice: Option<String>,
     /// Which of them the next feature has, most likely.
     next: usize,
     /// Where each element ends.
@@ -191,20 +194,24 @@ impl Builder {
 
     /// Where a name stands. Elements have their features in the same order, most often.
     fn name(&mut self, name: &str) -> Range<usize> {
-        let Self { batch, names, next, .. } = self;
-        let is = |range: &Range<usize>| batch.names[range.clone()] == *name.as_bytes();
+        let Self { batch, names, next, ends, twice, .. } = self;
+        let is = |known: &(Range<usize>, usize)| batch.names[known.0.clone()] == *name.as_bytes();
         let at = match names.get(*next) {
-            Some(range) if is(range) => Some(*next),
+            Some(known) if is(known) => Some(*next),
             _ => names.iter().position(is),
         };
         let at = at.unwrap_or_else(|| {
             let start = batch.names.len();
             batch.names.extend_from_slice(name.as_bytes());
-            names.push(start..batch.names.len());
+            names.push((start..batch.names.len(), usize::MAX));
             names.len() - 1
         });
         *next = at + 1;
-        names[at].clone()
+        let element = ends.len();
+        if std::mem::replace(&mut names[at].1, element) == element {
+            twice.get_or_insert_with(|| name.to_owned());
+        }
+        names[at].0.clone()
     }
 
     /// Says of empty lists what they are of: what the feature holds in other elements.
@@ -223,9 +230,16 @@ impl Builder {
     }
 
     /// Ends the element that is under way.
-    pub fn end_element(&mut self) {
+    ///
+    /// # Errors
+    /// Two of its features have one name.
+    pub fn end_element(&mut self) -> Result<()> {
         self.ends.push(self.batch.fields.len());
         self.next = 0;
+        match self.twice.take() {
+            Some(name) => Err(Error::input("two features have this name").in_feature(&name)),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is no element yet.
@@ -386,17 +400,17 @@ mod tests {
         let mut builder = Builder::default();
         add(&mut builder, "a", &[2], &[1, 2]);
         builder.strings("b", &[], [&b"x"[..]]);
-        builder.end_element();
+        builder.end_element().unwrap();
         // In another order, and one that is missing.
         builder.strings("b", &[2], [&b"yy"[..], b""]);
-        builder.end_element();
-        builder.end_element();
+        builder.end_element().unwrap();
+        builder.end_element().unwrap();
         add(&mut builder, "c", &[], &[1]);
         add(&mut builder, "a", &[0], &[]);
-        builder.end_element();
+        builder.end_element().unwrap();
         builder.empty("b", &[0]);
         builder.empty("d", &[1, 0]);
-        builder.end_element();
+        builder.end_element().unwrap();
         builder.take()
     }
 
@@ -410,6 +424,17 @@ mod tests {
             "1: b bytes [0] [], d float64 [1, 0] []",
         ];
         assert_eq!(shown(&ragged(), 8), wanted);
+    }
+
+    #[test]
+    fn two_features_of_one_name_are_refused() {
+        let mut builder = Builder::default();
+        for name in ["a", "b", "a"] {
+            add(&mut builder, name, &[], &[1]);
+        }
+        assert_eq!(builder.end_element().unwrap_err().place().feature.as_deref(), Some("a"));
+        add(&mut builder, "a", &[], &[1]);
+        builder.end_element().unwrap();
     }
 
     #[test]

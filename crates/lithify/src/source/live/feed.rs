@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::source::{Alike, Elements, Part, Source, Want};
 use crate::value::{Element, Field};
 
-/// Bytes of the elements of a dataset whose number is not known, for whatever depends on its size.
-const UNKNOWN_BYTES: u64 = 64 << 30;
+/// What is taken of a dataset whose number of elements is not known, for whatever depends on its size: so many bytes, and no more
+/// elements than these.
+const UNKNOWN: (u64, u64) = (64 << 30, 1 << 22);
 
 /// Where elements come from.
 pub struct Feed {
@@ -99,7 +100,7 @@ impl Source for Live {
         let of_first = || {
             let mut elements = self.read(part, 0..u64::MAX, Want::Whole).ok()?;
             let bytes = elements.next().ok()??.stored_bytes();
-            Some((UNKNOWN_BYTES / bytes.max(1)).max(1))
+            Some((UNKNOWN.0 / bytes.max(1)).clamp(1, UNKNOWN.1))
         };
         let elements = self.feed.elements.or_else(of_first)?;
         Some(Alike { elements, step: 1, sound: true })

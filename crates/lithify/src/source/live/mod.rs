@@ -16,6 +16,8 @@ pub use spool::{Spool, Spooled};
 
 use super::Part;
 
+/// What a dataset that has no names calls its only feature.
+pub const ARRAY: &str = super::npy::ARRAY;
 /// The name of the format, which no file has.
 pub const LIVE: &str = "live";
 /// Bytes of a batch that are enough for the work on it to be worth handing it over.

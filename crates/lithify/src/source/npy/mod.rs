@@ -116,7 +116,7 @@ impl Format for NpyFiles {
 /// What an output of several arrays has beside them.
 const OUTPUT: &str = "lithify.json";
 /// The feature's name where files do not give one.
-pub(super) const ARRAY: &str = "array";
+pub(in crate::source) const ARRAY: &str = "array";
 
 fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| ARRAY.to_owned(), |stem| stem.to_string_lossy().into_owned())
