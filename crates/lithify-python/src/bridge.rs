@@ -234,6 +234,10 @@ pub fn run<'py, T: Send>(
                 bridge.changed.notify_all();
             }
         }
+        if failure.is_none() {
+            // How it ended is told, too.
+            failure = shown.tell(py, bridge.lock().pass, bridge.done.load(Ordering::Relaxed)).err();
+        }
         shown.close(py);
         let outcome = py.detach(|| worker.join());
         match (failure, outcome) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lithify::Result;
 use lithify::convert::{Alike, Job, convert, convert_growing};
 use lithify::error::{Error, ErrorKind};
+use lithify::progress::Progress;
 use lithify::source::Source;
 use lithify::source::live::{Builder, Feed, Live, Spool};
 use lithify::write::check_target;
@@ -149,7 +150,12 @@ impl Known {
         }
         let directory = job.target.output.parent().filter(|parent| !parent.as_os_str().is_empty());
         let mut spool = Spool::create(directory.unwrap_or(FilePath::new(".")))?;
-        live.batches()?.try_for_each(|batch| spool.push(&batch?))?;
+        Progress::begin(&**bridge, "read", 0);
+        for batch in live.batches()? {
+            let batch = batch?;
+            spool.push(&batch)?;
+            bridge.advance(batch.held());
+        }
         let spooled = spool.finish(&self.name);
         let mut machine = job.machine.clone();
         machine.disk = machine.disk.saturating_sub(spooled.parts()[0].bytes);

@@ -35,7 +35,8 @@ def feed_of(source, batched=None, again=None):
 def _feed_of(source, batched):
     if of_library(source, "tensorflow", "data.Dataset"):
         return _tensorflow.feed_of(source, batched)
-    if of_library(source, "tensorflow", "RaggedTensor"):
+    parts = source.values() if isinstance(source, dict) else [source]
+    if any(of_library(part, "tensorflow", "RaggedTensor") for part in parts):
         return _tensorflow.feed_of(sys.modules["tensorflow"].data.Dataset.from_tensor_slices(source), None)
     if of_library(source, "torch.utils.data", "DataLoader"):
         return _torch.loader_feed(source, batched)
@@ -97,7 +98,7 @@ def _array(items, feature):
     try:
         return np.asarray(items)
     except ValueError as error:
-        raise RequestError(f"it is no array: {error}", feature=str(feature)) from None
+        raise DataError(f"it is no array: {error}", feature=str(feature)) from None
 
 
 def known(item, feature):

@@ -5,8 +5,8 @@ import sys
 from ._errors import RequestError
 from ._feed import BATCH_BYTES, BATCH_ELEMENTS, Feed, Ragged
 
-# Elements of no known size that are taken at once: each may be large.
-_RAGGED_ELEMENTS = 16
+# Lists that are taken at once, whose items have no more bytes than these: nobody knows how long they are.
+_LISTS, _ITEM_BYTES = 16, 64
 
 
 def feed_of(dataset, batched):
@@ -35,8 +35,8 @@ def feed_of(dataset, batched):
         each = sum((spec.dtype.size or 64) * max(shape.num_elements(), 1) for spec, shape in zip(dense, shapes))
         size = max(1, min(BATCH_BYTES // max(each, 1), BATCH_ELEMENTS))
         return Feed(name, lambda: _rows(tf, dataset.batch(size).prefetch(2)), True, elements, alike, True)
-    if len(dense) == len(specs) and all(_is_list(shape) for shape in shapes):
-        return Feed(name, lambda: _rows(tf, dataset.ragged_batch(_RAGGED_ELEMENTS).prefetch(2)), True, elements, False, True)
+    if len(dense) == len(specs) and all(_is_list(*one) for one in zip(dense, shapes)):
+        return Feed(name, lambda: _rows(tf, dataset.ragged_batch(_LISTS).prefetch(2)), True, elements, False, True)
     return Feed(name, lambda: (parts(item) for item in dataset), False, elements, False, True)
 
 
@@ -54,9 +54,10 @@ def _specs(tf, dataset):
     return [spec for spec in specs if isinstance(spec, (tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec))]
 
 
-def _is_list(shape):
-    """Whether what is not known of a shape is no more than how many items it has."""
-    return shape.rank is not None and (shape.rank == 0 or shape[1:].is_fully_defined())
+def _is_list(spec, shape):
+    """Whether what is not known of a tensor is no more than how many items it has, and those are small."""
+    known = shape.rank == 0 or bool(shape.rank) and shape[1:].is_fully_defined()
+    return known and (shape.rank == 0 or (spec.dtype.size or 1) * shape[1:].num_elements() <= _ITEM_BYTES)
 
 
 def _is_batch(tf, spec):
