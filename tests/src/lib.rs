@@ -397,14 +397,19 @@ impl Conversion {
     /// Calls `then` with everything that a conversion to `output` needs.
     fn job<R>(&self, output: &Path, then: impl FnOnce(&dyn Source, &Job<'_>) -> Result<R>) -> Result<R> {
         let source = self.open()?;
+        self.job_of(output, |job| then(source.as_ref(), job))
+    }
+
+    /// Calls `then` with everything that a conversion to `output` needs but for what is read.
+    ///
+    /// # Errors
+    /// What `then` says.
+    pub fn job_of<R>(&self, output: &Path, then: impl FnOnce(&Job<'_>) -> Result<R>) -> Result<R> {
         let request = self.request()?;
         let layout = Layout::of(output);
         let target = Target { output: output.to_path_buf(), layout, on_error: self.on_error, io: self.io };
         let writing = WriteOptions { overwrite: false, restart: false, durable: None, progress: &() };
-        then(
-            source.as_ref(),
-            &Job { request: &request, target: &target, machine: &self.machine(), writing: &writing },
-        )
+        then(&Job { request: &request, target: &target, machine: &self.machine(), writing: &writing })
     }
 
     /// Opens, scans and plans.

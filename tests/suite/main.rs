@@ -6,6 +6,7 @@ mod cli;
 mod conversions;
 mod datasets;
 mod invariants;
+mod live;
 mod properties;
 mod publish;
 mod repair;

@@ -196,6 +196,8 @@ pub fn run<'py, T: Send>(
             let _over = Over(&bridge);
             work(&bridge)
         });
+        // Also where something panics here: the work waits for it.
+        let _stop = Stop(&bridge);
         let mut failure = None;
         let mut shown = Shown { progress, pass: 0, bar: None, told: 0 };
         loop {
@@ -246,6 +248,16 @@ pub fn run<'py, T: Send>(
             (None, Err(_)) => Err(PyRuntimeError::new_err("this is a defect of lithify: please report it")),
         }
     })
+}
+
+/// Stops the work, if it is not over.
+struct Stop<'a>(&'a Bridge);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+        self.0.changed.notify_all();
+    }
 }
 
 /// Says that the work is over.

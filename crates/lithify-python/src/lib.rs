@@ -34,7 +34,7 @@ use errors::exception;
 use live::{Known, Object};
 
 /// lithify, as a module of Python.
-#[pymodule]
+#[pymodule(gil_used = true)]
 fn _lithify(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // The keys of a feature, and whether each takes a value.

@@ -2,13 +2,15 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lithify::Result;
 use lithify::convert::{Alike, Job, convert, convert_growing};
 use lithify::error::{Error, ErrorKind};
+use lithify::machine::{Machine, show_size};
 use lithify::progress::Progress;
 use lithify::source::Source;
-use lithify::source::live::{Builder, Feed, Live, Spool};
+use lithify::source::live::{Batches, Builder, COPIES, Feed, Live, Spool};
 use lithify::write::check_target;
 use lithify::write::manifest::Manifest;
 use pyo3::prelude::*;
@@ -111,10 +113,16 @@ impl Known {
     /// The object as a source, which gives the same each time that it is read; one pass over it must do, unless it gives the same
     /// again.
     pub fn source(&self, bridge: &Arc<Bridge>, alike: bool) -> Live {
-        let bridge = Arc::clone(bridge);
+        let (bridge, again, begun) = (Arc::clone(bridge), self.again, AtomicBool::new(false));
+        let begin = move || -> Result<Batches> {
+            if begun.swap(true, Ordering::Relaxed) && !again {
+                return Err(Error::request("it can be iterated over only once"));
+            }
+            Ok(Box::new(bridge.begin()))
+        };
         Live::new(Feed {
             name: self.name.clone(),
-            begin: Box::new(move || Ok(Box::new(bridge.begin()))),
+            begin: Box::new(begin),
             elements: self.elements,
             alike,
             held: WAITING_BYTES,
@@ -153,6 +161,11 @@ impl Known {
         Progress::begin(&**bridge, "read", 0);
         for batch in live.batches()? {
             let batch = batch?;
+            // As it is written, there is one more.
+            let held = batch.held().saturating_mul(COPIES + 1);
+            if held > job.machine.memory {
+                return Err(too_large(held, job.machine).in_file(FilePath::new(&self.name)));
+            }
             spool.push(&batch)?;
             bridge.advance(batch.held());
         }
@@ -161,4 +174,15 @@ impl Known {
         machine.disk = machine.disk.saturating_sub(spooled.parts()[0].bytes);
         convert(&spooled, &Job { machine: &machine, ..*job })
     }
+}
+
+fn too_large(held: u64, machine: &Machine) -> Error {
+    let message = format!(
+        "an element takes {} while it is handed on, but the budget is {} ({})",
+        show_size(held),
+        show_size(machine.memory),
+        machine.memory_limit
+    );
+    Error::new(ErrorKind::Resources, message)
+        .hint(format!("allow it with `memory=\"{}MiB\"`", held.div_ceil(1 << 20)))
 }

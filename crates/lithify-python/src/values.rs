@@ -87,9 +87,15 @@ fn add_scalar(item: &Bound<'_, PyAny>, path: &Path, out: &mut Builder) -> PyResu
     } else if let Ok(number) = item.cast_exact::<PyBool>() {
         add_number(out, name, DType::Bool, &[u8::from(number.is_true())]);
     } else if let Ok(number) = item.cast_exact::<PyInt>() {
-        let number: i64 =
-            number.extract().map_err(|_| path.refuse(&format!("{number} is no 64-bit integer")))?;
-        add_number(out, name, DType::Int64, &number.to_ne_bytes());
+        match number.extract::<i64>() {
+            Ok(number) => add_number(out, name, DType::Int64, &number.to_ne_bytes()),
+            // As NumPy does.
+            Err(_) => {
+                let large: u64 =
+                    number.extract().map_err(|_| path.refuse(&format!("{number} is no 64-bit integer")))?;
+                add_number(out, name, DType::Uint64, &large.to_ne_bytes());
+            }
+        }
     } else if let Ok(number) = item.cast_exact::<PyFloat>() {
         add_number(out, name, DType::Float64, &number.value().to_ne_bytes());
     } else if let Ok(number) = item.cast_exact::<PyComplex>() {
@@ -128,7 +134,13 @@ fn add_list(list: &Bound<'_, PyList>, path: &mut Path, depth: usize, out: &mut B
         let of_numpy = error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py);
         if of_numpy { path.refuse(&format!("the list is no array: {}", error.value(py))) } else { error }
     })?;
-    let array = array.cast::<PyUntypedArray>()?;
+    let mut array = array.cast_into::<PyUntypedArray>()?;
+    if matches!(array.dtype().kind(), b'S' | b'U') {
+        // NumPy drops what is NUL at the end of strings, and makes strings of numbers that stand beside them.
+        let objects = list.py().import("numpy")?.getattr("array")?.call1((list, "O"))?;
+        array = objects.cast_into()?;
+    }
+    let array = &array;
     if array.is_empty() {
         // NumPy would say that it is of floats.
         out.empty(path.feature(), &shape_of(array));
@@ -194,7 +206,7 @@ pub enum Items {
 }
 
 pub fn kind_of(array: &Bound<'_, PyUntypedArray>, path: &Path) -> PyResult<Items> {
-    if !array.is_exact_instance_of::<PyUntypedArray>() && array.hasattr("mask")? {
+    if !array.is_exact_instance_of::<PyUntypedArray>() && is_masked(array)? {
         return Err(path.refuse("it is a masked array, and what is below its mask would show: fill it, or give the mask as a feature"));
     }
     let dtype = array.dtype();
@@ -229,15 +241,21 @@ pub fn kind_of(array: &Bound<'_, PyUntypedArray>, path: &Path) -> PyResult<Items
     Ok(Items::Numbers(numbers))
 }
 
+fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
+    array.is_instance(&array.py().import("numpy.ma")?.getattr("MaskedArray")?)
+}
+
 /// The array itself if its items follow one another in the machine's order, else a copy in which they do.
 pub fn in_order<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyUntypedArray>> {
     let native = array.dtype().is_native_byteorder().unwrap_or(true);
     if native && array.is_c_contiguous() {
         return Ok(array.clone());
     }
+    let py = array.py();
     let dtype = array.dtype().call_method1("newbyteorder", ("=",))?;
-    let ordered = array.py().import("numpy")?.getattr("array")?.call1((array, dtype))?;
-    let ordered = ordered.call_method1("copy", ("C",))?;
+    let how = PyDict::new(py);
+    how.set_item("order", "C")?;
+    let ordered = py.import("numpy")?.getattr("array")?.call((array, dtype), Some(&how))?;
     Ok(ordered.cast_into::<PyUntypedArray>()?)
 }
 

@@ -128,7 +128,7 @@ fn prepare_as(
     asked: &Asked<'_>,
     plan: impl FnOnce() -> Result<(Option<Profile>, Plan)>,
 ) -> Result<Ready> {
-    let (staging, done) = stage(asked, job.writing.restart || !source.lasts())?;
+    let (staging, done) = stage(asked, job.writing.restart)?;
     if let Some(manifest) = done {
         return Ok(Ready::Done(Box::new(manifest)));
     }
@@ -183,8 +183,8 @@ pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Opt
     if source.elements().is_none() {
         (machine.disk, machine.largest_file) = (u64::MAX, None);
     }
-    let plan = match scan_and_plan(source, &Job { machine: &machine, ..*job }, &[]) {
-        Ok((_, plan)) => plan,
+    let (profile, plan) = match scan_and_plan(source, &Job { machine: &machine, ..*job }, &[]) {
+        Ok(planned) => planned,
         // Of all elements it may be another matter than of the first.
         Err(error) if alike != Alike::Said && error.kind() != ErrorKind::Interrupted => return Ok(None),
         Err(error) => return Err(error),
@@ -192,9 +192,10 @@ pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Opt
     let can = match alike {
         Alike::Said => true,
         Alike::Hoped => plan.tells_what_does_not_fit(),
-        // Where there are names, others may lack some.
+        // Where there are names, others may lack some; and of an empty list, chunks would be of nothing.
         Alike::Anyhow => {
-            plan.fits_any_length() && plan.features.iter().all(|feature| feature.feature == ARRAY)
+            let alone = profile.features.len() == 1 && profile.feature(ARRAY).is_some();
+            plan.fits_any_length() && alone && plan.counters.iter().all(|counter| counter.total > 0)
         }
     };
     if !can {
@@ -202,7 +203,7 @@ pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Opt
     }
     let (choice, request, target) = (source.choice(), job.request, job.target);
     let asked = Asked { format: source.format(), parts: source.parts(), choice: &choice, request, target };
-    let (staging, _) = stage(&asked, true)?;
+    let (staging, _) = stage(&asked, job.writing.restart)?;
     write_growing(source, &plan, request, &staging, job.writing).map(Some)
 }
 

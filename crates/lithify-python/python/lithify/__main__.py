@@ -9,8 +9,7 @@ from . import _lithify
 def main():
     """Runs the command that was typed, and ends with its exit code."""
     # The command stops in order by itself, and Python has no part in it.
-    for number in (signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(_lithify.main(["lithify", *sys.argv[1:]]))
 
 

@@ -32,7 +32,7 @@ class Arrays(Mapping):
     """The arrays of an output by name. It is pickled as its path, so that workers open it anew."""
 
     def __init__(self, out):
-        self.path = os.path.abspath(os.fspath(out))
+        self.path = os.path.abspath(os.fsdecode(out))
         single = self.path.endswith(".npy")
         self._manifest_path = self.path[:-4] + "." + _MANIFEST if single else os.path.join(self.path, _MANIFEST)
         try:
@@ -203,7 +203,7 @@ class Dataset:
     """
 
     def __init__(self, out, features=None):
-        self._made_of = os.path.abspath(os.fspath(out)), features
+        self._made_of = os.path.abspath(os.fsdecode(out)), features
         arrays = open(out)
         rows = [name for name in arrays if _rows_of(arrays[name]) == arrays.elements]
         self.arrays = {name: arrays[name] for name in (rows if features is None else features)}

@@ -48,7 +48,7 @@ def convert(source, out, features=None, *, batched=None, again=None, progress=No
     """
     if "dry_run" in options or "json" in options:
         raise RequestError("`lithify.plan` tells what would be done, and `.to_dict()` gives it as plain data")
-    words = [f"--output={os.fspath(out)}", *_features(features), *_flags(options)]
+    words = [f"--output={os.fsdecode(out)}", *_features(features), *_flags(options)]
     _call("convert", source, words, batched, again, progress, out)
     return _open(out)
 
@@ -62,8 +62,10 @@ def scan(source, features=None, *, batched=None, progress=None, **options):
 
 
 def plan(source, out, features=None, *, batched=None, progress=None, **options):
-    """Tells what `convert` would do, with the same arguments; or raises what it would raise before anything is written."""
-    words = [f"--output={os.fspath(out)}", "--dry-run", *_features(features), *_flags(options)]
+    """Tells what `convert` would do, with the same arguments; or raises what it would raise before anything is written. An iterator is
+    used up by that.
+    """
+    words = [f"--output={os.fsdecode(out)}", "--dry-run", *_features(features), *_flags(options)]
     return Plan(*_call("convert", source, words, batched, None, progress, out))
 
 
@@ -80,13 +82,13 @@ def repair(out, *, progress=None, **options):
 
 
 def _differences(command, out, progress, options):
-    found, _ = _lithify.call(["lithify", command, *_flags(options), "--", os.fspath(out)], None, bar(progress))
+    found, _ = _lithify.call(["lithify", command, *_flags(options), "--", os.fsdecode(out)], None, bar(progress))
     return [tuple(pair) for pair in json.loads(found)]
 
 
 def _call(command, source, words, batched, again, progress, out):
     def call(inputs, feed=None):
-        return _lithify.call(["lithify", command, *words, "--", *map(os.fspath, inputs)], feed, bar(progress))
+        return _lithify.call(["lithify", command, *words, "--", *map(os.fsdecode, inputs)], feed, bar(progress))
 
     if isinstance(source, Arrays):
         return call([source.path])

@@ -91,12 +91,15 @@ def _of_arrays(source, name):
             cut = {key: np.asanyarray(array[at : at + step]) for key, array in arrays.items()}
             yield cut[None] if None in cut else cut
 
-    return Feed(name, slices, True, count, all(dtype.kind not in "OSUT" for dtype in dtypes), True)
+    alike = all(dtype.kind in "biufcmM" or dtype.name == "bfloat16" for dtype in dtypes)
+    return Feed(name, slices, True, count, alike, True)
 
 
 def _array(items, feature):
     try:
-        return np.asarray(items)
+        array = np.asarray(items)
+        # NumPy drops what is NUL at the end of strings.
+        return np.array(items, dtype=object) if array.dtype.kind in "SU" and not isinstance(items, np.ndarray) else array
     except ValueError as error:
         raise DataError(f"it is no array: {error}", feature=str(feature)) from None
 

@@ -1,14 +1,15 @@
 //! Pass 2 without a pass 1: what comes is written as it comes, as far as all that comes is as the first, and how many rows there are
 //! is known at the end.
 
+use std::fs::File;
 use std::time::Instant;
 
 use super::fill::{Block, Filler, Scratch, slots_of};
-use super::journal::sync_all;
+use super::journal::{sync_all, sync_file_system};
 use super::manifest::{Manifest, Run};
-use super::publish::{check_beside, complete_output};
+use super::publish::{check_beside, complete_output, stopped};
 use super::staging::Staging;
-use super::{Notes, WriteOptions, Written, check_target, stopped, unfinished};
+use super::{Notes, WriteOptions, Written, check_target, unfinished};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::plan::request::Request;
@@ -32,6 +33,8 @@ pub fn write_growing(
     check_beside(plan, options.overwrite)?;
     staging.clear()?;
     staging.create()?;
+    // The kernel tells an error to each open file once, and to those opened later not at all.
+    let directory = File::open(staging.path()).map_err(|e| Error::io("open", staging.path(), e))?;
     let (made, slabs) = (staging.output(), staging.slabs());
     let mut store = store::open(&made, &slabs, (plan.layout, plan.io), &plan.arrays, Opening::Growing)?;
     options.progress.begin("write", 0);
@@ -51,10 +54,11 @@ pub fn write_growing(
     let filled = notes.joined(&plan)?;
     // Whoever finds a complete output finishes it by its plan.
     unfinished::save(staging.path(), asked, &plan)?;
-    staging.keep(true);
     let run = Run { seconds: start.elapsed().as_secs_f64(), ..Run::of(&plan) };
-    let sync = || if options.durable.is_some() { sync_all(staging.path()) } else { Ok(()) };
-    let manifest = complete_output(store, filled, run, &plan, staging, (options.overwrite, &sync))?;
+    let sync =
+        || if options.durable.is_some() { sync_file_system(&directory, staging.path()) } else { Ok(()) };
+    let completed = complete_output(store, filled, run, &plan, staging, (options.overwrite, &sync));
+    let manifest = completed.map_err(|error| stopped(error, staging, false))?;
     if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
         sync_all(parent)?;
     }
@@ -97,10 +101,11 @@ impl<'p> Growing<'p> {
     ) -> Result<()> {
         let (plan, run) = (self.plan, self.plan.run());
         let (mut open, mut start) = (None, 0);
-        let mut features = None;
+        // Where features are named, others do not matter.
+        let (all, mut features) = (plan.request.names().is_none(), None);
         loop {
             if options.progress.cancelled() {
-                return Err(stopped());
+                return Err(super::stopped());
             }
             let position = elements.position();
             let place = |e: Error, number: u64| at_position(source, 0, position, e.at_element(number));
@@ -119,7 +124,7 @@ impl<'p> Growing<'p> {
                 Some(block) => block,
                 none => none.insert(Block::begin(store, plan, start, plan.block_rows, self.totals.clone())?),
             };
-            if *features.get_or_insert(element.len()) != element.len() {
+            if all && *features.get_or_insert(element.len()) != element.len() {
                 let error = Error::input("it has other features than the first element");
                 return Err(place(error, number));
             }

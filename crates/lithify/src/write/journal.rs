@@ -271,7 +271,7 @@ pub(super) fn sync_all(directory: &Path) -> Result<()> {
     sync_file_system(&open, directory)
 }
 
-fn sync_file_system(any: &File, path: &Path) -> Result<()> {
+pub(super) fn sync_file_system(any: &File, path: &Path) -> Result<()> {
     rustix::fs::syncfs(any).map_err(|e| Error::io("wait for the disk of", path, e.into()))
 }
 

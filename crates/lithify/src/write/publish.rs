@@ -26,6 +26,7 @@ use crate::plan::{Plan, Target};
 use crate::progress::Progress;
 use crate::scan::profile::Skipped;
 use crate::source::Source;
+use crate::source::live::LIVE;
 use crate::store::files::FileRecord;
 use crate::store::{self, Checksum, Opening, Output, not_as_left};
 
@@ -62,16 +63,23 @@ pub fn stage(asked: &Asked<'_>, restart: bool) -> Result<(Staging, Option<Manife
     if !restart {
         tasks::refuse(&staging)?;
     }
-    let done = if restart { None } else { complete(&staging)? };
+    // Also where all is begun anew: what it replaces may have given way already.
+    let done = complete(&staging)?;
     let Some(saved) = done else {
-        if restart || Left::look(&staging)?.is_none() {
-            // What a run that was ended early has left, or one that was ended while it tidied up.
-            staging.clear()?;
+        match Left::look(&staging)? {
+            Some(left) if !restart && left.plan().format != LIVE => {
+                if asked.format == LIVE {
+                    staging.refuse_left()?;
+                }
+            }
+            // What a run that was ended early has left, or one that was ended while it tidied up; or what nobody can go on with.
+            _ => staging.clear()?,
         }
         return Ok((staging, None));
     };
     staging.clear()?;
-    let manifest = saved.difference(asked).is_none().then(|| Manifest::read(&asked.target.output));
+    let same = !restart && asked.format != LIVE && saved.difference(asked).is_none();
+    let manifest = same.then(|| Manifest::read(&asked.target.output));
     Ok((staging, manifest.transpose()?))
 }
 
@@ -205,7 +213,7 @@ pub(super) fn restore(plan: &Plan, store: &dyn Output, block: &DoneBlock) -> Res
 }
 
 /// Keeps what is done if the run may succeed when it is tried again, and says so.
-fn stopped(error: Error, staging: &Staging, lasts: bool) -> Error {
+pub(super) fn stopped(error: Error, staging: &Staging, lasts: bool) -> Error {
     let again =
         lasts && matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Io | ErrorKind::Resources);
     let done =
@@ -214,7 +222,9 @@ fn stopped(error: Error, staging: &Staging, lasts: bool) -> Error {
         Some((done, all)) if done > 0 => error
             .hint(format!("{done} of {all} blocks are done, and kept: the same command goes on from there")),
         _ => {
-            staging.keep(false);
+            // What was there before, and could not be brought back, stays.
+            let replaced = fs::read_dir(staging.replaced()).is_ok_and(|mut entries| entries.next().is_some());
+            staging.keep(replaced);
             error
         }
     }

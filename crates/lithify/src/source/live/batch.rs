@@ -126,6 +126,8 @@ fn kind_named(name: &str) -> Option<Kind> {
 }
 
 const BYTES: &str = "bytes";
+/// Elements after which no other is waited for to tell what empty lists are of.
+const MOST_UNSETTLED: usize = 1 << 18;
 /// What a list is of that has no items, if no other tells: what `NumPy` says.
 const UNKNOWN: Kind = Kind::Items(DType::Float64);
 
@@ -214,19 +216,24 @@ impl Builder {
         names[at].0.clone()
     }
 
-    /// Says of empty lists what they are of: what the feature holds in other elements.
+    /// Says of empty lists what they are of: what the feature holds in other elements, if that is known.
     fn settle(&mut self) {
-        for at in std::mem::take(&mut self.empty) {
-            let name = self.batch.fields[at].name.clone();
-            let mut others =
-                self.batch.fields.iter().filter(|other| other.name == name && !other.body.is_empty());
-            let text = &self.batch.names[name.clone()];
-            let known = others.next().and_then(|other| other.kind).or_else(|| self.kinds.get(text).copied());
-            let kind = known.unwrap_or(UNKNOWN);
-            self.kinds.entry(text.to_vec()).or_insert(kind);
-            let field = &mut self.batch.fields[at];
-            (field.kind, field.form) = (Some(kind), form_of(kind));
+        if self.empty.is_empty() {
+            return;
         }
+        let Self { batch, kinds, empty, .. } = self;
+        for (field, kind) in batch.fields.iter().filter_map(|field| Some((field, field.kind?))) {
+            let name = &batch.names[field.name.clone()];
+            if !field.body.is_empty() && !kinds.contains_key(name) {
+                kinds.insert(name.to_vec(), kind);
+            }
+        }
+        empty.retain(|at| {
+            let field = &mut batch.fields[*at];
+            let Some(kind) = kinds.get(&batch.names[field.name.clone()]) else { return true };
+            (field.kind, field.form) = (Some(*kind), form_of(*kind));
+            false
+        });
     }
 
     /// Ends the element that is under way.
@@ -248,10 +255,19 @@ impl Builder {
         self.ends.is_empty()
     }
 
-    /// Whether there is so much that it is worth being handed over.
+    /// Whether there is so much that it is worth being handed over. As long as there are only empty lists of a feature, others may
+    /// tell of what they are.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.batch.bytes.len() >= super::BATCH_BYTES || self.ends.len() >= super::BATCH_ELEMENTS
+    pub fn is_full(&mut self) -> bool {
+        let elements = self.ends.len();
+        if self.batch.bytes.len() >= super::BATCH_BYTES || elements >= MOST_UNSETTLED {
+            return true;
+        }
+        if elements < super::BATCH_ELEMENTS || !self.empty.is_empty() && !elements.is_power_of_two() {
+            return false;
+        }
+        self.settle();
+        self.empty.is_empty()
     }
 
     /// The elements that were ended, and begins anew.

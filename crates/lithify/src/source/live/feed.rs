@@ -10,7 +10,10 @@ use crate::value::{Element, Field};
 
 /// What is taken of a dataset whose number of elements is not known, for whatever depends on its size: so many bytes, and no more
 /// elements than these.
-const UNKNOWN: (u64, u64) = (64 << 30, 1 << 22);
+const UNKNOWN: (u64, u64) = (8 << 30, 1 << 20);
+
+/// A batch that is put together, one that waits, and one that is taken may be there at once.
+pub const COPIES: u64 = 3;
 
 /// Where elements come from.
 pub struct Feed {
@@ -201,7 +204,7 @@ impl Elements for LiveElements<'_> {
     }
 
     fn held(&self) -> u64 {
-        self.batch.held()
+        COPIES * self.batch.held()
     }
 
     fn consumed(&self) -> u64 {
