@@ -1,12 +1,16 @@
 //! Elements that a program gives: what is written as they come is what two passes write, and what a spool gives back.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lithify::convert::{Alike, Job, convert, convert_growing};
 use lithify::error::{Error, ErrorKind, Result};
+use lithify::progress::Progress;
 use lithify::source::live::{Batch, Builder, Feed, Live, Spool};
 use lithify::value::DType;
+use lithify::write::WriteOptions;
 use lithify_tests::{Conversion, Scratch, files_below};
+use ndarray::ArrayD;
 use proptest::prelude::*;
 
 /// Bytes of a row of which a block has eight.
@@ -146,7 +150,7 @@ proptest! {
     #[test]
     fn lists_are_written_as_they_come(lengths in prop::collection::vec(0_u64..9, 1..40)) {
         let scratch = Scratch::new();
-        let batches = lists(&lengths);
+        let batches = lists(&[&[2], &lengths[..]].concat());
         for (number, words) in [["array: ragged"], ["array: ragged dtype=int16"]].iter().enumerate() {
             let at = |name: &str| scratch.at(&format!("{number}-{name}"));
             let wanted = two_passes(&asked(words), &at("two"), &batches);
@@ -175,6 +179,58 @@ fn what_is_not_alike_is_not_written_in_one_pass() {
     let error = try_it("array", Alike::Hoped).unwrap_err();
     assert_eq!((error.kind(), error.place().element), (ErrorKind::Input, Some(4)), "{error}");
     assert_eq!(files_below(scratch.at("out").parent().unwrap()), []);
+}
+
+/// Stops a run after its first block.
+#[derive(Default)]
+struct FirstBlock {
+    writing: AtomicBool,
+    written: AtomicBool,
+}
+
+impl Progress for FirstBlock {
+    fn begin(&self, what: &'static str, _: u64) {
+        self.writing.store(what == "write", Ordering::Relaxed);
+        self.written.store(false, Ordering::Relaxed);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.written.fetch_or(bytes > 0 && self.writing.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
+/// What was begun of files, and not completed, is not thrown away for what a program gives; what was begun of a program is.
+#[test]
+fn what_others_have_begun_stays() {
+    let scratch = Scratch::new();
+    let (file, output) = (scratch.at("x.npy"), scratch.at("out"));
+    let rows = ArrayD::from_shape_fn(vec![40, 1 << 20], |at| u8::try_from(at[0]).unwrap());
+    ndarray_npy::write_npy(&file, &rows).unwrap();
+    let of_file = Conversion::of([&file]).threads(1);
+    let stop = FirstBlock::default();
+    let stopping = WriteOptions { overwrite: false, restart: false, durable: None, progress: &stop };
+    let source = of_file.open().unwrap();
+    let stopped = |job: &Job<'_>| convert(source.as_ref(), &Job { writing: &stopping, ..*job });
+    assert_eq!(of_file.job_of(&output, stopped).unwrap_err().kind(), ErrorKind::Interrupted);
+    let batches = all_alike(3, 3, 7);
+    let live = |restart: bool| {
+        let writing = WriteOptions { restart, overwrite: false, durable: None, progress: &() };
+        asked(&[]).job_of(&output, |job| {
+            let job = Job { writing: &writing, ..*job };
+            convert_growing(&program(&batches, None, true), &job, Alike::Said)
+        })
+    };
+    let error = live(false).unwrap_err();
+    assert!(error.to_string().contains("was begun before"), "{error}");
+    // It is still there, and completed.
+    assert_eq!(of_file.convert(&output).unwrap().elements, 40);
+    std::fs::remove_dir_all(&output).unwrap();
+    assert_eq!(of_file.job_of(&output, stopped).unwrap_err().kind(), ErrorKind::Interrupted);
+    assert_eq!(live(true).unwrap().unwrap().elements, 3);
 }
 
 /// A program that gives up: nothing is left, and the next that is written there has nothing of it.
