@@ -1,7 +1,7 @@
 //! The Python package of lithify: what `lithify/__init__.py` calls.
 //!
 //! Requests are the words of a command, as they are typed, so that there is one way to say them; what comes of them is given as
-//! JSON. Instead of the files of a dataset there may be a live one: see [`live`].
+//! JSON. Instead of the files of a dataset there may be a live one.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -114,7 +114,7 @@ impl Known {
     /// again.
     pub fn source(&self, bridge: &Arc<Bridge>, alike: bool) -> Live {
         let (bridge, again, begun) = (Arc::clone(bridge), self.again, AtomicBool::new(false));
-        let begin = move || -> Result<Batches> {
+        let start = move || -> Result<Batches> {
             if begun.swap(true, Ordering::Relaxed) && !again {
                 return Err(Error::request("it can be iterated over only once"));
             }
@@ -122,7 +122,7 @@ impl Known {
         };
         Live::new(Feed {
             name: self.name.clone(),
-            begin: Box::new(begin),
+            begin: Box::new(start),
             elements: self.elements,
             alike,
             held: WAITING_BYTES,

@@ -87,14 +87,13 @@ fn add_scalar(item: &Bound<'_, PyAny>, path: &Path, out: &mut Builder) -> PyResu
     } else if let Ok(number) = item.cast_exact::<PyBool>() {
         add_number(out, name, DType::Bool, &[u8::from(number.is_true())]);
     } else if let Ok(number) = item.cast_exact::<PyInt>() {
-        match number.extract::<i64>() {
-            Ok(number) => add_number(out, name, DType::Int64, &number.to_ne_bytes()),
+        if let Ok(number) = number.extract::<i64>() {
+            add_number(out, name, DType::Int64, &number.to_ne_bytes());
+        } else {
             // As NumPy does.
-            Err(_) => {
-                let large: u64 =
-                    number.extract().map_err(|_| path.refuse(&format!("{number} is no 64-bit integer")))?;
-                add_number(out, name, DType::Uint64, &large.to_ne_bytes());
-            }
+            let large: u64 =
+                number.extract().map_err(|_| path.refuse(&format!("{number} is no 64-bit integer")))?;
+            add_number(out, name, DType::Uint64, &large.to_ne_bytes());
         }
     } else if let Ok(number) = item.cast_exact::<PyFloat>() {
         add_number(out, name, DType::Float64, &number.value().to_ne_bytes());

@@ -1,11 +1,11 @@
 //! The bytes of a Parquet file as the crate asks for them. Before it gets a page, the sizes that the page's header claims are
 //! looked at: it would make room for them, whatever they are.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -27,8 +27,8 @@ pub(super) struct Pages {
     file: Arc<File>,
     bytes: u64,
     most: u64,
-    /// Where what follows the last header starts: the crate asks for a reader of it, as if it were one, too.
-    body: AtomicU64,
+    /// Where what follows headers starts: the crate asks for a reader of it, as if it were one, too, and of several columns in turns.
+    bodies: Mutex<HashSet<u64>>,
 }
 
 /// A page by its header.
@@ -44,7 +44,7 @@ struct Page {
 
 impl Pages {
     pub(super) fn new(file: Arc<File>, bytes: u64, most: u64) -> Self {
-        Self { file, bytes, most, body: AtomicU64::new(u64::MAX) }
+        Self { file, bytes, most, bodies: Mutex::default() }
     }
 
     /// Looks at the footer, whose lists may claim to be of any length: the crate would count to it.
@@ -64,6 +64,10 @@ impl Pages {
         let footer = self.get_bytes(start, usize::try_from(length).unwrap_or(usize::MAX))?;
         let mut footer = Compact { rest: &footer };
         footer.skip(STRUCT, 0).ok_or_else(|| ParquetError::General("its footer is damaged".into()))
+    }
+
+    fn bodies(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The header of the page at a place; `None` where none is understood.
@@ -129,7 +133,7 @@ impl ChunkReader for Pages {
     type T = From;
 
     fn get_read(&self, start: u64) -> Result<From, ParquetError> {
-        if self.body.load(Ordering::Relaxed) == start {
+        if self.bodies().remove(&start) || start >= self.bytes.saturating_sub(TAIL) {
             return Ok(From { file: Arc::clone(&self.file), head: Vec::new(), at: start, read: 0 });
         }
         let (head, page) = self.page(start)?;
@@ -137,7 +141,7 @@ impl ChunkReader for Pages {
         let Some(page) = page else {
             return Err(ParquetError::General("the header of a page is damaged".into()));
         };
-        self.body.store(start.saturating_add(page.header), Ordering::Relaxed);
+        self.bodies().insert(start.saturating_add(page.header));
         if page.plain.max(page.packed) > self.most {
             return Err(ParquetError::from(too_large(page.plain.max(page.packed), self.most)));
         }
