@@ -66,8 +66,8 @@ pub fn stage(asked: &Asked<'_>, restart: bool) -> Result<(Staging, Option<Manife
     // Also where all is begun anew: what it replaces may have given way already.
     let done = complete(&staging)?;
     let Some(saved) = done else {
-        match Left::look(&staging)? {
-            Some(left) if !restart && left.plan().format != LIVE => {
+        match if restart { None } else { Left::look(&staging)? } {
+            Some(left) if left.plan().format != LIVE => {
                 if asked.format == LIVE {
                     staging.refuse_left()?;
                 }
