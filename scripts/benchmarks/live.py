@@ -5,6 +5,7 @@ Imports, and what a program has before it begins, do not count: each tells its s
 
 import importlib
 import json
+import os
 import sys
 import time
 from dataclasses import replace
@@ -18,21 +19,22 @@ BATCH = 256  # vectors of a batch
 LONGEST = 200  # numbers of the longest list
 NINJA_BATCH = 4096  # lists that mmap.ninja writes at once: faster than its default, 1024
 
-COUNTS = {"batches": 2_000_000, "elements": 100_000, "ragged": 1_000_000}
+COUNTS = {"batches": 2_000_000, "batches, all processors busy": 2_000_000, "elements": 100_000, "ragged": 1_000_000}
 TABLES = {
     "batches": ("the pipeline alone", {"the pipeline alone": (0.95, ">= 0.95")}),
+    "batches, all processors busy": ("the pipeline alone", {}),
     "elements": ("np.array(list(…))", {"np.array(list(…))": (2, ">= 2")}),
     "ragged": ("mmap.ninja", {"mmap.ninja": (1, "> 1")}),
 }
 
 
-def pipeline(count, batched):
-    """Random vectors, as they come of tf.data."""
+def pipeline(count, batched, threads=2):
+    """Random vectors, as they come of tf.data, made by so many threads."""
     import tensorflow as tf
 
     rows = (BATCH, WIDTH) if batched else (WIDE,)
     made = tf.data.Dataset.range(count // BATCH if batched else count).map(
-        lambda seed: tf.random.stateless_uniform(rows, seed=tf.stack([seed, seed])), num_parallel_calls=2
+        lambda seed: tf.random.stateless_uniform(rows, seed=tf.stack([seed, seed])), num_parallel_calls=threads
     )
     return made.prefetch(2)
 
@@ -75,10 +77,13 @@ def lithify(dataset, output, **options):
 
 def program(name, count):
     """The modules that a program needs, what makes its dataset, and what it does with that and an output."""
-    tf, batches, elements = ("tensorflow",), lambda: pipeline(count, True), lambda: pipeline(count, False)
+    tf, batches, elements = ("tensorflow",), lambda: pipeline(count, True, 1), lambda: pipeline(count, False)
+    busy = lambda: pipeline(count, True, os.cpu_count())
     return {
         "batches lithify": ((*tf, "lithify"), batches, lambda data, out: lithify(data, out, batched=True)),
         "batches the pipeline alone": (tf, batches, lambda data, out: iterate(data)),
+        "batches, all processors busy lithify": ((*tf, "lithify"), busy, lambda data, out: lithify(data, out, batched=True)),
+        "batches, all processors busy the pipeline alone": (tf, busy, lambda data, out: iterate(data)),
         "elements lithify": ((*tf, "lithify"), elements, lithify),
         "elements np.array(list(…))": (tf, elements, seed),
         "ragged lithify": (("lithify",), lambda: lists(count), lambda data, out: lithify(data, out, ragged=True)),
@@ -124,7 +129,7 @@ def live(bench):
                 told = json.loads(run.output.splitlines()[-1])
                 results[contender].append(replace(run, wall=told["seconds"], peak=told["grown"]))
         bench.clear()
-        size = count * 4 * {"batches": WIDTH, "elements": WIDE, "ragged": LONGEST // 2}[name]
+        size = count * 4 * {"elements": WIDE, "ragged": LONGEST // 2}.get(name, WIDTH)
         title = f"live {name}: {count:,} elements, {size / report.MIB:.0f} MiB"
         tables.append(report.contest(title, results, size, targets))
     return "\n".join(tables)
