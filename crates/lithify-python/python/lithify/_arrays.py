@@ -112,8 +112,10 @@ class Arrays(Mapping):
             path = os.path.join(self._directory, array["file"])
             # What has no bytes cannot be mapped.
             return np.load(path, mmap_mode="r" if 0 not in array["shape"] else None)
-        import zarr
-
+        try:
+            import zarr
+        except ImportError:
+            raise ImportError("a Zarr store is opened by the package `zarr`: `pip install zarr`") from None
         return zarr.open_array(os.path.join(self._directory, array["file"]), mode="r")
 
 
