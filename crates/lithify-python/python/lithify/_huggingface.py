@@ -48,9 +48,19 @@ def files_of(source, out):
 
 @contextlib.contextmanager
 def _file(out):
-    """The path of a file beside an output, which goes when it has been read."""
-    with tempfile.TemporaryDirectory(prefix=".lithify-", dir=_directory(out)) as directory:
-        yield os.path.join(directory, "data.arrow")
+    """The path of a file on the disk of an output, which goes when it has been read. Where that is possible it has no name, so that it goes
+    with the process, too."""
+    directory = _directory(out)
+    try:
+        file = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except OSError:
+        with tempfile.TemporaryDirectory(prefix=".lithify-", dir=directory) as directory:
+            yield os.path.join(directory, "data.arrow")
+        return
+    try:
+        yield f"/proc/self/fd/{file}"
+    finally:
+        os.close(file)
 
 
 def _write(schema, tables, path):
