@@ -60,3 +60,11 @@ def test_elements_that_are_too_large_are_refused(out):
 def test_paths_of_bytes(out):
     lithify.convert([1, 2], bytes(out.with_suffix(".npy")))
     assert_npy(out.with_suffix(".npy"), np.array([1, 2]))
+
+
+def test_points_in_time_of_several_units(out):
+    days = [np.datetime64("2020-01-01"), np.datetime64("2020-01-02")]
+    found = lithify.convert(days, out)["array"]
+    assert np.asarray(found).view("datetime64[D]").tolist() == np.array(days).tolist()
+    with pytest.raises(lithify.DataError, match="unit"):
+        lithify.convert([*days, np.datetime64("2020-01-01T00:00")], out, overwrite=True)

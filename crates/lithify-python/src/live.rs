@@ -69,7 +69,8 @@ impl<'py> Object<'py> {
     /// # Errors
     /// What iterating raises, and a `DataError` where elements are made of what no array can hold.
     pub fn pump(&self, give: &mut Give<'_>) -> PyResult<()> {
-        let (py, mut builder, mut number) = (self.begin.py(), Builder::default(), 0_u64);
+        let (py, mut path) = (self.begin.py(), Path::default());
+        let (mut builder, mut number) = (Builder::default(), 0_u64);
         for item in self.begin.call0()?.try_iter()? {
             let item = item?;
             if self.rows {
@@ -77,13 +78,13 @@ impl<'py> Object<'py> {
                     number += batch.elements();
                     give(batch)
                 };
-                let more = give_rows(&item, &mut wanted);
+                let more = give_rows(&item, &mut path, &mut wanted);
                 if !more.map_err(|error| self.at(error, number, py))? {
                     return Ok(());
                 }
                 continue;
             }
-            add(&item, &mut Path::default(), 0, &mut builder).map_err(|error| self.at(error, number, py))?;
+            add(&item, &mut path, 0, &mut builder).map_err(|error| self.at(error, number, py))?;
             builder.end_element().map_err(|error| self.exception(py, error, number))?;
             number += 1;
             if builder.is_full() && !give(builder.take())? {

@@ -82,9 +82,9 @@ impl Column<'_> {
 ///
 /// # Errors
 /// Arrays have not the same number of rows, or are no arrays; what `give` says.
-pub fn give_rows(item: &Bound<'_, PyAny>, give: &mut Give<'_>) -> PyResult<bool> {
+pub fn give_rows(item: &Bound<'_, PyAny>, path: &mut Path, give: &mut Give<'_>) -> PyResult<bool> {
     let mut all = Columns::default();
-    all.collect(item, &mut Path::default(), 0)?;
+    all.collect(item, path, 0)?;
     let Columns { columns, rows } = all;
     let rows = rows.unwrap_or_default();
     let alike = columns.iter().all(Column::is_alike);

@@ -1,10 +1,12 @@
 //! Python's objects as elements.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::convert::Infallible;
 
 use lithify::source::live::{ARRAY, Builder};
 use lithify::value::DType;
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -17,23 +19,39 @@ pub const MOST_DEPTH: usize = 64;
 
 /// Where something is in an element: `a/0/b`.
 #[derive(Default)]
-pub struct Path(String);
+pub struct Path {
+    names: String,
+    /// The units of points in time, by feature: as numbers they are all of one.
+    units: RefCell<HashMap<String, String>>,
+}
 
 impl Path {
     /// Does something with what has a name in what is here.
     pub fn within<T>(&mut self, name: &str, work: impl FnOnce(&mut Self) -> PyResult<T>) -> PyResult<T> {
-        let before = self.0.len();
+        let before = self.names.len();
         if before > 0 {
-            self.0.push('/');
+            self.names.push('/');
         }
-        self.0.push_str(name);
+        self.names.push_str(name);
         let outcome = work(self);
-        self.0.truncate(before);
+        self.names.truncate(before);
         outcome
     }
 
     pub fn feature(&self) -> &str {
-        if self.0.is_empty() { ARRAY } else { &self.0 }
+        if self.names.is_empty() { ARRAY } else { &self.names }
+    }
+
+    /// Refuses points in time whose unit is not that of the feature's others.
+    fn check_unit(&self, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<()> {
+        let unit = dtype.str()?.to_string();
+        let mut units = self.units.borrow_mut();
+        let known = units.entry(self.feature().to_owned()).or_insert_with(|| unit.clone());
+        if *known == unit {
+            return Ok(());
+        }
+        let why = format!("it is of {unit} here, and of {known} before: bring all to one unit");
+        Err(self.refuse(&why))
     }
 
     /// The exception that says of the feature here why it cannot be taken.
@@ -209,6 +227,9 @@ pub fn kind_of(array: &Bound<'_, PyUntypedArray>, path: &Path) -> PyResult<Items
         return Err(path.refuse("it is a masked array, and what is below its mask would show: fill it, or give the mask as a feature"));
     }
     let dtype = array.dtype();
+    if matches!(dtype.kind(), b'M' | b'm') {
+        path.check_unit(&dtype)?;
+    }
     let numbers = match (dtype.kind(), dtype.itemsize()) {
         (b'b', 1) => DType::Bool,
         (b'i', 1) => DType::Int8,
