@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lithify::batch::{begin, disk_taken, found_bad, plan_of_profiles};
 use lithify::convert::{
-    Job, Ready, plan_again, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
+    Job, Ready, made_of, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
 };
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::machine::{Machine, show_size};
@@ -265,9 +265,7 @@ fn verify_command(output: &Path, against_source: bool, run: &Run) -> Result<Outc
     let manifest = Manifest::read(output)?;
     let mut differences = verify(output, context.machine.threads, &context.progress)?;
     if against_source {
-        let Manifest { format, parts, choice, request, .. } = &manifest;
-        let source = reopen(format, parts, choice, request, &context.machine)?;
-        let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
+        let (source, plan) = made_of(output, &context.machine, &context.progress)?;
         differences.extend(verify_against_source(output, source.as_ref(), &plan, &context.progress)?);
     }
     for difference in &differences {
@@ -295,10 +293,7 @@ fn repair_command(output: &Path, run: &Run) -> Result<Outcome> {
         }
         return Ok(Outcome::Done);
     }
-    let manifest = Manifest::read(output)?;
-    let Manifest { format, parts, choice, request, .. } = &manifest;
-    let source = reopen(format, parts, choice, request, &context.machine)?;
-    let plan = plan_again(source.as_ref(), &manifest, output, &context.machine, &context.progress)?;
+    let (source, plan) = made_of(output, &context.machine, &context.progress)?;
     let (damaged, left) = repair(output, source.as_ref(), &plan, &context.progress)?;
     for difference in &damaged {
         let cured = if left.contains(difference) { "" } else { ": written anew" };

@@ -7,12 +7,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use lithify::convert::{Job, convert, plan_again, reopen, scan_and_plan};
-use lithify::machine::Machine;
+use lithify::convert::{Job, convert, made_of, scan_and_plan};
+use lithify::plan::advice;
 use lithify::plan::request::{KEYS, Request};
-use lithify::plan::{Plan, advice};
 use lithify::source::{Choice, Source};
-use lithify::write::manifest::Manifest;
 use lithify::write::repair::repair;
 use lithify::write::verify::{Difference, verify, verify_against_source};
 use lithify::{Error, Result, scan, show};
@@ -130,31 +128,18 @@ fn work(command: Command, known: Option<&Known>, bridge: &Arc<Bridge>) -> Result
             let context = Context::telling(&run, &output, progress)?;
             let mut found = verify(&output, context.machine.threads, progress)?;
             if against_source {
-                let (source, plan) = again(&output, &context.machine, progress)?;
+                let (source, plan) = made_of(&output, &context.machine, progress)?;
                 found.extend(verify_against_source(&output, source.as_ref(), &plan, progress)?);
             }
             differences(&found)
         }
         Command::Repair { output, run } => {
             let context = Context::telling(&run, &output, progress)?;
-            let (source, plan) = again(&output, &context.machine, progress)?;
+            let (source, plan) = made_of(&output, &context.machine, progress)?;
             differences(&repair(&output, source.as_ref(), &plan, progress)?.1)
-        }
-        Command::Info { output, .. } => {
-            let manifest = Manifest::read(&output)?;
-            Ok((json::pretty(&manifest)?, show::manifest(&manifest)))
         }
         _ => Err(Error::request("this is done by the command line alone")),
     }
-}
-
-/// The files of which an output was made, and the plan by which it was.
-fn again(output: &Path, machine: &Machine, progress: &Bridge) -> Result<(Box<dyn Source>, Plan)> {
-    let manifest = Manifest::read(output)?;
-    let Manifest { format, parts, choice, request, .. } = &manifest;
-    let source = reopen(format, parts, choice, request, machine)?;
-    let plan = plan_again(source.as_ref(), &manifest, output, machine, progress)?;
-    Ok((source, plan))
 }
 
 /// What differs from what was written, a file and what of it.

@@ -10,7 +10,7 @@ use lithify::error::{Error, ErrorKind};
 use lithify::machine::{Machine, show_size};
 use lithify::progress::Progress;
 use lithify::source::Source;
-use lithify::source::live::{Batches, Builder, COPIES, Feed, Live, Spool};
+use lithify::source::live::{Batch, Batches, Builder, COPIES, Feed, Live, Spool};
 use lithify::write::check_target;
 use lithify::write::manifest::Manifest;
 use pyo3::prelude::*;
@@ -74,7 +74,7 @@ impl<'py> Object<'py> {
         for item in self.begin.call0()?.try_iter()? {
             let item = item?;
             if self.rows {
-                let mut wanted = |batch: lithify::source::live::Batch| {
+                let mut wanted = |batch: Batch| {
                     number += batch.elements();
                     give(batch)
                 };
@@ -157,8 +157,7 @@ impl Known {
         if self.again {
             return convert(&self.source(bridge, false), job);
         }
-        let directory = job.target.output.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let mut spool = Spool::create(directory.unwrap_or(FilePath::new(".")))?;
+        let mut spool = Spool::create(&job.machine.disk_path)?;
         Progress::begin(&**bridge, "read", 0);
         for batch in live.batches()? {
             let batch = batch?;

@@ -204,6 +204,8 @@ pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Opt
     let (choice, request, target) = (source.choice(), job.request, job.target);
     let asked = Asked { format: source.format(), parts: source.parts(), choice: &choice, request, target };
     let (staging, _) = stage(&asked, job.writing.restart)?;
+    // What others have begun is not thrown away.
+    staging.go_on(&asked)?;
     write_growing(source, &plan, request, &staging, job.writing).map(Some)
 }
 
@@ -261,6 +263,18 @@ pub fn reopen(
     let options = Options { choice: choice.clone(), features: request.names(), ..machine.source_options() };
     open_parts(format, parts, &options)
         .map_err(|e| e.hint("the dataset must be where it was when it was scanned"))
+}
+
+/// The files of which an output was made, and the plan by which it was.
+///
+/// # Errors
+/// As [`reopen`] and [`plan_again`].
+pub fn made_of(output: &Path, machine: &Machine, progress: &dyn Progress) -> Result<(Box<dyn Source>, Plan)> {
+    let manifest = Manifest::read(output)?;
+    let Manifest { format, parts, choice, request, .. } = &manifest;
+    let source = reopen(format, parts, choice, request, machine)?;
+    let plan = plan_again(source.as_ref(), &manifest, output, machine, progress)?;
+    Ok((source, plan))
 }
 
 /// The plan by which an output was written, made anew from its dataset.

@@ -171,11 +171,6 @@ pub trait Source: Send + Sync {
         true
     }
 
-    /// Whether a run that is ended can be gone on with by another: it finds the same elements, and knows that they are the same.
-    fn lasts(&self) -> bool {
-        true
-    }
-
     /// How many elements the dataset says that it has, and which file says so.
     ///
     /// # Errors

@@ -64,16 +64,11 @@ pub fn stage(asked: &Asked<'_>, restart: bool) -> Result<(Staging, Option<Manife
         tasks::refuse(&staging)?;
     }
     // Also where all is begun anew: what it replaces may have given way already.
-    let done = complete(&staging)?;
-    let Some(saved) = done else {
-        match if restart { None } else { Left::look(&staging)? } {
-            Some(left) if left.plan().format != LIVE => {
-                if asked.format == LIVE {
-                    staging.refuse_left()?;
-                }
-            }
+    let Some(saved) = complete(&staging)? else {
+        let left = if restart { None } else { Left::look(&staging)? };
+        if left.is_none_or(|left| left.plan().format == LIVE) {
             // What a run that was ended early has left, or one that was ended while it tidied up; or what nobody can go on with.
-            _ => staging.clear()?,
+            staging.clear()?;
         }
         return Ok((staging, None));
     };
@@ -158,7 +153,7 @@ pub fn write_staged(
             staging.clear()?;
             return Ok(Report::Bad(bad));
         }
-        Err(error) => return Err(stopped(error, staging, source.lasts())),
+        Err(error) => return Err(stopped(error, staging, plan.format != LIVE)),
     };
     if left.is_some() {
         check_files(&made, &filled.files)?;
@@ -166,7 +161,7 @@ pub fn write_staged(
     let run = Run { seconds: start.elapsed().as_secs_f64(), ..Run::of(plan) };
     let sync = || if options.durable.is_some() { journal.sync() } else { Ok(()) };
     let completed = complete_output(store, filled, run, plan, staging, (options.overwrite, &sync));
-    let manifest = completed.map_err(|error| stopped(error, staging, source.lasts()))?;
+    let manifest = completed.map_err(|error| stopped(error, staging, plan.format != LIVE))?;
     if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
         sync_all(parent)?;
     }

@@ -88,10 +88,6 @@ impl Source for Live {
         false
     }
 
-    fn lasts(&self) -> bool {
-        false
-    }
-
     fn held(&self) -> u64 {
         self.feed.held
     }
@@ -110,11 +106,11 @@ impl Source for Live {
     }
 
     fn read(&self, _part: usize, range: Range<u64>, _want: Want) -> Result<Box<dyn Elements + '_>> {
-        let (batches, batch) = match self.begun().take() {
-            Some((batches, batch)) => (batches, Some(batch)),
-            None => ((self.feed.begin)()?, None),
+        let begun = self.begun().take();
+        let (batches, batch) = match begun {
+            Some(begun) => begun,
+            None => ((self.feed.begin)()?, Batch::default()),
         };
-        let batch = batch.unwrap_or_default();
         let mut elements = LiveElements {
             source: self,
             batches: Some(batches),
@@ -123,7 +119,6 @@ impl Source for Live {
             at: 0,
             end: range.end,
             consumed: 0,
-            first: true,
             moved: Vec::new(),
         };
         while elements.at < range.start && elements.skip()? {}
@@ -151,8 +146,6 @@ struct LiveElements<'a> {
     end: u64,
     /// Bytes of the elements that were lent.
     consumed: u64,
-    /// Whether no batch was taken after the first.
-    first: bool,
     moved: Vec<Field>,
 }
 
@@ -162,10 +155,7 @@ impl LiveElements<'_> {
         while self.at < self.end && self.at - self.before >= self.batch.elements() {
             let Some(batches) = &mut self.batches else { return Ok(false) };
             match batches.next() {
-                Some(Ok(batch)) => {
-                    self.first = self.at == 0 && self.batch.elements() == 0;
-                    (self.batch, self.before) = (batch, self.at);
-                }
+                Some(Ok(batch)) => (self.batch, self.before) = (batch, self.at),
                 Some(Err(error)) => {
                     self.batches = None;
                     return Err(error);
@@ -215,7 +205,7 @@ impl Elements for LiveElements<'_> {
 impl Drop for LiveElements<'_> {
     fn drop(&mut self) {
         // What can be begun only once is so for whoever reads next.
-        if let (true, Some(batches)) = (self.first && self.before == 0, self.batches.take()) {
+        if let (0, Some(batches)) = (self.before, self.batches.take()) {
             let batch = std::mem::take(&mut self.batch);
             *self.source.begun() = Some((batches, batch));
         }

@@ -42,18 +42,16 @@ struct Place {
 const HEAD_BYTES: usize = 8;
 
 impl Spool {
-    /// Makes a file in a directory, or the nearest above it that is there, for what is to be kept until an output there is written.
+    /// Makes a file in a directory, for what is to be kept until an output is written.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn create(directory: &Path) -> Result<Self> {
-        let directory = std::path::absolute(directory).map_err(|e| Error::io("find", directory, e))?;
-        let there = directory.ancestors().find(|above| above.is_dir());
-        let directory = there.unwrap_or(Path::new("/")).to_path_buf();
         let path = directory.join(format!(".lithify-spool-{}", unique::name()));
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.map_err(|e| Error::io("create", &path, e))?;
         std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+        let directory = directory.to_path_buf();
         Ok(Self { file, directory, record: Vec::new(), bytes: 0, batches: Vec::new(), largest: 0 })
     }
 
@@ -138,10 +136,6 @@ impl Source for Spooled {
     }
 
     fn positions_are_bytes(&self, _part: usize) -> bool {
-        false
-    }
-
-    fn lasts(&self) -> bool {
         false
     }
 
