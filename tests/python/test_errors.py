@@ -1,5 +1,7 @@
 """What goes wrong: which exception it is, what it says, and that nothing is left of it."""
 
+import re
+
 import lithify
 import numpy as np
 import pytest
@@ -198,6 +200,32 @@ def test_an_unknown_feature_is_named(out):
     with pytest.raises(lithify.RequestError, match="label") as caught:
         lithify.convert({"label": [1]}, out, {"lable": None})
     assert caught.value.hints
+
+
+def test_hints_are_said_as_arguments(out):
+    lithify.convert([1, 2], out)
+    with pytest.raises(lithify.OutputError) as caught:
+        lithify.convert([1, 2], out)
+    assert any("`overwrite=True`" in hint for hint in caught.value.hints)
+    with pytest.raises(lithify.ResourcesError) as caught:
+        lithify.convert(np.zeros((4, 1 << 22)), out.with_name("other"), memory="2MB")
+    assert any(re.search('`memory="[0-9]+MiB"`', hint) for hint in caught.value.hints)
+    with pytest.raises(lithify.RequestError) as caught:
+        lithify.convert({"a": [1], "b": [2]}, out.with_name("x.npy"))
+    assert caught.value.hints and not any("--" in hint for hint in caught.value.hints)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_later_element_that_takes_more_than_the_budget(ragged, out):
+    """Whatever the first is like."""
+
+    def elements():
+        yield np.zeros(3)
+        yield np.zeros(1 << 22)
+
+    with pytest.raises(lithify.ResourcesError, match="element 1") as caught:
+        lithify.convert(elements(), out, "array: ragged" if ragged else None, memory="64MiB")
+    assert caught.value.element == 1 and left_in(out.parent) == []
 
 
 def test_a_family_of_exceptions():

@@ -118,6 +118,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan",
             "scan::profile",
             "source::Choice",
+            "source::Part",
+            "source::live::LIVE",
             "value",
             "write::manifest",
         ],

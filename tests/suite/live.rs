@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lithify::convert::{Alike, Job, convert, convert_growing};
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::progress::Progress;
-use lithify::source::live::{Batch, Builder, Feed, Live, Spool};
+use lithify::source::live::{Batch, Begin, Builder, Feed, Live, Spool};
 use lithify::value::DType;
 use lithify::write::WriteOptions;
 use lithify_tests::{Conversion, Scratch, files_below};
@@ -66,7 +66,12 @@ fn program(batches: &[Batch], elements: Option<u64>, alike: bool) -> Live {
         let batches = batches.clone();
         Ok(Box::new(batches.into_iter().map(Ok)) as lithify::source::live::Batches)
     };
-    Live::new(Feed { name: "program".into(), begin: Box::new(begin), elements, alike, held: 0 })
+    live(Box::new(begin), elements, alike)
+}
+
+fn live(begin: Begin, elements: Option<u64>, alike: bool) -> Live {
+    let name = "program".into();
+    Live::new(Feed { name, begin, elements, alike, again: true, held: 0, memory: 1 << 30 })
 }
 
 fn asked(features: &[&str]) -> Conversion {
@@ -243,7 +248,7 @@ fn a_program_that_fails_leaves_nothing() {
             let batches = batches.clone().into_iter().map(Ok).chain(std::iter::once_with(end));
             Ok(Box::new(batches) as lithify::source::live::Batches)
         };
-        Live::new(Feed { name: "program".into(), begin: Box::new(begin), elements: None, alike, held: 0 })
+        live(Box::new(begin), None, alike)
     };
     let batches = all_alike(20, 3, LARGE);
     let output = scratch.at("place/out");

@@ -237,12 +237,9 @@ fn refuse_others(directory: &Path, targets: &[Target]) -> Result<()> {
 
 fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> Result<Outcome> {
     if json {
-        print(&json::pretty(&json::plan(plan, machine))?)?;
+        print(&json::pretty(&json::plan(profile, plan, machine))?)?;
     } else {
-        print(&show::plan(plan, machine))?;
-        for advice in advice::for_plan(profile, plan) {
-            print(&format!("advice: {advice}\n"))?;
-        }
+        print(&show::plan(profile, plan, machine))?;
     }
     Ok(skipped_or_done(!plan.skipped.is_empty()))
 }

@@ -92,7 +92,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
 
 /// What `convert --dry-run` would do.
 #[must_use]
-pub fn plan(plan: &Plan, machine: &Machine) -> Value {
+pub fn plan(profile: &Profile, plan: &Plan, machine: &Machine) -> Value {
     json!({
         "output": plan.output,
         "elements": plan.elements,
@@ -108,6 +108,7 @@ pub fn plan(plan: &Plan, machine: &Machine) -> Value {
         "threads": plan.threads,
         "memory_bytes": plan.memory.at(plan.threads),
         "skipped": plan.skipped,
+        "advice": advice::for_plan(profile, plan).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "machine": machine,
     })
 }

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use lithify::Error;
 use lithify::error::ErrorKind;
 use lithify::show::plural;
@@ -73,6 +73,14 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> lithify::Result<args:
             Err(Error::request(message.trim_end()))
         }
     }
+}
+
+/// Whether a flag of some command takes no value.
+#[must_use]
+pub fn is_switch(flag: &str) -> bool {
+    let command = args::Cli::command();
+    let mut flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    flags.any(|known| known.get_long() == Some(flag) && !known.get_action().takes_values())
 }
 
 /// What must be known of a machine that gives other bytes than are on its disk, whatever came of the run.

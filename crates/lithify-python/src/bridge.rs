@@ -64,6 +64,11 @@ impl Bridge {
         self.changed.notify_all();
     }
 
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
     /// Waits until something is so, but no longer than a tick.
     fn wait<'b>(
         &'b self,
@@ -232,8 +237,7 @@ pub fn run<'py, T: Send>(
             };
             if let Err(error) = turn() {
                 failure = Some(error);
-                bridge.stop.store(true, Ordering::Relaxed);
-                bridge.changed.notify_all();
+                bridge.stop();
             }
         }
         if failure.is_none() {
@@ -255,8 +259,7 @@ struct Stop<'a>(&'a Bridge);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
-        self.0.changed.notify_all();
+        self.0.stop();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Errors as exceptions: those of `lithify/_errors.py`.
 
 use lithify::error::{Error, ErrorKind};
+use lithify_cli::is_switch;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -22,7 +23,7 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
         about.set_item("element", place.element)?;
         about.set_item("offset", place.byte)?;
         about.set_item("feature", place.feature.as_deref())?;
-        about.set_item("hints", error.hints())?;
+        about.set_item("hints", hints(error).collect::<Vec<_>>())?;
         py.import("lithify._errors")?.getattr(class)?.call((text(error),), Some(&about))
     };
     made().map_or_else(|error| error, PyErr::from_value)
@@ -57,5 +58,33 @@ fn data_error(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// The error, and what to do about it.
 fn text(error: &Error) -> String {
-    error.hints().iter().fold(error.to_string(), |text, hint| format!("{text}\nhint: {hint}"))
+    let hints = hints(error);
+    hints.fold(in_python(&error.to_string()), |text, hint| format!("{text}\nhint: {hint}"))
+}
+
+fn hints(error: &Error) -> impl Iterator<Item = String> {
+    error.hints().iter().map(|hint| in_python(hint))
+}
+
+/// What names flags, as it is said where they are arguments: `overwrite=True` for `--overwrite`.
+fn in_python(text: &str) -> String {
+    let spans = text.split('`').enumerate().map(|(number, span)| match span.strip_prefix("--") {
+        Some(flag) if number % 2 == 1 && !flag.contains(" --") => argument(flag),
+        _ => span.to_owned(),
+    });
+    spans.collect::<Vec<_>>().join("`")
+}
+
+fn argument(flag: &str) -> String {
+    let (flag, value) = flag.split_once([' ', '=']).map_or((flag, None), |(flag, value)| (flag, Some(value)));
+    let name = match flag {
+        "feature" => "features".into(),
+        "from" => "from_".into(),
+        flag => flag.replace('-', "_"),
+    };
+    match value {
+        Some(value) => format!("{name}=\"{}\"", value.trim_matches('\'')),
+        None if is_switch(flag) => format!("{name}=True"),
+        None => name,
+    }
 }

@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use lithify::convert::{Job, convert, made_of, scan_and_plan};
-use lithify::plan::advice;
+use lithify::convert::{Job, convert, convert_live, made_of, scan_and_plan};
 use lithify::plan::request::{KEYS, Request};
+use lithify::source::live::Live;
 use lithify::source::{Choice, Source};
 use lithify::write::repair::repair;
 use lithify::write::verify::{Difference, verify, verify_against_source};
@@ -62,23 +62,37 @@ fn call(
     let object = feed.map(|feed| Object::of(&feed)).transpose()?;
     let known = object.as_ref().map(Object::known);
     let pump = |give: &mut Give<'_>| object.as_ref().map_or(Ok(()), |object| object.pump(give));
-    run(py, progress, pump, |bridge| work(command, known.as_ref(), bridge))
+    run(py, progress, pump, |bridge| work(command, known, bridge))
 }
 
-/// What a command is about: a live dataset, or files.
+/// What a command is about.
+enum Given {
+    Files(Box<dyn Source>),
+    Live(Live),
+}
+
+impl Given {
+    fn source(&self) -> &dyn Source {
+        match self {
+            Self::Files(files) => files.as_ref(),
+            Self::Live(live) => live,
+        }
+    }
+}
+
 fn open(
     context: &Context<&Bridge>,
     dataset: &Dataset,
     request: &Request,
-    known: Option<&Known>,
+    known: Option<Known>,
     bridge: &Arc<Bridge>,
-) -> Result<Box<dyn Source>> {
+) -> Result<Given> {
     match known {
         None if dataset.portions()?.is_some() => {
             Err(Error::request("this is for one output, and `split` names several")
                 .hint("`lithify convert --split train=0.9,val=0.1` makes several"))
         }
-        None => context.open(dataset, request, dataset.choice()),
+        None => context.open(dataset, request, dataset.choice()).map(Given::Files),
         Some(_)
             if dataset.choice() != Choice::default() || !dataset.zip.is_empty() || dataset.from.is_some() =>
         {
@@ -87,18 +101,18 @@ fn open(
             )
             .hint("take what is wanted out of the object before it is given"))
         }
-        Some(known) => Ok(Box::new(known.source_of_one_pass(bridge))),
+        Some(known) => Ok(Given::Live(known.source(bridge, context.machine.memory))),
     }
 }
 
-fn work(command: Command, known: Option<&Known>, bridge: &Arc<Bridge>) -> Result<(String, String)> {
+fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<(String, String)> {
     let progress: &Bridge = bridge;
     match command {
         Command::Scan { dataset, features, run, .. } => {
             let context = Context::telling(&run, Path::new("output"), progress)?;
             let request = features.request()?;
-            let source = open(&context, &dataset, &request, known, bridge)?;
-            let profile = scan(source.as_ref(), &context.scanning(&request, &dataset))?;
+            let given = open(&context, &dataset, &request, known, bridge)?;
+            let profile = scan(given.source(), &context.scanning(&request, &dataset))?;
             Ok((
                 json::pretty(&json::profile(&profile, &context.machine))?,
                 show::profile(&profile, &context.machine),
@@ -107,20 +121,18 @@ fn work(command: Command, known: Option<&Known>, bridge: &Arc<Bridge>) -> Result
         Command::Convert { dataset, output, wanted, writing, run, dry_run, .. } => {
             let context = Context::telling(&run, &output, progress)?;
             let (request, target) = (wanted.request()?, wanted.target(output, &dataset)?);
-            let source = open(&context, &dataset, &request, known, bridge)?;
+            let given = open(&context, &dataset, &request, known, bridge)?;
             let writing = context.writing(&writing);
             let job =
                 Job { request: &request, target: &target, machine: &context.machine, writing: &writing };
             if dry_run {
-                let (profile, plan) = scan_and_plan(source.as_ref(), &job, &[])?;
-                let advised =
-                    advice::for_plan(&profile, &plan).into_iter().map(|advice| format!("advice: {advice}\n"));
-                let text = std::iter::once(show::plan(&plan, &context.machine)).chain(advised).collect();
-                return Ok((json::pretty(&json::plan(&plan, &context.machine))?, text));
+                let (profile, plan) = scan_and_plan(given.source(), &job, &[])?;
+                let facts = json::pretty(&json::plan(&profile, &plan, &context.machine))?;
+                return Ok((facts, show::plan(&profile, &plan, &context.machine)));
             }
-            let manifest = match known {
-                Some(known) => known.convert(bridge, &job)?,
-                None => convert(source.as_ref(), &job)?,
+            let manifest = match &given {
+                Given::Live(live) => convert_live(live, &job)?,
+                Given::Files(files) => convert(files.as_ref(), &job)?,
             };
             Ok((json::pretty(&json::outcome(&manifest, &target))?, show::manifest(&manifest)))
         }

@@ -2,17 +2,9 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use lithify::Result;
-use lithify::convert::{Alike, Job, convert, convert_growing};
-use lithify::error::{Error, ErrorKind};
-use lithify::machine::{Machine, show_size};
-use lithify::progress::Progress;
-use lithify::source::Source;
-use lithify::source::live::{Batch, Batches, Builder, COPIES, Feed, Live, Spool};
-use lithify::write::check_target;
-use lithify::write::manifest::Manifest;
+use lithify::error::Error;
+use lithify::source::live::{Batch, Builder, Feed, Live};
 use pyo3::prelude::*;
 
 use crate::bridge::{Bridge, Give, WAITING_BYTES};
@@ -111,78 +103,17 @@ impl<'py> Object<'py> {
 }
 
 impl Known {
-    /// The object as a source, which gives the same each time that it is read; one pass over it must do, unless it gives the same
-    /// again.
-    pub fn source(&self, bridge: &Arc<Bridge>, alike: bool) -> Live {
-        let (bridge, again, begun) = (Arc::clone(bridge), self.again, AtomicBool::new(false));
-        let start = move || -> Result<Batches> {
-            if begun.swap(true, Ordering::Relaxed) && !again {
-                return Err(Error::request("it can be iterated over only once"));
-            }
-            Ok(Box::new(bridge.begin()))
-        };
+    /// The object as a source, of which an element may take so many bytes of memory while it is handed on.
+    pub fn source(self, bridge: &Arc<Bridge>, memory: u64) -> Live {
+        let bridge = Arc::clone(bridge);
         Live::new(Feed {
-            name: self.name.clone(),
-            begin: Box::new(start),
+            name: self.name,
+            begin: Box::new(move || Ok(Box::new(bridge.begin()))),
             elements: self.elements,
-            alike,
+            alike: self.alike,
+            again: self.again,
             held: WAITING_BYTES,
+            memory,
         })
     }
-
-    /// The object as a source that need be read once only.
-    pub fn source_of_one_pass(&self, bridge: &Arc<Bridge>) -> Live {
-        self.source(bridge, self.alike && self.elements.is_some())
-    }
-
-    /// Converts it, in as few passes as can be.
-    ///
-    /// # Errors
-    /// As [`convert`].
-    pub fn convert(&self, bridge: &Arc<Bridge>, job: &Job<'_>) -> Result<Manifest> {
-        let alike = match (self.alike, self.again) {
-            (true, _) => Alike::Said,
-            (false, true) => Alike::Hoped,
-            (false, false) => Alike::Anyhow,
-        };
-        // Before anything is taken that comes once only.
-        check_target(job.target, job.writing.overwrite)?;
-        let live = self.source(bridge, true);
-        match convert_growing(&live, job, alike) {
-            Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::Input && alike == Alike::Hoped => {}
-            Ok(Some(manifest)) => return Ok(manifest),
-            Err(error) => return Err(error),
-        }
-        if self.again {
-            return convert(&self.source(bridge, false), job);
-        }
-        let mut spool = Spool::create(&job.machine.disk_path)?;
-        Progress::begin(&**bridge, "read", 0);
-        for batch in live.batches()? {
-            let batch = batch?;
-            // As it is written, there is one more.
-            let held = batch.held().saturating_mul(COPIES + 1);
-            if held > job.machine.memory {
-                return Err(too_large(held, job.machine).in_file(FilePath::new(&self.name)));
-            }
-            spool.push(&batch)?;
-            bridge.advance(batch.held());
-        }
-        let spooled = spool.finish(&self.name);
-        let mut machine = job.machine.clone();
-        machine.disk = machine.disk.saturating_sub(spooled.parts()[0].bytes);
-        convert(&spooled, &Job { machine: &machine, ..*job })
-    }
-}
-
-fn too_large(held: u64, machine: &Machine) -> Error {
-    let message = format!(
-        "an element takes {} while it is handed on, but the budget is {} ({})",
-        show_size(held),
-        show_size(machine.memory),
-        machine.memory_limit
-    );
-    Error::new(ErrorKind::Resources, message)
-        .hint(format!("allow it with `memory=\"{}MiB\"`", held.div_ceil(1 << 20)))
 }

@@ -4,11 +4,11 @@ use lithify::source::live::{BATCH_BYTES, BATCH_ELEMENTS, Batch, Builder};
 use lithify::value::DType;
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyList;
 
 use crate::bridge::Give;
 use crate::memory::copy;
-use crate::values::{Items, MOST_DEPTH, Path, in_order, kind_of, string_of, strings_of};
+use crate::values::{Items, Path, each_part, in_order, kind_of, string_of, strings_of};
 
 /// Elements of a batch, at most, that are alike.
 const MOST_ALIKE: usize = 16 * BATCH_ELEMENTS;
@@ -136,33 +136,18 @@ struct Columns<'py> {
 
 impl<'py> Columns<'py> {
     fn collect(&mut self, item: &Bound<'py, PyAny>, path: &mut Path, depth: usize) -> PyResult<()> {
-        if depth > MOST_DEPTH {
-            return Err(path.refuse("it has too many objects within each other"));
-        }
-        if let Ok(array) = item.cast::<PyUntypedArray>() {
-            return self.add_array(array, None, path);
-        }
-        if let Ok(dict) = item.cast::<PyDict>() {
-            return dict.iter().try_for_each(|(key, value)| {
-                let key = key.str()?;
-                path.within(key.to_str()?, |path| self.collect(&value, path, depth + 1))
-            });
-        }
-        if let Ok(tuple) = item.cast::<PyTuple>() {
-            return tuple.iter().enumerate().try_for_each(|(at, value)| {
-                path.within(&at.to_string(), |path| self.collect(&value, path, depth + 1))
-            });
-        }
-        if item.is_none() {
-            return Ok(());
-        }
-        let live = item.py().import("lithify._live")?;
-        if item.is_instance(&live.getattr("Ragged")?)? {
-            let splits: Vec<usize> = item.getattr("splits")?.call_method0("tolist")?.extract()?;
-            return self.add_array(item.getattr("values")?.cast()?, Some(splits), path);
-        }
-        let known = live.getattr("known_rows")?.call1((item, path.feature()))?;
-        self.collect(&known, path, depth + 1)
+        each_part(item, path, depth, &mut |item, path, depth| {
+            if let Ok(array) = item.cast::<PyUntypedArray>() {
+                return self.add_array(array, None, path);
+            }
+            let live = item.py().import("lithify._live")?;
+            if item.is_instance(&live.getattr("Ragged")?)? {
+                let splits: Vec<usize> = item.getattr("splits")?.call_method0("tolist")?.extract()?;
+                return self.add_array(item.getattr("values")?.cast()?, Some(splits), path);
+            }
+            let known = live.getattr("known_rows")?.call1((item, path.feature()))?;
+            self.collect(&known, path, depth + 1)
+        })
     }
 
     fn add_array(

@@ -15,7 +15,7 @@ use crate::errors::of_feature;
 use crate::memory::copy;
 
 /// Objects within objects that are looked into.
-pub const MOST_DEPTH: usize = 64;
+const MOST_DEPTH: usize = 64;
 
 /// Where something is in an element: `a/0/b`.
 #[derive(Default)]
@@ -60,39 +60,54 @@ impl Path {
     }
 }
 
+/// What takes a part, which is so deep within others.
+pub type Take<'t, 'py> = dyn FnMut(&Bound<'py, PyAny>, &mut Path, usize) -> PyResult<()> + 't;
+
+/// Gives the parts of dicts and tuples within each other; nothing of what is `None`.
+///
+/// # Errors
+/// They are too many within each other; what `take` says.
+pub fn each_part<'py>(
+    item: &Bound<'py, PyAny>,
+    path: &mut Path,
+    depth: usize,
+    take: &mut Take<'_, 'py>,
+) -> PyResult<()> {
+    if depth > MOST_DEPTH {
+        return Err(path.refuse("it has too many objects within each other"));
+    }
+    if let Ok(dict) = item.cast::<PyDict>() {
+        return dict.iter().try_for_each(|(key, value)| {
+            let key = key.str()?;
+            path.within(key.to_str()?, |path| each_part(&value, path, depth + 1, take))
+        });
+    }
+    if let Ok(tuple) = item.cast::<PyTuple>() {
+        return tuple.iter().enumerate().try_for_each(|(at, value)| {
+            path.within(&at.to_string(), |path| each_part(&value, path, depth + 1, take))
+        });
+    }
+    if item.is_none() { Ok(()) } else { take(item, path, depth) }
+}
+
 /// Adds what an element is made of: arrays, numbers, texts and byte strings, in dicts and tuples within each other.
 ///
 /// # Errors
 /// It is made of something else.
 pub fn add(item: &Bound<'_, PyAny>, path: &mut Path, depth: usize, out: &mut Builder) -> PyResult<()> {
-    if depth > MOST_DEPTH {
-        return Err(path.refuse("it has too many objects within each other"));
-    }
-    if let Ok(array) = item.cast::<PyUntypedArray>() {
-        return add_array(array, path, depth, out);
-    }
-    if let Ok(dict) = item.cast::<PyDict>() {
-        return dict.iter().try_for_each(|(key, value)| {
-            let key = key.str()?;
-            path.within(key.to_str()?, |path| add(&value, path, depth + 1, out))
-        });
-    }
-    if let Ok(tuple) = item.cast::<PyTuple>() {
-        return tuple.iter().enumerate().try_for_each(|(at, value)| {
-            path.within(&at.to_string(), |path| add(&value, path, depth + 1, out))
-        });
-    }
-    if item.is_none() {
-        return Ok(());
-    }
-    if let Ok(list) = item.cast::<PyList>() {
-        return add_list(list, path, depth, out);
-    }
-    if add_scalar(item, path, out)? {
-        return Ok(());
-    }
-    let known = item.py().import("lithify._live")?.getattr("known")?.call1((item, path.feature()))?;
-    add(&known, path, depth + 1, out)
+    each_part(item, path, depth, &mut |item, path, depth| {
+        if let Ok(array) = item.cast::<PyUntypedArray>() {
+            return add_array(array, path, depth, out);
+        }
+        if let Ok(list) = item.cast::<PyList>() {
+            return add_list(list, path, depth, out);
+        }
+        if add_scalar(item, path, out)? {
+            return Ok(());
+        }
+        let known = item.py().import("lithify._live")?.getattr("known")?.call1((item, path.feature()))?;
+        add(&known, path, depth + 1, out)
+    })
 }
 
 /// Adds a number or a string; says whether it is one.

@@ -8,7 +8,8 @@ use crate::machine::{Machine, show_size};
 use crate::plan::fit::show_shape;
 use crate::plan::{ArrayPlan, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
-use crate::source::Choice;
+use crate::source::live::LIVE;
+use crate::source::{Choice, Part};
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
 
@@ -223,13 +224,9 @@ fn images(profile: &Profile) -> String {
 #[must_use]
 pub fn profile(profile: &Profile, machine: &Machine) -> String {
     let stored: u64 = profile.parts.iter().map(|part| part.bytes).sum();
-    let mut text = format!(
-        "{} in {} ({}){}\n",
-        plural(profile.elements, "element"),
-        plural(profile.parts.len() as u64, part_name(&profile.format)),
-        show_size(stored),
-        choice(&profile.choice)
-    );
+    let (elements, origin) = (plural(profile.elements, "element"), origin(&profile.format, &profile.parts));
+    let size = if stored > 0 { format!(" ({})", show_size(stored)) } else { String::new() };
+    let mut text = format!("{elements} in {origin}{size}{}\n", choice(&profile.choice));
     if profile.elements > 0 {
         text.push('\n');
         text.push_str(&features(profile));
@@ -253,6 +250,14 @@ pub fn profile(profile: &Profile, machine: &Machine) -> String {
     }
     text.push_str(&skipped(&profile.skipped));
     text
+}
+
+/// What a dataset's elements are of: of how many files, or of which program.
+fn origin(format: &str, parts: &[Part]) -> String {
+    match parts {
+        [program] if format == LIVE => program.path.display().to_string().escape_debug().to_string(),
+        files => plural(files.len() as u64, part_name(format)),
+    }
 }
 
 /// Which of a dataset's elements are taken, if not all.
@@ -370,7 +375,7 @@ fn role_name(role: Role) -> &'static str {
 
 /// What pass 2 will do.
 #[must_use]
-pub fn plan(plan: &Plan, machine: &Machine) -> String {
+pub fn plan(profile: &Profile, plan: &Plan, machine: &Machine) -> String {
     let elements = plural(plan.elements, "element");
     let mut text = format!("{elements} to `{}`{}\n\n", plan.output.display(), choice(&plan.choice));
     let mut rows = vec![["array", "dtype", "shape", "bytes", "chunks", "how"].map(str::to_owned).to_vec()];
@@ -418,6 +423,9 @@ pub fn plan(plan: &Plan, machine: &Machine) -> String {
         plural(plan.block_rows.min(plan.elements), "row"),
         plural(plan.threads as u64, "thread")
     );
+    for advice in advice::for_plan(profile, plan) {
+        let _ = writeln!(text, "advice: {advice}");
+    }
     text.push_str(&skipped(&plan.skipped));
     text
 }
@@ -428,7 +436,7 @@ pub fn manifest(manifest: &Manifest) -> String {
     let mut text = format!(
         "{} from {}{}, by {}\n\n",
         plural(manifest.elements, "element"),
-        plural(manifest.parts.len() as u64, part_name(&manifest.format)),
+        origin(&manifest.format, &manifest.parts),
         choice(&manifest.choice),
         manifest.written_by
     );

@@ -107,7 +107,7 @@ def _array(items, feature):
 def known(item, feature):
     """An object of another library as something that lithify knows."""
     if of_library(item, "torch", "Tensor"):
-        return _torch.array_of(item)
+        return _torch.array_of(item, feature)
     if of_library(item, "tensorflow", "RaggedTensor") or of_library(item, "tensorflow", "SparseTensor"):
         return _tensorflow.parts(item)
     if isinstance(item, collections.abc.Mapping):
@@ -126,5 +126,5 @@ def known_rows(item, feature):
     if isinstance(item, list):
         return objects(item) if any(isinstance(one, (str, bytes)) for one in item) else _array(item, feature)
     if of_library(item, "tensorflow", "RaggedTensor") and item.ragged_rank == 1:
-        return Ragged(item.values.numpy(), item.row_splits.numpy())
+        return _tensorflow.ragged(item)
     return known(item, feature)

@@ -67,14 +67,13 @@ def _is_batch(tf, spec):
 
 def _rows(tf, dataset):
     """Batches as arrays, in structures of dicts and tuples."""
-
-    def rows(leaf):
-        if isinstance(leaf, tf.RaggedTensor):
-            return Ragged(leaf.values.numpy(), leaf.row_splits.numpy())
-        return leaf.numpy()
-
     for item in dataset:
-        yield _map(rows, item)
+        yield _map(lambda leaf: ragged(leaf) if isinstance(leaf, tf.RaggedTensor) else leaf.numpy(), item)
+
+
+def ragged(tensor):
+    """A tensor that is ragged in its rows alone."""
+    return Ragged(tensor.values.numpy(), tensor.row_splits.numpy())
 
 
 def parts(item):

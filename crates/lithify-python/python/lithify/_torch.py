@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from ._errors import RequestError
+from ._errors import DataError, RequestError
 from ._feed import Feed, objects
 
 
@@ -49,12 +49,16 @@ def _is_apart(batch):
     return isinstance(batch, (list, tuple)) and any(isinstance(part, within) for part in batch)
 
 
-def array_of(tensor):
+def array_of(tensor, feature):
     """A tensor as an array."""
     torch = sys.modules["torch"]
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if tensor.dtype != torch.bfloat16:
-        return tensor.numpy()
+    try:
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+        if tensor.dtype != torch.bfloat16:
+            return tensor.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        # Sparse, quantized, nested, or on no device: PyTorch says which, and what to do.
+        raise DataError(f"the tensor is no array: {error}", feature=feature) from None
     # NumPy has no bfloat16 of its own: what `ml_dtypes` calls so is used, if it is there.
     try:
         import ml_dtypes

@@ -1,10 +1,12 @@
 //! A program as a source.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Batch, LIVE, part};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Alike, Elements, Part, Source, Want};
 use crate::value::{Element, Field};
 
@@ -12,8 +14,8 @@ use crate::value::{Element, Field};
 /// elements than these.
 const UNKNOWN: (u64, u64) = (8 << 30, 1 << 20);
 
-/// A batch that is put together, one that waits, and one that is taken may be there at once.
-pub const COPIES: u64 = 3;
+/// A batch that is put together, one that waits, one that is taken, and what is made of it may be there at once.
+const COPIES: u64 = 4;
 
 /// Where elements come from.
 pub struct Feed {
@@ -23,10 +25,14 @@ pub struct Feed {
     pub begin: Begin,
     /// How many elements there will be, if that is known.
     pub elements: Option<u64>,
-    /// Whether all elements are as the first in all but their values.
+    /// Whether all elements are said to be as the first in all but their values.
     pub alike: bool,
+    /// Whether it can begin more than once, and gives the same each time.
+    pub again: bool,
     /// Bytes of memory that wait to be taken, at most.
     pub held: u64,
+    /// Bytes of memory that an element may take while it is handed on.
+    pub memory: u64,
 }
 
 /// What begins at the first element, and gives batches until there are no more.
@@ -36,23 +42,38 @@ pub type Batches = Box<dyn Iterator<Item = Result<Batch>> + Send>;
 
 /// A program that gives elements, as a source of one part that is read from its start on.
 pub struct Live {
-    feed: Feed,
+    shared: Arc<Shared>,
     parts: [Part; 1],
+    /// Whether the first element alone tells what all are.
+    of_the_first: bool,
+}
+
+struct Shared {
+    feed: Feed,
+    /// Whether it has begun before.
+    used: AtomicBool,
     /// What was begun, if no more was taken of it than its first batch, and that batch.
     begun: Mutex<Option<(Batches, Batch)>>,
 }
 
 impl Live {
-    /// A source of what a program gives.
+    /// A source of what a program gives. The first element tells what all are where that is said, and how many there are is known.
     #[must_use]
     pub fn new(feed: Feed) -> Self {
-        Self { parts: [part(&feed.name, 0)], feed, begun: Mutex::default() }
+        let (parts, of_the_first) = ([part(&feed.name, 0)], feed.alike && feed.elements.is_some());
+        let shared = Shared { feed, used: AtomicBool::new(false), begun: Mutex::default() };
+        Self { shared: Arc::new(shared), parts, of_the_first }
     }
 
-    /// How many elements there will be, if that is known.
+    /// The same, where the first element tells what all are, whether or not that is said; or where it does not.
+    pub(crate) fn told_by_the_first(&self, of_the_first: bool) -> Self {
+        Self { shared: Arc::clone(&self.shared), parts: self.parts.clone(), of_the_first }
+    }
+
+    /// Where the elements come from.
     #[must_use]
-    pub fn elements(&self) -> Option<u64> {
-        self.feed.elements
+    pub fn feed(&self) -> &Feed {
+        &self.shared.feed
     }
 
     /// All batches: those of what was begun, if no more was taken of it than the first of them.
@@ -60,15 +81,47 @@ impl Live {
     /// # Errors
     /// It cannot be begun.
     pub fn batches(&self) -> Result<Batches> {
-        Ok(match self.begun().take() {
-            Some((batches, first)) => Box::new(std::iter::once(Ok(first)).chain(batches)),
-            None => (self.feed.begin)()?,
-        })
+        let (batches, first) = self.begin()?;
+        Ok(Box::new(std::iter::once(Ok(first)).chain(batches)))
+    }
+
+    /// Whether it can be read from its start on: if it comes only once, no more has been taken of it than its first batch.
+    pub(crate) fn can_begin(&self) -> bool {
+        self.feed().again || !self.shared.used.load(Ordering::Relaxed) || self.begun().is_some()
+    }
+
+    fn begin(&self) -> Result<(Batches, Batch)> {
+        if let Some(begun) = self.begun().take() {
+            return Ok(begun);
+        }
+        if self.shared.used.swap(true, Ordering::Relaxed) && !self.feed().again {
+            return Err(Error::request("it can be iterated over only once"));
+        }
+        let Feed { name, begin, memory, .. } = self.feed();
+        let (name, memory, mut elements) = (PathBuf::from(name), *memory, 0);
+        let batches = begin()?.map(move |batch| {
+            let batch = batch?;
+            elements += batch.elements();
+            let held = batch.held().saturating_mul(COPIES);
+            // There is more than one element only of those that are small.
+            if held > memory {
+                Err(too_large(held, memory).in_file(&name).at_element(elements - 1))
+            } else {
+                Ok(batch)
+            }
+        });
+        Ok((Box::new(batches), Batch::default()))
     }
 
     fn begun(&self) -> MutexGuard<'_, Option<(Batches, Batch)>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_large(held: u64, memory: u64) -> Error {
+    let (held, memory) = (held.div_ceil(1 << 20), memory >> 20);
+    let message = format!("it takes {held} MiB while it is handed on, but the budget is {memory} MiB");
+    Error::new(ErrorKind::Resources, message).hint(format!("allow it with `--memory {held}MiB`"))
 }
 
 impl Source for Live {
@@ -89,28 +142,30 @@ impl Source for Live {
     }
 
     fn held(&self) -> u64 {
-        self.feed.held
+        self.feed().held
     }
 
     fn alike(&self, part: usize) -> Option<Alike> {
-        if !self.feed.alike {
+        if !self.of_the_first {
             return None;
         }
         let of_first = || {
             let mut elements = self.read(part, 0..u64::MAX, Want::Whole).ok()?;
-            let bytes = elements.next().ok()??.stored_bytes();
-            Some((UNKNOWN.0 / bytes.max(1)).clamp(1, UNKNOWN.1))
+            let first = elements.next().map(|first| first.map(|first| first.stored_bytes()));
+            drop(elements);
+            let bytes = first.unwrap_or_else(|error| {
+                // It may not come again.
+                *self.begun() = Some((Box::new(std::iter::once(Err(error))), Batch::default()));
+                None
+            });
+            bytes.map(|bytes| (UNKNOWN.0 / bytes.max(1)).clamp(1, UNKNOWN.1))
         };
-        let elements = self.feed.elements.or_else(of_first)?;
+        let elements = self.feed().elements.or_else(of_first)?;
         Some(Alike { elements, step: 1, sound: true })
     }
 
     fn read(&self, _part: usize, range: Range<u64>, _want: Want) -> Result<Box<dyn Elements + '_>> {
-        let begun = self.begun().take();
-        let (batches, batch) = match begun {
-            Some(begun) => begun,
-            None => ((self.feed.begin)()?, Batch::default()),
-        };
+        let (batches, batch) = self.begin()?;
         let mut elements = LiveElements {
             source: self,
             batches: Some(batches),
@@ -194,7 +249,7 @@ impl Elements for LiveElements<'_> {
     }
 
     fn held(&self) -> u64 {
-        COPIES * self.batch.held()
+        COPIES.saturating_mul(self.batch.held())
     }
 
     fn consumed(&self) -> u64 {

@@ -11,7 +11,7 @@ mod feed;
 mod spool;
 
 pub use batch::{Batch, Builder};
-pub use feed::{Batches, Begin, COPIES, Feed, Live};
+pub use feed::{Batches, Begin, Feed, Live};
 pub use spool::{Spool, Spooled};
 
 use super::Part;

@@ -11,11 +11,14 @@ use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
 use crate::progress::Progress;
 use crate::scan::profile::{Profile, Skipped};
 use crate::scan::{OnError, SKIP_HINT, ScanOptions, scan};
-use crate::source::live::{ARRAY, LIVE, Live};
+use crate::source::live::LIVE;
 use crate::source::{Choice, Options, Part, Source, name_file};
-use crate::write::grow::write_growing;
 use crate::write::manifest::Manifest;
 use crate::write::{Asked, Left, Report, Staging, WriteOptions, check_target, stage, write_staged};
+
+mod live;
+
+pub use live::{Alike, convert_growing, convert_live};
 
 /// What is to be made of a dataset, where, and with what.
 pub struct Job<'a> {
@@ -156,57 +159,6 @@ pub fn convert(source: &dyn Source, job: &Job<'_>) -> Result<Manifest> {
         Ready::Done(manifest) => Ok(*manifest),
         Ready::Go(prepared) => write_prepared(source, job, *prepared),
     }
-}
-
-/// Why elements that a program gives can be written before all of them are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alike {
-    /// It is said that they differ in nothing but their values.
-    Said,
-    /// They may, and what turns out otherwise is found, and can be begun anew.
-    Hoped,
-    /// They may, but they come only once: so however they differ must not matter.
-    Anyhow,
-}
-
-/// Converts what a program gives as it comes, in one pass. How many elements there are need not be known. Nothing is done where that
-/// takes two passes.
-///
-/// # Errors
-/// As [`convert`]; or an element is not as the first, which need not be an error if all of them are known before.
-pub fn convert_growing(source: &Live, job: &Job<'_>, alike: Alike) -> Result<Option<Manifest>> {
-    if job.target.on_error == OnError::Skip {
-        // What is bad must be known before rows are counted.
-        return Ok(None);
-    }
-    let mut machine = job.machine.clone();
-    if source.elements().is_none() {
-        (machine.disk, machine.largest_file) = (u64::MAX, None);
-    }
-    let (profile, plan) = match scan_and_plan(source, &Job { machine: &machine, ..*job }, &[]) {
-        Ok(planned) => planned,
-        // Of all elements it may be another matter than of the first.
-        Err(error) if alike != Alike::Said && error.kind() != ErrorKind::Interrupted => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let can = match alike {
-        Alike::Said => true,
-        Alike::Hoped => plan.tells_what_does_not_fit(),
-        // Where there are names, others may lack some; and of an empty list, chunks would be of nothing.
-        Alike::Anyhow => {
-            let alone = profile.features.len() == 1 && profile.feature(ARRAY).is_some();
-            plan.fits_any_length() && alone && plan.counters.iter().all(|counter| counter.total > 0)
-        }
-    };
-    if !can {
-        return Ok(None);
-    }
-    let (choice, request, target) = (source.choice(), job.request, job.target);
-    let asked = Asked { format: source.format(), parts: source.parts(), choice: &choice, request, target };
-    let (staging, _) = stage(&asked, job.writing.restart)?;
-    // What others have begun is not thrown away.
-    staging.go_on(&asked)?;
-    write_growing(source, &plan, request, &staging, job.writing).map(Some)
 }
 
 /// Writes what was prepared; where elements turn out not to fit their rows, as [`convert`] does.
