@@ -115,6 +115,21 @@ def test_ranges_iterables_and_functions(out):
         assert [array.tolist() for array in found.values()] == [list(range(7))]
 
 
+def test_a_length_that_is_a_hint(out):
+    """What has no items by number need not have as many as it says: chunks are not made for those."""
+
+    class Rows:
+        def __len__(self):
+            return 1
+
+        def __iter__(self):
+            return iter(range(1000))
+
+    found = lithify.convert(Rows(), out.with_suffix(".zarr"), chunk=(100,))
+    assert found["array"][:].tolist() == list(range(1000)) and found["array"].chunks == (100,)
+    assert lithify.convert(Rows(), out.with_name("other.zarr"))["array"].chunks[0] >= 1000
+
+
 def test_batches(out):
     batches = [{"x": BASE[:7], "y": [1.5] * 7}, {"x": BASE[7:9], "y": [2.5] * 2}, {"x": BASE[9:10], "y": [0.5]}]
     lithify.convert(iter(batches), out, batched=True)

@@ -53,10 +53,12 @@ def _of_iterable(source, rows):
         return Feed(getattr(source, "__name__", name), lambda: iter(source()), rows, again=True)
     if isinstance(source, collections.abc.Iterator):
         return Feed(name, lambda: source, rows)
-    count = len(source) if hasattr(source, "__len__") and not rows else None
+    # The length of what has no items by number is a hint, as PyTorch says.
+    numbered = hasattr(source, "__getitem__") and not of_library(source, "torch.utils.data", "IterableDataset")
+    count = len(source) if numbered and hasattr(source, "__len__") and not rows else None
     if hasattr(source, "__iter__"):
         return Feed(name, lambda: iter(source), rows, count, again=True)
-    if hasattr(source, "__getitem__") and count is not None:
+    if count is not None:
         return Feed(name, lambda: (source[at] for at in range(count)), rows, count, again=True)
     raise RequestError(
         f"no dataset: {name} can neither be iterated over nor is it a path",
