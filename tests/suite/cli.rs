@@ -71,13 +71,13 @@ fn assert_shown(found: &str, wanted: &str) {
 const SCAN: &str = "\
 12 elements in 3 files (2.2 KiB)
 
-  feature  stored as      in  values  median / 99 %  bytes of a string   padded   waste  looks like
-  box      float         all       4                                      192 B
-  image    bytes         all       1                          104..115  1.3 KiB   4.8 %  JPEG
-  label    int64         all       1                                       96 B
-  name     bytes         all       1                             9..10    120 B   8.3 %  text
-  tokens   int64         all    1..8          4 / 8                       768 B  43.8 %
-  weight   float      75.0 %       1                                       48 B  25.0 %
+  feature  stored as      in  values  median / 99 %  bytes of a string  histogram        padded   waste  looks like
+  box      float         all       4                                                      192 B
+  image    bytes         all       1                          104..115  ████████ bytes  1.3 KiB   4.8 %  JPEG
+  label    int64         all       1                                                       96 B
+  name     bytes         all       1                             9..10  █▂       bytes    120 B   8.3 %  text
+  tokens   int64         all    1..8          4 / 8                     █▄█▄▄█▄█          768 B  43.8 %
+  weight   float      75.0 %       1                                                       48 B  25.0 %
 
 padded to the longest, all of it takes 2.5 KiB; SIZE of disk free in `.`, SIZE of memory available
 ";
@@ -122,6 +122,75 @@ fn scan_shows_a_table() {
     let ran = run(&scratch, "scan 'train-*'");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     assert_shown(&steady(&scratch, &ran.out), SCAN);
+}
+
+/// On a terminal, colours show where an advice begins, and histograms fill the window; for who wants no colours, or no terminal, the
+/// words are the same.
+#[test]
+fn a_terminal_has_colours_and_a_window() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    let on_terminal = |variables: &str, columns: u32| {
+        let line = format!(
+            "stty cols {columns}; {variables} {} scan nothing; {0} scan -q 'train-*'",
+            binary().display()
+        );
+        let output =
+            Command::new("script").args(["-qec", &line, "/dev/null"]).current_dir(scratch.path()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let (plain, narrow, wide) = (
+        on_terminal("NO_COLOR=1 TERM=xterm", 80),
+        on_terminal("TERM=xterm", 80),
+        on_terminal("TERM=xterm", 200),
+    );
+    assert!(narrow.contains("\x1b[1;31merror:\x1b[0m cannot open `nothing`"), "{narrow}");
+    assert!(!plain.contains('\x1b') && plain.contains("error: cannot open `nothing`"), "{plain}");
+    assert!(!on_terminal("TERM=dumb", 80).contains('\x1b'));
+    let widest = |text: &str| text.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+    assert!(widest(&wide) > widest(&narrow) && widest(&wide) <= 200, "{wide}");
+}
+
+#[test]
+fn who_says_nothing_sees_examples() {
+    let scratch = Scratch::new();
+    let ran = run(&scratch, "");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+    assert_eq!(ran.err.lines().filter(|line| line.starts_with("  lithify ")).count(), 3, "{}", ran.err);
+}
+
+#[test]
+fn what_is_mistyped_is_guessed() {
+    let scratch = Scratch::new();
+    dataset(&scratch);
+    std::fs::create_dir(scratch.at("photos")).unwrap();
+    let _ = scratch.file("photos/cat.jpg", b"");
+    for (line, wanted) in [
+        ("scan train-00001-of-0003", "did you mean `train-00001-of-00003`?"),
+        ("scan photo", "did you mean `photos`?"),
+        ("scan photos/cta.jpg", "did you mean `photos/cat.jpg`?"),
+        ("convert 'train-*' -o out -f tokns", "did you mean `tokens`?"),
+        ("convert 'train-*' -o out --overwite", "'--overwrite'"),
+        ("convrt 'train-*' -o out", "'convert'"),
+    ] {
+        let ran = run(&scratch, line);
+        assert!(ran.code != Some(0) && ran.err.contains(wanted), "{line}: {}", ran.err);
+    }
+    assert!(!run(&scratch, "scan quite-another").err.contains("did you mean"));
+}
+
+#[test]
+fn shells_and_manuals_know_the_commands() {
+    let scratch = Scratch::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(&scratch, &format!("completions {shell}"));
+        assert!(ran.code == Some(0) && ran.out.contains("resize-with-pad"), "{shell}: {}", ran.err);
+    }
+    assert_eq!(run(&scratch, "man pages/man1").code, Some(0));
+    let page = std::fs::read_to_string(scratch.at("pages/man1/lithify-convert.1")).unwrap();
+    assert!(page.contains(".TH lithify-convert 1") && page.contains("resize\\-with\\-pad"), "{page}");
+    let version = run(&scratch, "--version").out;
+    assert!(version.contains("Zarr codecs: zstd, gzip") && version.contains("JPEG: "), "{version}");
 }
 
 #[test]

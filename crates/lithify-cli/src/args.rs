@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use lithify::Portion;
 use lithify::error::{Error, Result};
 use lithify::machine::parse_size;
@@ -42,10 +43,22 @@ Exit codes:
 
 /// Turns datasets larger than memory into memory-mapped .npy arrays, or Zarr.
 #[derive(Debug, Parser)]
-#[command(name = "lithify", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "lithify", version, long_version = long_version(), about, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The version, and what it was built with that another build may lack.
+fn long_version() -> String {
+    let blosc = if cfg!(feature = "blosc") { ", blosc" } else { " (blosc is read, and not written)" };
+    let jpeg =
+        if lithify::image::jpeg_simd() { "SIMD" } else { "no SIMD, for want of nasm when it was built" };
+    format!(
+        "{}\nZarr codecs: zstd, gzip, crc32c, sharding{blosc}\nJPEG: {jpeg}\nchecksums: {}",
+        env!("CARGO_PKG_VERSION"),
+        lithify::store::checksum_target()
+    )
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,6 +159,16 @@ pub enum Command {
         output: PathBuf,
         #[command(flatten)]
         run: Run,
+    },
+    /// Print what completes the commands and flags of lithify in a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write the manual pages, one a command, into a directory.
+    Man {
+        /// Such as `~/.local/share/man/man1`.
+        directory: PathBuf,
     },
     /// Show what was written, from what, and how.
     Info {

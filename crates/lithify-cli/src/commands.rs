@@ -1,9 +1,11 @@
 //! Each command, as calls of the library.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use clap::CommandFactory;
 use lithify::batch::{begin, disk_taken, found_bad, plan_of_profiles};
 use lithify::convert::{
     Job, Ready, made_of, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
@@ -21,10 +23,11 @@ use lithify::write::{Asked, Staging, WriteOptions, check_target, stage};
 use lithify::{Portion, scan, show};
 
 use crate::Outcome;
-use crate::args::{Command, Dataset, Features, Planning, Run};
+use crate::args::{Cli, Command, Dataset, Features, Planning, Run};
 use crate::context::Context;
 use crate::json;
 use crate::progress::tell;
+use crate::terminal;
 
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
@@ -76,6 +79,18 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Slurm(planning) => crate::batch::slurm(&planning),
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
         Command::Repair { output, run } => repair_command(&output, &run),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lithify", &mut script);
+            print(&String::from_utf8_lossy(&script))?;
+            Ok(Outcome::Done)
+        }
+        Command::Man { directory } => {
+            fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, e))?;
+            clap_mangen::generate_to(Cli::command(), &directory)
+                .map_err(|e| Error::io("write manual pages into", &directory, e))?;
+            Ok(Outcome::Done)
+        }
         Command::Info { output, json } => {
             let manifest = Manifest::read(&output)?;
             print(&if json { json::pretty(&manifest)? } else { show::manifest(&manifest) })?;
@@ -223,7 +238,7 @@ impl Context {
 
 /// Refuses to put parts of a dataset beside outputs that are none of them: an element might be in several.
 fn refuse_others(directory: &Path, targets: &[Target]) -> Result<()> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut outputs = entries.map(|entry| entry.path()).filter(|path| path.join(NAME).is_file());
     match outputs.find(|path| targets.iter().all(|target| target.output != *path)) {
         Some(other) => Err(Error::new(
@@ -252,7 +267,7 @@ fn scan_command(dataset: &Dataset, features: &Features, run: &Run, json: bool) -
     if json {
         print(&json::pretty(&json::profile(&profile, &context.machine))?)?;
     } else {
-        print(&show::profile(&profile, &context.machine))?;
+        print(&show::profile(&profile, &context.machine, terminal::window()))?;
     }
     Ok(skipped_or_done(!profile.skipped.is_empty()))
 }
@@ -336,6 +351,7 @@ pub fn absolute(path: &Path) -> std::path::PathBuf {
 
 /// Prints to standard output. A reader that has gone, as `head` does, ends the output and is no error.
 pub fn print(text: &str) -> Result<()> {
+    let text = terminal::painted(text, &io::stdout());
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::io("write to", Path::new("standard output"), e))

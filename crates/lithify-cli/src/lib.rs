@@ -16,6 +16,7 @@ mod commands;
 pub mod context;
 pub mod json;
 mod progress;
+mod terminal;
 mod words;
 
 use progress::tell;
@@ -35,8 +36,23 @@ enum Outcome {
     Stopped = 75,
 }
 
+/// What is shown to who says nothing.
+const FIRST: &str = "\
+lithify turns datasets larger than memory into memory-mapped .npy arrays, or Zarr. For example:
+
+  lithify scan 'train-*.tfrecord'                    what is in it, and what arrays of it would take
+  lithify convert 'train-*.tfrecord' -o arrays/      an array for each feature, without a loss
+  lithify convert photos/ -o photos.npy --feature image --resize 224x224 --channels 3
+
+`lithify --help` names the commands, and `lithify convert --help` all that can be asked for.";
+
 /// Does what these words say, of which the first is the name of the program; gives the exit code.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<_> = words.into_iter().collect();
+    if words.len() <= 1 {
+        tell(format_args!("{FIRST}"));
+        return Outcome::Usage as u8;
+    }
     let cli = match args::Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(help) => {

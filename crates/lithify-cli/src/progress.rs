@@ -10,6 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lithify::machine::show_size;
 use lithify::progress::Progress;
 
+use crate::terminal::painted;
+
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
@@ -48,7 +50,8 @@ impl Reporter {
 
 /// Writes a line to standard error. Whoever has closed the terminal does not want the run to fail for that.
 pub fn tell(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let line = line.to_string();
+    let _ = writeln!(io::stderr(), "{}", painted(&line, &io::stderr()));
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

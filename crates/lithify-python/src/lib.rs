@@ -115,7 +115,7 @@ fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<
             let profile = scan(given.source(), &context.scanning(&request, &dataset))?;
             Ok((
                 json::pretty(&json::profile(&profile, &context.machine))?,
-                show::profile(&profile, &context.machine),
+                show::profile(&profile, &context.machine, show::USUAL_WINDOW),
             ))
         }
         Command::Convert { dataset, output, wanted, writing, run, dry_run, .. } => {

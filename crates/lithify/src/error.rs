@@ -252,3 +252,25 @@ pub(crate) fn printable(path: &Path) -> String {
     let text = path.to_string_lossy();
     if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into_owned() }
 }
+
+/// The name that a mistyped one was most likely meant to be, if there is one.
+pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n String>) -> Option<&'n String> {
+    let near = names.into_iter().min_by_key(|other| distance(other, name))?;
+    let most = (name.chars().count() / 2).min(3);
+    (distance(near, name) <= most).then_some(near)
+}
+
+/// How many letters must be changed to make one name of another.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Place, Result};
+use crate::error::{Error, ErrorKind, Place, Result, nearest};
 use crate::machine::{Machine, show_size};
 use crate::scan::OnError;
 use crate::scan::index::Index;
@@ -230,30 +230,12 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
             return Error::request(format!("no element has a feature `{}`", wanted.name))
                 .hint(format!("leave a blank between the name and the keys: `{name}: …`"));
         }
-        let near = profile.features.iter().min_by_key(|feature| distance(&feature.name, &wanted.name));
         let error = Error::request(format!("no element has a feature `{}`", wanted.name));
-        match near {
-            Some(near) if distance(&near.name, &wanted.name) <= 3 => {
-                error.hint(format!("did you mean `{}`?", near.name))
-            }
-            _ => error.hint(format!("there are {}", names())),
+        match nearest(&wanted.name, profile.features.iter().map(|feature| &feature.name)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint(format!("there are {}", names())),
         }
     })
-}
-
-/// How many letters must be changed to make one name of another.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// How blocks reach the disk.

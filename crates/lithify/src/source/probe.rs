@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{FORMATS, Format, Part, Verdict};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result, nearest, printable};
 
 /// How many of a file's first bytes a format may see.
 pub const HEAD_BYTES: usize = 4096;
@@ -224,7 +224,24 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
         }
         return Ok(files);
     }
+    if let Err(error) = input.metadata() {
+        let error = Error::io("open", input, error);
+        return Err(match beside(input) {
+            Some(near) => error.hint(format!("did you mean `{}`?", printable(&near))),
+            None => error,
+        });
+    }
     Ok(vec![(input.to_path_buf(), false)])
+}
+
+/// What a path that leads nowhere was most likely meant to be.
+fn beside(input: &Path) -> Option<PathBuf> {
+    let name = input.file_name()?.to_str()?;
+    let parent = input.parent()?;
+    let listed = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let names: Vec<String> =
+        names_in(listed).ok()?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+    nearest(name, &names).map(|near| parent.join(near))
 }
 
 pub(super) fn is_sidecar(path: &Path) -> bool {

@@ -47,6 +47,12 @@ impl TryFrom<String> for Checksum {
     }
 }
 
+/// How checksums are computed on this processor.
+#[must_use]
+pub fn checksum_target() -> String {
+    crc_fast::get_calculator_target(crc_fast::CrcAlgorithm::Crc64Nvme)
+}
+
 /// A running [`Checksum`].
 pub(crate) struct Hasher(crc_fast::Digest);
 

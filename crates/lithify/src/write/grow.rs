@@ -5,9 +5,9 @@ use std::fs::File;
 use std::time::Instant;
 
 use super::fill::{Block, Filler, Scratch, slots_of};
-use super::journal::{sync_all, sync_file_system};
+use super::journal::sync_file_system;
 use super::manifest::{Manifest, Run};
-use super::publish::{check_beside, complete_output, stopped};
+use super::publish::{check_beside, complete_output, end, stopped};
 use super::staging::Staging;
 use super::{Notes, WriteOptions, Written, check_target, unfinished};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,10 +59,7 @@ pub fn write_growing(
         || if options.durable.is_some() { sync_file_system(&directory, staging.path()) } else { Ok(()) };
     let completed = complete_output(store, filled, run, &plan, staging, (options.overwrite, &sync));
     let manifest = completed.map_err(|error| stopped(error, staging, false))?;
-    if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
-        sync_all(parent)?;
-    }
-    let _ = staging.clear();
+    end(&plan, staging, options.durable.is_some())?;
     Ok(manifest)
 }
 

@@ -162,11 +162,7 @@ pub fn write_staged(
     let sync = || if options.durable.is_some() { journal.sync() } else { Ok(()) };
     let completed = complete_output(store, filled, run, plan, staging, (options.overwrite, &sync));
     let manifest = completed.map_err(|error| stopped(error, staging, plan.format != LIVE))?;
-    if let Some(parent) = plan.output.parent().filter(|_| options.durable.is_some()) {
-        sync_all(parent)?;
-    }
-    // All is done: what cannot be removed does no harm, and goes with the next run.
-    let _ = staging.clear();
+    end(plan, staging, options.durable.is_some())?;
     Ok(Report::Done(Box::new(manifest)))
 }
 
@@ -186,6 +182,16 @@ pub(super) fn complete_output(
     let complete = seal(staging, plan, &mut manifest, overwrite, sync)?;
     publish(staging, plan, &complete)?;
     Ok(manifest)
+}
+
+/// Waits until the name of an output is on the disk, if that is wanted, and removes what was left beside it.
+pub(super) fn end(plan: &Plan, staging: &Staging, durable: bool) -> Result<()> {
+    if let Some(parent) = plan.output.parent().filter(|_| durable) {
+        sync_all(parent)?;
+    }
+    // All is done: what cannot be removed does no harm, and goes with the next run.
+    let _ = staging.clear();
+    Ok(())
 }
 
 /// Looks whether all files are there that were completed, also by earlier runs.

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::journal::{self, Trusted, sync_all};
 use super::super::manifest::{Manifest, Run};
-use super::super::publish::{check_beside, check_files, check_target, complete, complete_output};
+use super::super::publish::{check_beside, check_files, check_target, complete, complete_output, end};
 use super::super::staging::Staging;
 use super::super::{Notes, stopped, unfinished};
 use super::run::ASIDE;
@@ -83,11 +83,7 @@ impl Batch {
         let run = Run { seconds, plan: Some(self.plan), ..Run::of(plan) };
         let sync = || if durable { sync_all(staging.path()) } else { Ok(()) };
         let manifest = complete_output(store, filled, run, plan, &staging, (overwrite, &sync))?;
-        if let Some(parent) = plan.output.parent().filter(|_| durable) {
-            sync_all(parent)?;
-        }
-        // All is done: what cannot be removed does no harm, and goes with the next run.
-        let _ = staging.clear();
+        end(plan, &staging, durable)?;
         Ok(manifest)
     }
 

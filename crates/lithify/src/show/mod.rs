@@ -1,5 +1,7 @@
 //! What was learnt, planned and written, as text for people. Nothing is computed here that is not known elsewhere.
 
+mod spread;
+
 use std::fmt::Write;
 
 use crate::decode::{Content, View};
@@ -12,6 +14,13 @@ use crate::source::live::LIVE;
 use crate::source::{Choice, Part};
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
+
+pub use spread::{bars, columns, differing};
+
+/// Columns of a window, where there is none.
+pub const USUAL_WINDOW: usize = 100;
+/// Columns that a histogram has at least, and at most.
+const HISTOGRAM: [usize; 2] = [8, 32];
 
 /// A column whose cells stand at the left or at the right.
 #[derive(Clone, Copy)]
@@ -189,15 +198,15 @@ fn sounds(profile: &Profile) -> String {
             text,
             "`{}`: {} samples a second, {} seconds",
             feature.name.escape_debug(),
-            spread(&sounds.rates, show_count),
-            spread(&sounds.milliseconds, seconds),
+            middle_of(&sounds.rates, show_count),
+            middle_of(&sounds.milliseconds, seconds),
         );
     }
     text
 }
 
 /// The smallest, the middle and the largest of sizes.
-fn spread(sizes: &Sizes, show: fn(u64) -> String) -> String {
+fn middle_of(sizes: &Sizes, show: fn(u64) -> String) -> String {
     let [min, middle, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show);
     if min == max { min } else { format!("{min}..{max} (median {middle})") }
 }
@@ -212,24 +221,24 @@ fn images(profile: &Profile) -> String {
             text,
             "`{}`: height {}, width {}, width by height {}",
             feature.name.escape_debug(),
-            spread(&images.heights, show_count),
-            spread(&images.widths, show_count),
-            spread(&images.aspects, hundredths),
+            middle_of(&images.heights, show_count),
+            middle_of(&images.widths, show_count),
+            middle_of(&images.aspects, hundredths),
         );
     }
     text
 }
 
-/// What a dataset holds, and what arrays of it would take.
+/// What a dataset holds, and what arrays of it would take, for a window of so many columns.
 #[must_use]
-pub fn profile(profile: &Profile, machine: &Machine) -> String {
+pub fn profile(profile: &Profile, machine: &Machine, window: usize) -> String {
     let stored: u64 = profile.parts.iter().map(|part| part.bytes).sum();
     let (elements, origin) = (plural(profile.elements, "element"), origin(&profile.format, &profile.parts));
     let size = if stored > 0 { format!(" ({})", show_size(stored)) } else { String::new() };
     let mut text = format!("{elements} in {origin}{size}{}\n", choice(&profile.choice));
     if profile.elements > 0 {
         text.push('\n');
-        text.push_str(&features(profile));
+        text.push_str(&features(profile, window));
         for more in [images(profile), sounds(profile)] {
             if !more.is_empty() {
                 text.push('\n');
@@ -275,7 +284,24 @@ fn part_name(format: &str) -> &'static str {
     if matches!(format, "image-folder" | "audio-folder") { "folder" } else { "file" }
 }
 
-fn features(profile: &Profile) -> String {
+/// The table of features, with histograms that make it as wide as a window, if they can.
+fn features(profile: &Profile, window: usize) -> String {
+    let differing: Vec<_> = profile.features.iter().map(differing).collect();
+    let pictures = |most: usize| {
+        let picture = |(sizes, what): &(Sizes, &str)| match sizes.min() == sizes.max() {
+            true => String::new(),
+            false if *what == "values" => bars(sizes, most),
+            false => format!("{:most$} {what}", bars(sizes, most)),
+        };
+        differing.iter().map(picture).collect::<Vec<_>>()
+    };
+    let least = features_with(profile, &pictures(HISTOGRAM[0]));
+    let width = least.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let most = (HISTOGRAM[0] + window.saturating_sub(width)).min(HISTOGRAM[1]);
+    if most == HISTOGRAM[0] { least } else { features_with(profile, &pictures(most)) }
+}
+
+fn features_with(profile: &Profile, pictures: &[String]) -> String {
     let head = [
         "feature",
         "stored as",
@@ -283,12 +309,13 @@ fn features(profile: &Profile) -> String {
         "values",
         "median / 99 %",
         "bytes of a string",
+        "histogram",
         "padded",
         "waste",
         "looks like",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for feature in &profile.features {
+    for (feature, picture) in profile.features.iter().zip(pictures) {
         #[expect(clippy::cast_precision_loss, reason = "a percentage")]
         let share = feature.present as f64 / profile.elements as f64 * 100.0;
         rows.push(vec![
@@ -303,12 +330,14 @@ fn features(profile: &Profile) -> String {
             range(&feature.lengths),
             middle(&feature.lengths),
             if feature.kind() == Some(Kind::Bytes) { range(&feature.strings) } else { String::new() },
+            picture.clone(),
             show_size(dense_bytes_of(profile, feature)),
             waste(profile, feature),
             profile.left_out.get(&feature.name).cloned().unwrap_or_else(|| looks_like(feature)),
         ]);
     }
-    table_of_used(&[&[Side::Left; 2][..], &[Side::Right; 6], &[Side::Left]].concat(), &rows)
+    let sides = [&[Side::Left; 2][..], &[Side::Right; 4], &[Side::Left], &[Side::Right; 2], &[Side::Left]];
+    table_of_used(&sides.concat(), &rows)
 }
 
 /// Bytes of all features, each padded to its longest.
