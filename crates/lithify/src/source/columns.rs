@@ -13,6 +13,9 @@ use crate::value::{Element, Field, Form, Kind};
 /// written.
 const RUN_BYTES: u64 = 256 << 10;
 
+/// Rows without a byte that are believed: nothing else says how many there are.
+const MOST_EMPTY: u64 = 1 << 26;
+
 /// An array whose rows are elements.
 pub(super) trait Column: Send + Sync {
     /// What an item is.
@@ -124,12 +127,17 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Refuses what cannot be held in memory.
+    /// Refuses what cannot be held in memory, or what nothing can be of that is claimed.
     ///
     /// # Errors
-    /// The rows that are read at a time take more bytes than `largest`.
+    /// The rows that are read at a time take more bytes than `largest`; or there are more rows without a byte than anybody has.
     pub(super) fn within(self, largest: u64) -> Result<Self> {
         for (part, table) in self.parts.iter().zip(&self.by_part) {
+            let empty = table.columns.iter().all(|column| column.1.row_bytes() == 0);
+            if empty && table.rows() > MOST_EMPTY {
+                let message = format!("it claims {} rows of no bytes, more than can be gone through", table.rows());
+                return Err(Error::input(message).in_file(&part.path));
+            }
             let bytes = table.held();
             if bytes > largest {
                 let message = format!(
