@@ -105,9 +105,55 @@ def test_arrays_of_as_many_rows(rows, out):
     assert left_in(out.parent) == []
 
 
-def test_a_dict_of_lists_of_two_lengths_is_refused(out):
-    with pytest.raises(lithify.Error):
-        lithify.convert({"x": [[1, 2], [3]]}, out)
+def test_what_was_left_out_is_said(out):
+    with pytest.warns(UserWarning, match="1 elements were left out"):
+        found = lithify.convert([1, 300, 5], out, dtype="uint8", on_error="skip")
+    assert found["array"].tolist() == [1, 5] and "1 were left out" in repr(found)
+
+
+def test_texts_that_are_taken_for_paths(out):
+    with pytest.raises(lithify.RequestError) as caught:
+        lithify.convert(["the cat sat", "on the mat"], out)
+    assert "text" in caught.value.hints[0]
+    texts = lithify.convert({"text": ["the cat sat", "on the mat"]}, out)["text"]
+    assert texts.tolist() == [b"the cat sat", b"on the mat"]
+
+
+def test_a_mistyped_option(out):
+    with pytest.raises(lithify.RequestError, match="there is no `ovrwrite`") as caught:
+        lithify.convert([1], out, ovrwrite=True)
+    assert caught.value.hints == ["did you mean `overwrite=True`?"]
+
+
+def test_no_features_at_all(out):
+    with pytest.raises(lithify.RequestError, match="no feature is named"):
+        lithify.convert({"x": [1]}, out, [])
+    found = lithify.convert({"x": [1], "y": [2]}, out, {"*": None, "x": False})
+    assert list(found) == ["y"]
+
+
+def test_a_name_with_control_characters(out):
+    with pytest.raises(lithify.DataError, match="control characters") as caught:
+        lithify.convert([{"a\tb": 1}], out)
+    assert "tf.train" not in str(caught.value)
+
+
+def test_hints_on_memory_are_enough(out):
+    for source in (lambda: (np.ones(1000) for _ in range(100)), [np.ones(3_000_000, np.float32)] * 2):
+        memory = "24MiB"
+        for _ in range(3):
+            try:
+                lithify.convert(source, out, memory=memory, overwrite=True)
+                break
+            except lithify.ResourcesError as error:
+                memory = re.search('`memory="([0-9]+MiB)"`', error.hints[0])[1]
+        else:
+            raise AssertionError(f"{memory} is not enough either")
+
+
+def test_a_dict_of_lists_of_which_one_is_shorter_is_refused(out):
+    with pytest.raises(lithify.RequestError, match="not the same number of rows"):
+        lithify.convert({"x": [[1, 2], [3]], "y": [1]}, out)
 
 
 @pytest.mark.parametrize("source", [[], (), iter([]), np.zeros((0, 3)), {"x": np.zeros(0)}, {}, lambda: iter([])], ids=repr)

@@ -335,6 +335,37 @@ def test_images(out, tmp_path, place):
     assert [bytes(raw["image"][at]) for at in range(6)] == [made[at] for at in order]
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("kind", ["memory", "iterable"])
+def test_images_of_a_mode(out, kind, mode):
+    """As `datasets` decodes them."""
+    made = [Picture.fromarray(np.random.default_rng(at).integers(0, 256, (4, 3, 3)).astype(np.uint8)) for at in range(3)]
+    dataset = Dataset.from_dict({"image": made}).cast_column("image", Image(mode=mode))
+    wanted = np.stack([np.asarray(row["image"]) for row in dataset])
+    found = lithify.convert(dataset if kind == "memory" else dataset.to_iterable_dataset(), out, resize=(4, 3))["image"]
+    np.testing.assert_array_equal(np.squeeze(found), wanted)
+
+
+def test_images_stand_upright(out):
+    """As their EXIF says, and `datasets` has it."""
+    smooth = np.add.outer(np.arange(16) * 8, np.arange(8) * 8)[..., None].repeat(3, axis=2).astype(np.uint8)
+    images = []
+    for orientation in range(1, 9):
+        exif = Picture.Exif()
+        exif[0x0112] = orientation
+        data = io.BytesIO()
+        Picture.fromarray(smooth).save(data, "JPEG", quality=100, subsampling=0, exif=exif)
+        images.append({"bytes": data.getvalue(), "path": None})
+    dataset = Dataset.from_dict({"image": images}, features=Features({"image": Image()}))
+    lengthwise = [at for at, row in enumerate(dataset) if np.asarray(row["image"]).shape[0] == 8]
+    assert len(lengthwise) == 4
+    wanted = np.stack([np.asarray(row["image"]) for row in dataset.select(lengthwise)])
+    found = lithify.convert(dataset.select(lengthwise), out, "image: resize=8x16 decode=accurate")["image"]
+    assert np.abs(found[:].astype(int) - wanted).max() <= 3
+    as_stored = lithify.convert(dataset, out.with_name("stored"), "image: resize=16x8 exif=ignore decode=accurate")["image"]
+    assert np.abs(as_stored[:].astype(int) - smooth).max() <= 3
+
+
 def test_images_are_what_pillow_decodes(out):
     made = photos()
     dataset = Dataset.from_dict({"image": [{"bytes": image, "path": None} for image in made]}, features=Features({"image": Image()}))

@@ -59,7 +59,8 @@ def test_what_was_interrupted_goes_on(file, large, out):
     process = start(CONVERT, large / file, out)
     begun = lambda: any(name.startswith(".out") for name in left_in(out.parent))
     ended = interrupt(process, begun)
-    assert ended == "KeyboardInterrupt" or out.exists()
+    # What was done is kept, and that is said.
+    assert ended == "KeyboardInterrupt" or "goes on" in ended or out.exists(), ended
     if not out.exists():
         run(CONVERT, large / file, out)
     whole = out.with_name("whole")

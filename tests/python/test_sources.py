@@ -149,6 +149,57 @@ def test_two_arrays_of_one_name_are_refused(source, out):
         lithify.convert(source, out)
 
 
+def test_a_dict_of_lists_that_differ(out):
+    found = lithify.convert({"x": [[1, 2], [3], []], "y": {"z": [1, 2, 3]}}, out)
+    assert [row.tolist() for row in found["x"]] == [[1, 2], [3], []] and found["y/z"].tolist() == [1, 2, 3]
+
+
+def test_a_tuple_of_arrays_has_features(out):
+    """As `tf.data.Dataset.from_tensor_slices` takes it."""
+    lithify.convert((X, Y), out)
+    assert_output(out, {"0": X, "1": Y})
+
+
+def test_tables(out):
+    """What pandas marks as missing is a feature that is missing; integers stay integers."""
+    import pandas
+
+    frame = pandas.DataFrame(
+        {
+            "id": pandas.array([2**53 + 1, None, 3], dtype="Int64"),
+            "text": ["x", None, "é"],
+            "rows": [[1, 2], [3], []],
+            "real": [1.5, float("nan"), 2.5],
+            "when": pandas.to_datetime(["2020-01-01 12:00", "2020-01-02", "2020-01-03"], format="mixed").tz_localize("Europe/Berlin"),
+            "kind": pandas.Categorical(["a", "b", "a"]),
+        }
+    )
+    words = {"*": None, "id": "default=-1 present", "text": "default=? dtype=S2", "rows": "ragged"}
+    found = lithify.convert(frame, out, words)
+    assert found["id"].tolist() == [2**53 + 1, -1, 3] and found["id.present"].tolist() == [True, False, True]
+    assert found["text"].tolist() == [b"x", b"?", "é".encode()]
+    assert [row.tolist() for row in found["rows"]] == [[1, 2], [3], []]
+    np.testing.assert_array_equal(found["real"], frame["real"])
+    utc = frame["when"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    assert found["when"].tolist() == utc.astype(np.int64).tolist()
+    assert found["kind"].tolist() == [b"a", b"b", b"a"]
+    frame.columns = ["a", "b", "a", "c", "d", "e"]
+    with pytest.raises(lithify.RequestError, match="`a`"):
+        lithify.convert(frame, out.with_name("other"))
+    whole = pandas.DataFrame({"x": np.arange(5, dtype=np.int16), "y": list("abcde")})
+    assert lithify.convert(whole, out.with_name("whole"))["x"].dtype == np.int16
+
+
+def test_points_in_time(out):
+    import datetime
+
+    days = [datetime.date(2020, 1, day) for day in (1, 2)]
+    times = [datetime.datetime(2020, 1, 1, 12), datetime.datetime(2020, 1, 1, 13, tzinfo=datetime.timezone.utc)]
+    found = lithify.convert([{"day": day, "time": time, "raw": bytearray(b"x")} for day, time in zip(days, times)], out)
+    assert found["time"][:].view("M8[us]").tolist() == [time.replace(tzinfo=None) for time in times]
+    assert found["day"][:].view("M8[us]").astype("M8[D]").tolist() == days and found["raw"].tolist() == [b"x"] * 2
+
+
 @pytest.mark.parametrize("make", [list, iter], ids=["list", "iterator"])
 def test_numbers_of_two_kinds_are_refused(make, out):
     for rows in ([1, 2.5], [np.int32(1), np.int64(2)], [1] * 5000 + [1.5]):

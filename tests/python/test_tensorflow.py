@@ -44,6 +44,17 @@ def test_batches_are_taken_apart(drop, out):
     assert_output(out, {name: np.stack([row[name] for row in rows]) for name in "xy"})
 
 
+@pytest.mark.filterwarnings("error")
+def test_batches_are_warned_of(out):
+    """A batch that becomes an element may not be what is wanted; unless it is said to be."""
+    batches = tf.data.Dataset.range(8).batch(4)
+    with pytest.raises(UserWarning, match="`batched=True`"):
+        lithify.convert(batches.prefetch(1), out)
+    lithify.convert(batches, out, batched=False)
+    lithify.convert(batches, out.with_name("apart"), batched=True)
+    lithify.convert(batches.map(lambda batch: batch + 1), out.with_name("mapped"))
+
+
 def test_batches_that_are_not_taken_apart(out):
     dataset = tf.data.Dataset.range(12).batch(4)
     lithify.convert(dataset, out)

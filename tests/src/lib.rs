@@ -232,6 +232,7 @@ pub fn machine(threads: usize, memory: u64) -> Machine {
     Machine {
         threads,
         memory,
+        memory_taken: 0,
         memory_available: memory,
         memory_limit: "--memory".into(),
         disk: 1 << 50,

@@ -41,6 +41,7 @@ pub fn profile(profile: &Profile, machine: &Machine) -> Value {
     let features: Vec<_> = profile
         .features
         .iter()
+        .filter(|feature| feature.looked_into())
         .map(|feature| {
             let contents: serde_json::Map<String, Value> = feature
                 .contents

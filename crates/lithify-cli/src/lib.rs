@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 
+use clap::error::ContextKind;
 use clap::{CommandFactory, Parser};
 use lithify::Error;
 use lithify::error::ErrorKind;
@@ -83,8 +84,18 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> lithify::Result<args:
     match args::Cli::try_parse_from(words) {
         Ok(cli) => Ok(cli.command),
         Err(error) => {
+            let named = |kind| error.get(kind).map(ToString::to_string);
+            if let (clap::error::ErrorKind::UnknownArgument, Some(flag)) =
+                (error.kind(), named(ContextKind::InvalidArg))
+            {
+                let unknown = Error::request(format!("there is no `{flag}`"));
+                return Err(match named(ContextKind::SuggestedArg) {
+                    Some(near) => unknown.hint(format!("did you mean `{near}`?")),
+                    None => unknown,
+                });
+            }
             let text = error.to_string();
-            let (message, _) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+            let (message, _) = text.split_once("\n\n").unwrap_or((&text, ""));
             let message = message.strip_prefix("error: ").unwrap_or(message);
             Err(Error::request(message.trim_end()))
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::progress::Progress;
 use lithify::source::live::Batch;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -247,6 +247,12 @@ pub fn run<'py, T: Send>(
         shown.close(py);
         let outcome = py.detach(|| worker.join());
         match (failure, outcome) {
+            // What is kept of it, and how to go on.
+            (Some(failure), Ok(Err(error)))
+                if failure.is_instance_of::<PyKeyboardInterrupt>(py) && !error.hints().is_empty() =>
+            {
+                Err(exception(py, &error))
+            }
             (Some(failure), _) => Err(failure),
             (None, Ok(outcome)) => outcome.map_err(|error| exception(py, &error)),
             (None, Err(_)) => Err(PyRuntimeError::new_err("this is a defect of lithify: please report it")),

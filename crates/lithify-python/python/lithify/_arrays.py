@@ -39,7 +39,11 @@ class Arrays(Mapping):
             with builtins.open(self._manifest_path, encoding="utf-8") as file:
                 self.manifest = json.load(file)
         except OSError as error:
-            raise OutputError(f"`{self.path}` is nothing that lithify has written: {error}", file=self.path) from None
+            raise OutputError(
+                f"`{self.path}` is nothing that lithify has written: {error}",
+                file=self.path,
+                hints=["other arrays are opened by `np.load(path, mmap_mode='r')`, or by `zarr.open`"],
+            ) from None
         self._directory = os.path.dirname(self.path) if single else self.path
         self._arrays, self._ragged, self._opened = {}, {}, {}
         for array in self.manifest["arrays"]:
@@ -89,7 +93,8 @@ class Arrays(Mapping):
 
     def __repr__(self):
         lines = [f"{name}: {self._about(name)}" for name in self]
-        return f"{self.path}: {self.elements:,} elements\n  " + "\n  ".join(lines)
+        skipped = f", {len(self.skipped):,} were left out" if self.skipped else ""
+        return f"{self.path}: {self.elements:,} elements{skipped}\n  " + "\n  ".join(lines)
 
     def _about(self, name):
         if name in self._ragged:

@@ -2,8 +2,10 @@
 
 import html
 import json
+import glob
 import os
 import sys
+import warnings
 
 import numpy as np
 
@@ -22,18 +24,18 @@ def convert(source, out, features=None, *, batched=None, again=None, progress=No
 
     Args:
         source: the path of a dataset, or several, or a glob; or a live one: a `tf.data.Dataset`, a dataset of Hugging Face, a `Dataset` or
-            `DataLoader` of PyTorch, an array or a dict of arrays, a generator function, or whatever can be iterated over. Its elements are
-            arrays, numbers, texts or byte strings, in dicts and tuples within each other.
+            `DataLoader` of PyTorch, a `DataFrame`, an array, a dict or tuple of arrays (or of lists), a generator function, or whatever can be
+            iterated over. Its elements are arrays, numbers, texts or byte strings, in dicts and tuples within each other.
         out: where to: `x.npy` for one array, `x.zarr` for a Zarr store, anything else is a directory of `.npy` files.
         features: which features are wanted, and how: `"tokens: pad=512 dtype=int32"`, a list of such, or a dict of names and what is
             wanted, as in `{"tokens": "pad=512", "image": {"resize": (224, 224), "dtype": "uint8"}, "label": None}`. Without it, all of
-            them, each as it loses nothing.
+            them, each as it loses nothing; `{"image": False}` leaves that one out.
         batched: whether the source gives many elements at a time, as arrays that have a row for each. A `DataLoader` says so itself.
         again: whether iterating the source again gives the same elements in the same order. By default, what can be iterated again is
             taken to do so, but for a `DataLoader` that shuffles. If not, what comes is kept on disk until it is written.
         progress: whether a bar is shown: by default, on a terminal and in a notebook. Or what is called to make one, as `tqdm.tqdm` is.
         **options: what `lithify convert --help` names, with `_` for `-`: `memory="2GB"`, `threads=8`, `overwrite=True`,
-            `on_error="skip"`, `select="label < 10"`, `from_="tfrecord"`; or, where there is one feature, what is wanted of it: `pad="max"`,
+            `on_error="skip"`; of files also `select="label < 10"`, `limit=1000`, `shuffle=42`, `from_="tfrecord"`; or, where there is one feature, what is wanted of it: `pad="max"`,
             `resize=(224, 224)`, `dtype="float16"`.
 
     Returns:
@@ -50,7 +52,10 @@ def convert(source, out, features=None, *, batched=None, again=None, progress=No
         raise RequestError("`lithify.plan` tells what would be done, and `.to_dict()` gives it as plain data")
     words = [f"--output={os.fsdecode(out)}", *_features(features), *_flags(options)]
     _call("convert", source, words, batched, again, progress, out)
-    return _open(out)
+    arrays = _open(out)
+    if arrays.skipped:
+        warnings.warn(f"{len(arrays.skipped):,} elements were left out: `.skipped` lists them, and why", stacklevel=2)
+    return arrays
 
 
 def scan(source, features=None, *, batched=None, progress=None, **options):
@@ -93,7 +98,13 @@ def _call(command, source, words, batched, again, progress, out):
     if isinstance(source, Arrays):
         return call([source.path])
     if _live.is_path(source):
-        return call(source if isinstance(source, (list, tuple)) else [source])
+        paths = source if isinstance(source, (list, tuple)) else [source]
+        if len(paths) > 1 and not any(os.path.exists(path) or glob.has_magic(os.fspath(path)) for path in paths):
+            raise RequestError(
+                f"no file is called `{os.fsdecode(paths[0])}`, or as the others",
+                hints=["if these are texts and no paths, give them as an array, or as features: `{'text': texts}`"],
+            )
+        return call(paths)
     with _huggingface.files_of(source, out) as paths:
         if paths is not None:
             return call(paths)
@@ -119,6 +130,8 @@ def _features(features):
         return []
     if isinstance(features, str):
         features = [features]
+    if not features:
+        raise RequestError("no feature is named", hints=["leave `features` out for all of them"])
     if isinstance(features, dict):
         features = [_spec(name, wanted) for name, wanted in features.items()]
     return [f"--feature={spec}" for spec in features]
@@ -128,6 +141,8 @@ def _spec(name, wanted):
     quoted = _quoted(name)
     if wanted is None or wanted is True:
         return quoted
+    if wanted is False:
+        return f"{quoted}: drop"
     if isinstance(wanted, str):
         return f"{quoted}: {wanted}"
     if not isinstance(wanted, dict):

@@ -34,6 +34,9 @@ def files_of(source, out):
         source = None if source.format["type"] == "custom" else _seen(source)
     elif not of_library(source, "datasets", "IterableDataset") or source.features is None:
         source = None
+    if source is not None and not all(mode in (None, "RGB", "RGBA") for mode in _modes(source.features)):
+        # `datasets` brings images to that mode.
+        source = None
     if source is None:
         yield None
         return
@@ -70,6 +73,16 @@ def _write(schema, tables, path):
     with pyarrow.ipc.new_stream(path, schema) as writer:
         for table in tables:
             writer.write(table)
+
+
+def _modes(feature):
+    """The modes that are declared of images."""
+    if of_library(feature, "datasets", "Image"):
+        yield feature.mode
+    parts = feature.values() if isinstance(feature, dict) else feature if isinstance(feature, list) else [getattr(feature, "feature", None)]
+    for part in parts:
+        if part is not None:
+            yield from _modes(part)
 
 
 def _seen(dataset):

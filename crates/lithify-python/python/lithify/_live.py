@@ -1,6 +1,7 @@
 """Live datasets: what gives their elements, and what an element may be made of."""
 
 import collections.abc
+import datetime
 import inspect
 import numbers
 import os
@@ -8,7 +9,7 @@ import sys
 
 import numpy as np
 
-from . import _tensorflow, _torch
+from . import _pandas, _tensorflow, _torch
 from ._errors import DataError, RequestError
 from ._feed import BATCH_BYTES, Feed, Ragged, objects, of_library
 
@@ -41,8 +42,16 @@ def _feed_of(source, batched):
     if of_library(source, "torch.utils.data", "DataLoader"):
         return _torch.loader_feed(source, batched)
     if of_library(source, "pandas", "DataFrame"):
-        return _of_arrays({name: column.to_numpy() for name, column in source.items()}, "DataFrame")
-    if isinstance(source, collections.abc.Mapping) or _is_array(source):
+        return _pandas.feed_of(source, _of_arrays)
+    if hasattr(source, "toarray"):
+        raise RequestError(f"{type(source).__name__} is sparse", hints=["give `.toarray()`, or its rows one by one: `(row.toarray() for row in it)`"])
+    if isinstance(source, tuple) and len(source) > 1 and all(_is_array(part) and len(part.shape) > 0 for part in source):
+        # As TensorFlow has it: the parts of an element stand in tuples, and elements in lists.
+        source = dict(zip(getattr(source, "_fields", map(str, range(len(source)))), source))
+        return _of_arrays(source, "tuple")
+    if isinstance(source, collections.abc.Mapping):
+        return _of_columns(_flat(source), type(source).__name__)
+    if _is_array(source):
         return _of_arrays(source, type(source).__name__)
     return _of_iterable(source, bool(batched))
 
@@ -71,17 +80,47 @@ def _is_array(source):
     return all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__"))
 
 
+def _flat(source, above=""):
+    """What mappings within each other hold, by names such as `a/b`."""
+    found = {}
+    for key, value in source.items():
+        inside = isinstance(value, collections.abc.Mapping)
+        for name, part in _flat(value, f"{above}{key}/").items() if inside else [(f"{above}{key}", value)]:
+            if name in found:
+                raise RequestError("two features have this name", feature=name)
+            found[name] = part
+    return found
+
+
+def _of_columns(source, name):
+    """Arrays, or lists of as many items, which need not be alike."""
+    arrays, alike = {}, True
+    for key, column in source.items():
+        try:
+            arrays[key] = column if _is_array(column) else _array(column, key)
+        except DataError:
+            arrays[key], alike = column, False
+    if alike:
+        return _of_arrays(arrays, name)
+    counts = {key: len(column) for key, column in arrays.items()}
+    _check_counts(counts)
+    count = next(iter(counts.values()))
+    elements = lambda: ({key: column[at] for key, column in arrays.items()} for at in range(count))
+    return Feed(name, elements, False, count, False, True)
+
+
+def _check_counts(counts):
+    if len(set(counts.values())) > 1:
+        raise RequestError("the arrays have not the same number of rows: " + ", ".join(f"{key!r} {n}" for key, n in counts.items()))
+
+
 def _of_arrays(source, name):
     """An array has an element a row; of several, all have as many."""
-    if isinstance(source, collections.abc.Mapping):
-        arrays = {key: array if _is_array(array) else _array(array, key) for key, array in source.items()}
-    else:
-        arrays = {None: source}
+    arrays = source if isinstance(source, collections.abc.Mapping) else {None: source}
     if not arrays or any(len(array.shape) == 0 for array in arrays.values()):
         raise RequestError("an array without axes has no elements")
     counts = {key: int(array.shape[0]) for key, array in arrays.items()}
-    if len(set(counts.values())) > 1:
-        raise RequestError("the arrays have not the same number of rows: " + ", ".join(f"{key!r} {n}" for key, n in counts.items()))
+    _check_counts(counts)
     count = next(iter(counts.values()))
     dtypes = [np.dtype(array.dtype) if isinstance(array, np.ndarray) else np.asarray(array[:1]).dtype for array in arrays.values()]
     row = sum(dtype.itemsize * int(np.prod(array.shape[1:])) for dtype, array in zip(dtypes, arrays.values()))
@@ -114,6 +153,10 @@ def known(item, feature):
         return _tensorflow.parts(item)
     if isinstance(item, collections.abc.Mapping):
         return dict(item)
+    if isinstance(item, (bytearray, memoryview)):
+        return bytes(item)
+    if isinstance(item, (datetime.date, datetime.timedelta)):
+        return _time(item)
     if isinstance(item, np.generic) or hasattr(item, "__array__") or hasattr(item, "__array_interface__"):
         array = np.asanyarray(item)
         if array.dtype != object or array.ndim > 0:
@@ -121,6 +164,12 @@ def known(item, feature):
     if isinstance(item, numbers.Number):
         return np.asarray(item) if not isinstance(item, numbers.Integral) else int(item)
     raise DataError(f"an object of {type(item).__name__} is no array, number or string", feature=feature)
+
+
+def _time(item):
+    if getattr(item, "tzinfo", None) is not None:
+        item = item.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return np.asarray(item, dtype="m8[us]" if isinstance(item, datetime.timedelta) else "M8[us]")
 
 
 def known_rows(item, feature):

@@ -1,6 +1,7 @@
 """TensorFlow's datasets and tensors."""
 
 import sys
+import warnings
 
 from ._errors import RequestError
 from ._feed import BATCH_BYTES, BATCH_ELEMENTS, Feed, Ragged
@@ -18,6 +19,8 @@ def feed_of(dataset, batched):
             "the dataset has no end", hints=["take what is wanted of it: `dataset.take(count)`, or leave `repeat()` out"]
         )
     specs = _specs(tf, dataset)
+    if batched is None and _gives_batches(dataset):
+        warnings.warn("each batch becomes an element: `batched=True` takes batches apart", stacklevel=5)
     if batched and any(isinstance(spec, tf.TensorSpec) and spec.shape.rank == 0 for spec in specs):
         raise RequestError("a batch has an axis for its elements, and this dataset gives scalars", hints=["leave `batched` out"])
     if batched and not all(_is_batch(tf, spec) for spec in specs):
@@ -38,6 +41,13 @@ def feed_of(dataset, batched):
     if len(dense) == len(specs) and all(_is_list(*one) for one in zip(dense, shapes)):
         return Feed(name, lambda: _rows(tf, dataset.ragged_batch(_LISTS).prefetch(2)), True, elements, False, True)
     return Feed(name, lambda: (parts(item) for item in dataset), False, elements, False, True)
+
+
+def _gives_batches(dataset):
+    """Whether the last that was done to a dataset, but for what changes no element, was to make batches."""
+    while type(dataset).__name__ in ("_PrefetchDataset", "_OptionsDataset", "_CacheDataset", "_ShuffleDataset", "_TakeDataset"):
+        dataset = dataset._input_dataset
+    return type(dataset).__name__ in ("_BatchDataset", "_ParallelBatchDataset", "_PaddedBatchDataset", "_RaggedBatchDataset")
 
 
 def _specs(tf, dataset):

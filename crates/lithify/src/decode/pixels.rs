@@ -18,8 +18,8 @@ pub struct Pixels {
     pub channels: Option<u8>,
     /// By what height and width of a JPEG are divided: 1, 2, 4 or 8.
     pub ratio: u8,
-    /// Whether a JPEG is turned upright.
-    pub upright: bool,
+    /// Whether a JPEG is turned upright, if that is said.
+    pub upright: Option<bool>,
     /// Whether all frames are given, on an axis before the others.
     pub all_frames: bool,
     /// The part of both sides that is kept, from the middle: `tf.image.central_crop`.
@@ -31,14 +31,7 @@ pub struct Pixels {
 
 impl Default for Pixels {
     fn default() -> Self {
-        Self {
-            channels: None,
-            ratio: 1,
-            upright: false,
-            all_frames: false,
-            central_crop: None,
-            floats: false,
-        }
+        Self { channels: None, ratio: 1, upright: None, all_frames: false, central_crop: None, floats: false }
     }
 }
 
@@ -74,7 +67,8 @@ impl Pixels {
     /// These, or where nothing is said what is declared.
     pub(super) fn or(&self, declared: &Self) -> Self {
         let channels = self.channels.or(declared.channels);
-        Self { channels, floats: declared.floats && channels == declared.channels, ..self.clone() }
+        let floats = declared.floats && channels == declared.channels;
+        Self { channels, floats, upright: self.upright.or(declared.upright), ..self.clone() }
     }
 
     /// Sees a list of encoded images, all of one size. Their axes come after those of the list, which are `outer`. Together
@@ -142,7 +136,7 @@ impl Pixels {
             dialect,
             depth,
             ratio: self.ratio,
-            exif_apply: self.upright,
+            exif_apply: self.upright.unwrap_or(false),
             all_frames: self.all_frames,
             limit: most,
         };

@@ -99,10 +99,17 @@ impl View {
         matches!(self.decode, None | Some(Decode::None)) && self.reshape.is_none()
     }
 
-    /// This one, or where it says nothing what is declared.
+    /// This one, or where it says nothing what is declared. What is declared of an image holds for it in whatever way it is decoded.
     #[must_use]
     pub fn or(&self, declared: Option<&Self>) -> Self {
-        let Some(declared) = declared.filter(|_| self.decode.is_none()) else { return self.clone() };
+        let Some(declared) = declared else { return self.clone() };
+        match self.decode {
+            None => {}
+            Some(Decode::Image { .. }) => {
+                return Self { pixels: self.pixels.or(&declared.pixels), ..self.clone() };
+            }
+            Some(_) => return self.clone(),
+        }
         let reshape = self.reshape.as_ref().or(declared.reshape.as_ref()).cloned();
         Self { decode: declared.decode, reshape, pixels: self.pixels.or(&declared.pixels) }
     }

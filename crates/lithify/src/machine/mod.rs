@@ -23,6 +23,9 @@ pub struct Machine {
     pub threads: usize,
     /// Bytes of memory that the run may take.
     pub memory: u64,
+    /// Bytes of the budget that are taken before: what a source holds as long as it is open.
+    #[serde(skip)]
+    pub memory_taken: u64,
     /// Bytes of memory that are available in all, to this process.
     pub memory_available: u64,
     /// What limits the memory: `--memory`, a cgroup, an rlimit, the batch scheduler, or the machine.
@@ -51,6 +54,7 @@ impl Machine {
         Ok(Self {
             threads: threads.unwrap_or_else(|| available_threads(&environment::here)).max(1),
             memory: memory.unwrap_or(memory_available / 100 * MEMORY_SHARE),
+            memory_taken: 0,
             memory_available,
             memory_limit: if memory.is_some() {
                 "--memory".into()
@@ -76,7 +80,8 @@ impl Machine {
     /// This machine, of whose memory so many bytes are taken.
     #[must_use]
     pub fn without(&self, bytes: u64) -> Self {
-        Self { memory: self.memory.saturating_sub(bytes), ..self.clone() }
+        let memory_taken = self.memory_taken.saturating_add(bytes);
+        Self { memory: self.memory.saturating_sub(bytes), memory_taken, ..self.clone() }
     }
 
     /// What a source must know of this machine.

@@ -198,7 +198,7 @@ pub(super) fn set(request: &mut FeatureRequest, key: &str, value: Option<&str>) 
         "ratio" => {
             view.pixels.ratio = one_of(key, needed()?, &[("1", 1), ("2", 2), ("4", 4), ("8", 8)])?;
         }
-        "exif" => view.pixels.upright = one_of(key, needed()?, &[("ignore", false), ("apply", true)])?,
+        "exif" => view.pixels.upright = Some(one_of(key, needed()?, &[("ignore", false), ("apply", true)])?),
         "frames" => view.pixels.all_frames = one_of(key, needed()?, &[("first", false), ("all", true)])?,
         "central-crop" => {
             let text = needed()?;
@@ -227,8 +227,8 @@ pub(super) fn keys(
     if pixels.ratio != 1 {
         pair("ratio", pixels.ratio.to_string());
     }
-    if pixels.upright {
-        pair("exif", "apply".into());
+    if let Some(upright) = pixels.upright {
+        pair("exif", if upright { "apply" } else { "ignore" }.into());
     }
     if pixels.all_frames {
         pair("frames", "all".into());

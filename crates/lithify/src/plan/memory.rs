@@ -111,22 +111,27 @@ impl Memory {
         if let Some(threads) = (1..=threads).rev().find(|threads| self.at(*threads) <= machine.memory) {
             return Ok(threads);
         }
-        let needed = match show_size(self.at(1)) {
+        let bytes = self.at(1).saturating_add(machine.memory_taken);
+        let budget = show_size(machine.memory.saturating_add(machine.memory_taken));
+        let needed = match show_size(bytes) {
             // What differs by less than is shown is said in bytes.
-            same if same == show_size(machine.memory) => format!("{} bytes", self.at(1)),
+            same if same == budget => format!("{bytes} bytes"),
             shown => shown,
         };
+        let held = match machine.memory_taken {
+            0 => String::new(),
+            held => format!(", {} for what waits to be written", show_size(held)),
+        };
         let message = format!(
-            "one block needs {needed} of memory ({} for its rows, {} to read it, {} for the program), but the budget is {} ({})",
+            "one block needs {needed} of memory ({} for its rows, {} to read it, {} for the program{held}), but the budget is {budget} ({})",
             show_size(self.block),
             show_size(self.input),
             show_size(self.fixed),
-            show_size(machine.memory),
             machine.memory_limit
         );
-        let needed = self.at(1).div_ceil(1 << 20);
+        let needed = bytes.div_ceil(1 << 20);
         let mut error = Error::new(ErrorKind::Resources, message);
-        if self.at(1) <= machine.memory_available {
+        if bytes <= machine.memory_available {
             error = error.hint(format!("allow it with `--memory {needed}MiB`"));
         } else {
             error = error.hint(format!("run it where {needed} MiB can be had"));

@@ -7,6 +7,7 @@ use crate::audio::Format;
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
+use crate::source::live::LIVE;
 use crate::source::{Alike, Elements, at_position, example, raw_format};
 use crate::value::{Element, Kind, List, Slots};
 
@@ -126,11 +127,12 @@ impl<'a> Fold<'a> {
         let raw = raw_format(scanner.source.format());
         let found = slots.find(element, |name| {
             if let Some(why) = example::bad_name(name) {
-                return Err(Error::input(format!(
-                    "the record is no tf.train.Example: {why}: `{}`",
-                    name.escape_ascii()
-                ))
-                .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));
+                let name = name.escape_ascii();
+                if scanner.source.format() == LIVE {
+                    return Err(Error::input(format!("{why}: `{name}`")));
+                }
+                return Err(Error::input(format!("the record is no tf.train.Example: {why}: `{name}`"))
+                    .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));
             }
             let name = std::str::from_utf8(name).unwrap_or_default();
             if asked.len() == MOST_FEATURES {

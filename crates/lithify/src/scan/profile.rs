@@ -258,6 +258,12 @@ impl FeatureProfile {
         Self { name: name.to_owned(), first_missing, ..Self::default() }
     }
 
+    /// Whether it was looked into: the request may be about other features.
+    #[must_use]
+    pub fn looked_into(&self) -> bool {
+        self.present == 0 || self.lengths.count > 0
+    }
+
     /// What it is stored as.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {

@@ -239,7 +239,7 @@ pub fn profile(profile: &Profile, machine: &Machine, window: usize) -> String {
     if profile.elements > 0 {
         text.push('\n');
         text.push_str(&features(profile, window));
-        for more in [images(profile), sounds(profile)] {
+        for more in [others(profile), images(profile), sounds(profile)] {
             if !more.is_empty() {
                 text.push('\n');
                 text.push_str(&more);
@@ -284,9 +284,28 @@ fn part_name(format: &str) -> &'static str {
     if matches!(format, "image-folder" | "audio-folder") { "folder" } else { "file" }
 }
 
+/// The features that were asked for.
+fn looked_into(profile: &Profile) -> impl Iterator<Item = &FeatureProfile> {
+    profile.features.iter().filter(|feature| feature.looked_into())
+}
+
+/// The names of those that were not.
+fn others(profile: &Profile) -> String {
+    const SHOWN: usize = 8;
+    let others: Vec<_> = profile.features.iter().filter(|feature| !feature.looked_into()).collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<_> =
+        others.iter().take(SHOWN).map(|feature| format!("`{}`", feature.name.escape_debug())).collect();
+    let more =
+        if others.len() > SHOWN { format!(", and {} more", others.len() - SHOWN) } else { String::new() };
+    format!("not looked into: {}{more}\n", shown.join(", "))
+}
+
 /// The table of features, with histograms that make it as wide as a window, if they can.
 fn features(profile: &Profile, window: usize) -> String {
-    let differing: Vec<_> = profile.features.iter().map(differing).collect();
+    let differing: Vec<_> = looked_into(profile).map(differing).collect();
     let pictures = |most: usize| {
         let picture = |(sizes, what): &(Sizes, &str)| match sizes.min() == sizes.max() {
             true => String::new(),
@@ -315,7 +334,7 @@ fn features_with(profile: &Profile, pictures: &[String]) -> String {
         "looks like",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (feature, picture) in profile.features.iter().zip(pictures) {
+    for (feature, picture) in looked_into(profile).zip(pictures) {
         #[expect(clippy::cast_precision_loss, reason = "a percentage")]
         let share = feature.present as f64 / profile.elements as f64 * 100.0;
         rows.push(vec![

@@ -135,7 +135,8 @@ impl Tables {
         for (part, table) in self.parts.iter().zip(&self.by_part) {
             let empty = table.columns.iter().all(|column| column.1.row_bytes() == 0);
             if empty && table.rows() > MOST_EMPTY {
-                let message = format!("it claims {} rows of no bytes, more than can be gone through", table.rows());
+                let message =
+                    format!("it claims {} rows of no bytes, more than can be gone through", table.rows());
                 return Err(Error::input(message).in_file(&part.path));
             }
             let bytes = table.held();

@@ -10,7 +10,7 @@ use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_K
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::Value;
 
-use crate::decode::{Decode, View};
+use crate::decode::{Decode, Pixels, View};
 use crate::source::Options;
 use crate::value::{DType, Kind};
 
@@ -157,6 +157,9 @@ impl Features {
                 let is_file = matches!(class, Some("Image" | "Audio" | "Video" | "Pdf"));
                 if is_file && let Some(place) = fields.iter().position(|field| field.name() == "bytes") {
                     above.steps.push(Step::Child(place));
+                    if class == Some("Image") && !self.image(name, json) {
+                        return;
+                    }
                     if let Some((item, _)) = item_of(fields[place].data_type()) {
                         self.leaf(name, &above, item, None);
                         self.leaves.last_mut().into_iter().for_each(|leaf| leaf.files = true);
@@ -215,6 +218,26 @@ impl Features {
                 None => self.leave_out(name, format!("no dtype of NumPy is {other}")),
             },
         }
+    }
+
+    /// Images are as `datasets` decodes them: upright, and in the mode that is declared (`features/image.py`). Says whether they
+    /// can be.
+    fn image(&mut self, name: &str, json: Option<&Value>) -> bool {
+        let channels = match json.and_then(|json| json.get("mode")?.as_str()) {
+            None => None,
+            Some("RGB") => Some(3),
+            Some("RGBA") => Some(4),
+            Some(mode) => {
+                let why = format!(
+                    "its images are declared to be of the mode {mode}: cast the column to `Image()` before"
+                );
+                self.leave_out(name, why);
+                return false;
+            }
+        };
+        let pixels = Pixels { channels, upright: Some(true), ..Pixels::default() };
+        self.views.insert(name.to_owned(), View { pixels, ..View::default() });
+        true
     }
 
     /// Texts are not looked into.
