@@ -76,6 +76,9 @@ pub enum Command {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
+        /// Write a page with histograms and what each way to make arrays would take, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
     /// Turn a dataset into arrays.
     Convert {
@@ -177,6 +180,12 @@ pub enum Command {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
+        /// Write a page with some elements of each feature, and how far values range, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Write a picture with some elements of each feature, too: a PNG file.
+        #[arg(long, value_name = "FILE")]
+        sheet: Option<PathBuf>,
     },
 }
 

@@ -11,6 +11,7 @@ use lithify::convert::{
     Job, Ready, made_of, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
 };
 use lithify::error::{Error, ErrorKind, Result};
+use lithify::look::look;
 use lithify::machine::{Machine, show_size};
 use lithify::plan::{Plan, Target, Tasks, advice, settled};
 use lithify::saved::SavedPlan;
@@ -27,16 +28,17 @@ use crate::args::{Cli, Command, Dataset, Features, Planning, Run};
 use crate::context::Context;
 use crate::json;
 use crate::progress::tell;
+use crate::report;
 use crate::terminal;
 
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
-        Command::Scan { dataset, features, share, run, json } => match share.tasks {
+        Command::Scan { dataset, features, share, run, json, html } => match share.tasks {
             None if share.task.task.is_some() => {
                 Err(Error::request("it is not said how many tasks there are").hint("add `--tasks N`"))
             }
             Some(_) => crate::batch::scan_task(&dataset, &features, &share, &run),
-            None => scan_command(&dataset, &features, &run, json),
+            None => scan_command(&dataset, &features, &run, json, html.as_deref()),
         },
         Command::Convert { dataset, output, wanted, writing, run, dry_run, json } => {
             let context = Context::new(&run, &output)?;
@@ -91,8 +93,19 @@ pub fn run(command: Command) -> Result<Outcome> {
                 .map_err(|e| Error::io("write manual pages into", &directory, e))?;
             Ok(Outcome::Done)
         }
-        Command::Info { output, json } => {
-            let manifest = Manifest::read(&output)?;
+        Command::Info { output, json, html, sheet } => {
+            let manifest = if html.is_some() || sheet.is_some() {
+                let look = look(&output, LOOKED_AT, &())?;
+                if let Some(path) = html {
+                    write_file(&path, report::output(&look, &output)?.as_bytes())?;
+                }
+                if let Some(path) = sheet {
+                    write_file(&path, &report::sheet(&look)?)?;
+                }
+                look.manifest
+            } else {
+                Manifest::read(&output)?
+            };
             print(&if json { json::pretty(&manifest)? } else { show::manifest(&manifest) })?;
             Ok(Outcome::Done)
         }
@@ -259,11 +272,27 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
     Ok(skipped_or_done(!plan.skipped.is_empty()))
 }
 
-fn scan_command(dataset: &Dataset, features: &Features, run: &Run, json: bool) -> Result<Outcome> {
+/// Elements of a feature that are shown.
+const LOOKED_AT: u64 = 12;
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|e| Error::io("write", path, e))
+}
+
+fn scan_command(
+    dataset: &Dataset,
+    features: &Features,
+    run: &Run,
+    json: bool,
+    html: Option<&Path>,
+) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
     let request = features.request()?;
     let source = context.open(dataset, &request, dataset.choice())?;
     let profile = scan(source.as_ref(), &context.scanning(&request, dataset))?;
+    if let Some(path) = html {
+        write_file(path, report::profile(&profile, &context.machine, &dataset.inputs).as_bytes())?;
+    }
     if json {
         print(&json::pretty(&json::profile(&profile, &context.machine))?)?;
     } else {

@@ -17,6 +17,7 @@ mod commands;
 pub mod context;
 pub mod json;
 mod progress;
+pub mod report;
 mod terminal;
 mod words;
 

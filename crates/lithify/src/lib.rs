@@ -37,6 +37,7 @@ pub mod error;
 mod guard;
 pub mod image;
 pub mod launcher;
+pub mod look;
 pub mod machine;
 mod parallel;
 pub mod plan;

@@ -220,22 +220,43 @@ fn ratio(profile: &Profile, plan: &FeaturePlan) -> Option<Advice> {
     Some(Advice::Ratio { feature: plan.feature.clone(), ratio: ratio as u64 })
 }
 
+/// What lists of varying lengths take, by how they become arrays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// Bytes, all padded to the longest.
+    pub padded: u64,
+    /// The longest of 99 % of the elements, and the bytes, padded and cut to that.
+    pub cut: (u64, u64),
+    /// The lengths of four buckets, and their bytes.
+    pub buckets: (Vec<u64>, u64),
+    /// Bytes of values and offsets.
+    pub ragged: u64,
+    /// Bytes of the values alone, which no way goes below.
+    pub values: u64,
+}
+
+/// What lists of these lengths take, whose items have so many bytes.
+#[must_use]
+pub fn ways(sizes: &Sizes, elements: u64, item: u64) -> Ways {
+    let (caps, most) = (buckets(sizes, 4), sizes.quantile(0.99));
+    let values = sizes.total.saturating_mul(item);
+    Ways {
+        padded: elements.saturating_mul(sizes.max()).saturating_mul(item),
+        cut: (most, elements.saturating_mul(most).saturating_mul(item)),
+        buckets: (caps.clone(), padded_values(sizes, &caps).saturating_mul(item)),
+        ragged: values.saturating_add(elements.saturating_add(1).saturating_mul(8)),
+        values,
+    }
+}
+
 fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice> {
-    let values = elements.saturating_mul(sizes.max());
     let waste = waste_of(sizes, elements);
+    let values = elements.saturating_mul(sizes.max());
     if waste < WORTH_SAYING || values.saturating_mul(item) < WORTH_BYTES {
         return None;
     }
-    let caps = buckets(sizes, 4);
-    let most = sizes.quantile(0.99);
-    Some(Advice::Padding {
-        feature: name.to_owned(),
-        bytes: values.saturating_mul(item),
-        waste,
-        ragged: sizes.total * item + (elements + 1) * 8,
-        cut: (most, elements * most * item),
-        buckets: (caps.clone(), padded_values(sizes, &caps) * item),
-    })
+    let Ways { padded, cut, buckets, ragged, .. } = ways(sizes, elements, item);
+    Some(Advice::Padding { feature: name.to_owned(), bytes: padded, waste, ragged, cut, buckets })
 }
 
 /// What could be better about a plan: what its padding wastes, in the dtype that it pads to.

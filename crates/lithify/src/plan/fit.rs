@@ -185,7 +185,7 @@ pub(crate) fn default_hint(dtype: Option<DType>) -> &'static str {
 }
 
 /// How shapes are written in messages.
-pub(crate) fn show_shape(shape: &[u64]) -> String {
+pub fn show_shape(shape: &[u64]) -> String {
     match shape {
         [one] => format!("({one},)"),
         _ => format!("({})", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),

@@ -39,7 +39,8 @@ fn quoted(text: &str) -> String {
 }
 
 /// A feature's name as it is written, in quotes if it must be.
-pub(super) fn show_name(name: &str) -> String {
+#[must_use]
+pub fn show_name(name: &str) -> String {
     let plain = name == name.trim() && !name.starts_with('"') && !name.contains(": ") && !name.ends_with(':');
     if plain { name.to_owned() } else { quoted(name) }
 }

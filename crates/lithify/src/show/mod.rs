@@ -7,7 +7,6 @@ use std::fmt::Write;
 use crate::decode::{Content, View};
 use crate::error::Lost;
 use crate::machine::{Machine, show_size};
-use crate::plan::fit::show_shape;
 use crate::plan::{ArrayPlan, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
 use crate::source::live::LIVE;
@@ -15,6 +14,7 @@ use crate::source::{Choice, Part};
 use crate::value::Kind;
 use crate::write::manifest::Manifest;
 
+pub use crate::plan::fit::show_shape;
 pub use spread::{bars, columns, differing};
 
 /// Columns of a window, where there is none.
@@ -262,7 +262,8 @@ pub fn profile(profile: &Profile, machine: &Machine, window: usize) -> String {
 }
 
 /// What a dataset's elements are of: of how many files, or of which program.
-fn origin(format: &str, parts: &[Part]) -> String {
+#[must_use]
+pub fn origin(format: &str, parts: &[Part]) -> String {
     match parts {
         [program] if format == LIVE => program.path.display().to_string().escape_debug().to_string(),
         files => plural(files.len() as u64, part_name(format)),
@@ -404,7 +405,9 @@ fn skipped(skipped: &[Skipped]) -> String {
     text
 }
 
-fn role_name(role: Role) -> &'static str {
+/// What an array holds of its feature, if that is not the feature itself.
+#[must_use]
+pub fn role_name(role: Role) -> &'static str {
     match role {
         Role::Data => "",
         Role::Lengths | Role::BucketLengths(_) => "true lengths",
