@@ -54,14 +54,23 @@ pub fn card(heading: &str, body: &str) -> String {
     format!("<article class=\"card\">\n<h3>{}</h3>\n{body}</article>\n", text(heading))
 }
 
+/// A paragraph, in which what stands in backticks is code.
 pub fn paragraph(of: &str) -> String {
-    format!("<p>{}</p>\n", text(of))
+    let parts = of.split('`').enumerate().map(|(number, part)| match number % 2 {
+        0 => text(part),
+        _ => format!("<code>{}</code>", text(part)),
+    });
+    format!("<p>{}</p>\n", parts.collect::<String>())
 }
 
 /// Rows of cells under a head; cells are texts. Those of numbers stand at the right.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", text(cell))).collect();
-    let is_number = |cell: &str| cell.starts_with(|first: char| first.is_ascii_digit() || first == '-');
+    let is_number = |cell: &str| {
+        let number = cell.split(' ').next().unwrap_or_default();
+        number.contains(|letter: char| letter.is_ascii_digit())
+            && number.chars().all(|letter| "0123456789,.-e".contains(letter))
+    };
     let cell = |cell: &String| {
         let class = if is_number(cell) { " class=\"number\"" } else { "" };
         format!("<td{class}>{}</td>", text(cell))

@@ -6,7 +6,7 @@ use lithify::machine::Machine;
 use lithify::plan::advice::{self, Ways};
 use lithify::plan::notation::show_name;
 use lithify::scan::profile::{FeatureProfile, Profile};
-use lithify::show::{content_name, dense_bytes, dense_bytes_of, differing, origin, plural};
+use lithify::show::{content_name, dense_bytes, dense_bytes_of, differing, origin, plural, show_shape};
 
 use super::page::{
     card, command, count, facts, page as whole, paragraph, percent, quoted, section, size, table,
@@ -47,12 +47,21 @@ pub fn page(profile: &Profile, machine: &Machine, inputs: &[PathBuf]) -> String 
             &paragraph("Padded, it does not fit on this disk: see below what the features take otherwise.");
     }
     fits += &paragraph("What is written need not fit in memory: it is written, and read, in pieces.");
-    let features: String = profile
-        .features
-        .iter()
-        .filter(|feature| feature.looked_into())
-        .map(|feature| of_feature(profile, feature, &input))
-        .collect();
+    let (varying, alike): (Vec<_>, Vec<_>) =
+        profile.features.iter().filter(|feature| feature.looked_into()).partition(|feature| {
+            let sizes = differing(feature).0;
+            sizes.min() != sizes.max() || profile.left_out.contains_key(&feature.name)
+        });
+    let mut features: String =
+        varying.into_iter().map(|feature| of_feature(profile, feature, &input)).collect();
+    if !alike.is_empty() {
+        let head = ["alike in all elements", "stored as", "looks like", "shape", "in", "takes"];
+        let rows: Vec<_> = alike
+            .into_iter()
+            .map(|feature| [vec![feature.name.clone()], cells(profile, feature).to_vec()].concat())
+            .collect();
+        features += &table(&head, &rows);
+    }
     let whole_command = format!("lithify convert {input} -o OUT");
     let begin = paragraph("Without a word about features, every one becomes an array and loses nothing:")
         + &command(&whole_command);
@@ -70,31 +79,35 @@ pub fn page(profile: &Profile, machine: &Machine, inputs: &[PathBuf]) -> String 
     whole(&title, &body)
 }
 
-fn of_feature(profile: &Profile, feature: &FeatureProfile, input: &str) -> String {
-    let kind = feature.kind().map_or("nothing".into(), |kind| kind.to_string());
+/// What a feature is stored as, what it looks like, its shape, in how many elements it is, and what it takes.
+fn cells(profile: &Profile, feature: &FeatureProfile) -> [String; 5] {
     let contents: Vec<_> = feature.contents.iter().map(|content| content_name(content.0)).collect();
+    let shape = match feature.shapes() {
+        Some(shapes) if shapes.smallest == shapes.largest => show_shape(&shapes.largest),
+        Some(shapes) => format!("{} to {}", show_shape(&shapes.smallest), show_shape(&shapes.largest)),
+        None if feature.lengths.min() == feature.lengths.max() => plural(feature.lengths.max(), "value"),
+        None => String::new(),
+    };
+    let every = feature.present == profile.elements;
+    [
+        feature.kind().map_or("nothing".into(), |kind| kind.to_string()),
+        contents.join(", "),
+        shape,
+        if every { "every element".into() } else { plural(feature.present, "element") },
+        size(dense_bytes_of(profile, feature)),
+    ]
+}
+
+fn of_feature(profile: &Profile, feature: &FeatureProfile, input: &str) -> String {
     let (sizes, what) = differing(feature);
     let varies = sizes.min() != sizes.max();
-    let shapes =
-        feature.shapes().filter(|shapes| !shapes.largest.is_empty()).map_or(String::new(), |shapes| {
-            let show = |shape: &[u64]| shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × ");
-            let (smallest, largest) = (show(&shapes.smallest), show(&shapes.largest));
-            if smallest == largest { largest } else { format!("{smallest} to {largest}") }
-        });
+    let [kind, looks, shape, present, takes] = cells(profile, feature);
     let mut body = facts(&[
         ("stored as", kind),
-        ("looks like", contents.join(", ")),
-        ("shape", shapes),
-        (
-            "in",
-            if feature.present == profile.elements {
-                "every element".into()
-            } else {
-                format!("{} elements", count(feature.present))
-            },
-        ),
-        (what, if varies { String::new() } else { count(sizes.max()) }),
-        ("padded to the longest", size(dense_bytes_of(profile, feature))),
+        ("looks like", looks),
+        ("shape", shape),
+        ("in", present),
+        ("padded to the longest", takes),
         ("why it is left out", profile.left_out.get(&feature.name).cloned().unwrap_or_default()),
     ]);
     if varies {

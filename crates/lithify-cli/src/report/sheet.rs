@@ -23,27 +23,51 @@ const PAPER: u8 = 0xff;
 /// # Errors
 /// It cannot be made.
 pub fn png(look: &Look) -> Result<Vec<u8>> {
-    let bands: Vec<_> = look.features.iter().filter(|samples| !samples.elements.is_empty()).collect();
-    let most = bands.iter().map(|samples| samples.elements.len()).max().unwrap_or(0);
-    let (band, column) = (SIDE + 2 * LINE + 2 * GAP, SIDE + GAP);
-    let mut sheet = Sheet::new((bands.len() * band + GAP).max(LINE + GAP), (most * column + GAP).max(column));
-    for (number, samples) in bands.iter().enumerate() {
-        let top = number * band + GAP;
-        sheet.write(&samples.feature, (top, GAP), sheet.0.width / LETTER, INK);
-        let classes = look.manifest.classes.get(&samples.feature);
-        let sound = look.manifest.rates.contains_key(&samples.feature);
-        for (at, sample) in samples.elements.iter().enumerate() {
+    let bands: Vec<_> = look
+        .features
+        .iter()
+        .filter(|samples| !samples.elements.is_empty())
+        .map(|samples| {
+            let classes = look.manifest.classes.get(&samples.feature);
+            let sound = look.manifest.rates.contains_key(&samples.feature);
+            let tiles: Vec<_> = samples
+                .elements
+                .iter()
+                .map(|sample| (sample.element, tile::of(sample, classes, sound)))
+                .collect();
+            (&samples.feature, tiles)
+        })
+        .collect();
+    let most = bands.iter().map(|band| band.1.len()).max().unwrap_or(0);
+    let around = 2 * LINE + 2 * GAP;
+    let inner = |tiles: &[(u64, Tile)]| tiles.iter().map(|tile| height(&tile.1)).max().unwrap_or(0);
+    let heights: usize = bands.iter().map(|band| inner(&band.1) + around).sum();
+    let column = SIDE + GAP;
+    let mut sheet = Sheet::new((heights + GAP).max(LINE + GAP), (most * column + GAP).max(column));
+    let mut top = GAP;
+    for (feature, tiles) in &bands {
+        sheet.write(feature, (top, GAP), sheet.0.width / LETTER, INK);
+        let inner = inner(tiles);
+        for (at, (element, tile)) in tiles.iter().enumerate() {
             let place = (top + LINE + GAP / 2, GAP + at * column);
-            match tile::of(sample, classes, sound) {
-                Tile::Picture(picture) => sheet.paste(&picture, place),
-                Tile::Line(values) => sheet.line(&values, place),
-                Tile::Text(words) => sheet.wrap(&words, place),
+            match tile {
+                Tile::Picture(picture) => sheet.paste(picture, place),
+                Tile::Line(values) => sheet.line(values, place),
+                Tile::Text(words) => sheet.wrap(words, place),
             }
-            let number = sample.element.to_string();
-            sheet.write(&number, (place.0 + SIDE + 2, place.1), LETTERS, DIM);
+            sheet.write(&element.to_string(), (place.0 + inner + 2, place.1), LETTERS, DIM);
         }
+        top += inner + around;
     }
     sheet.0.png()
+}
+
+/// Pixels that a tile is high.
+fn height(tile: &Tile) -> usize {
+    match tile {
+        Tile::Text(words) => words.chars().count().div_ceil(LETTERS).clamp(1, SIDE / LINE) * LINE,
+        _ => SIDE,
+    }
 }
 
 struct Sheet(Picture);

@@ -9,6 +9,9 @@ use super::picture::Picture;
 const SHOWN_VALUES: usize = 24;
 const SHOWN_LETTERS: usize = 160;
 
+/// The greatest value of bytes that are taken to be shades of fewer than 256.
+const FEW_SHADES: u8 = 63;
+
 /// What an element looks like.
 pub enum Tile {
     Picture(Picture),
@@ -104,7 +107,9 @@ fn picture(shape: &[u64], dtype: DType, bytes: &[u8]) -> Option<Picture> {
         return None;
     }
     let bytes = &bytes[..count * dtype.size()];
-    let mut pixels = if dtype == DType::Uint8 { bytes.to_vec() } else { scaled(dtype, bytes) };
+    // What is of few shades would be black.
+    let shades = dtype == DType::Uint8 && bytes.iter().any(|value| *value > FEW_SHADES);
+    let mut pixels = if shades { bytes.to_vec() } else { scaled(dtype, bytes) };
     if first && channels > 1 {
         let planes = pixels.clone();
         for (at, pixel) in pixels.iter_mut().enumerate() {
