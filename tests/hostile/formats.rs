@@ -7,7 +7,7 @@ use lithify::error::ErrorKind;
 use lithify::source::{Options, Want};
 use lithify_tests::array_record::{File, Packed, hash, packed, snappy, zstd};
 use lithify_tests::memory::largest;
-use lithify_tests::{Scratch, field, gzip, record, tar_member, varint};
+use lithify_tests::{Conversion, Scratch, field, gzip, record, tar_member, varint};
 
 use crate::MOST_AT_ONCE;
 
@@ -247,5 +247,19 @@ fn an_array_record_file_whose_headers_lead_astray() {
         changed[64..72].copy_from_slice(&hash(&rest).to_le_bytes());
         changed[72..104].copy_from_slice(&rest);
         assert!(read(&changed).is_none_or(|found| found < 90), "{data} {records}");
+    }
+}
+
+/// Rows without a byte may be as many as a header claims: nobody would live to see the last.
+#[test]
+fn more_empty_rows_than_can_be_gone_through() {
+    let scratch = Scratch::new();
+    for (descr, rows) in [("|S3", 4_444_444_444_444_444_443_u64), ("|S0", 1 << 40), ("<f4", 1 << 40)] {
+        let shape = if descr == "|S0" { format!("({rows},)") } else { format!("({rows}, 0)") };
+        let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let length = u16::try_from(dict.len()).unwrap().to_le_bytes();
+        let bytes = [b"\x93NUMPY\x01\0", &length[..], dict.as_bytes()].concat();
+        let error = Conversion::of([scratch.file("x.npy", &bytes)]).scan().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input, "{error}");
     }
 }

@@ -124,6 +124,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "write::manifest",
         ],
     ),
+    // An output is read as any dataset is.
+    (
+        "look",
+        &[
+            "dataset",
+            "error",
+            "plan::Fit",
+            "plan::Role",
+            "plan::scalar",
+            "progress",
+            "source",
+            "value",
+            "write::manifest",
+        ],
+    ),
     ("dataset", &["decode::View", "error", "parallel", "plan::scalar", "source", "value"]),
     ("batch", &["convert", "error", "machine", "plan", "progress", "saved", "scan", "source", "write"]),
     ("convert", &["dataset", "error", "machine", "plan", "progress", "scan", "source", "write"]),

@@ -112,7 +112,7 @@ fn of_feature(samples: &Samples, manifest: &Manifest, left: &mut usize) -> Resul
         tiles += &figure(name, sample, tile::of(sample, classes, sound), left)?;
     }
     if !tiles.is_empty() {
-        body += &format!("<div class=\"tiles\">\n{tiles}</div>\n");
+        body.extend(["<div class=\"tiles\">\n", &tiles, "</div>\n"]);
     }
     Ok(card(name, &body))
 }

@@ -65,7 +65,7 @@ pub fn paragraph(of: &str) -> String {
 
 /// Rows of cells under a head; cells are texts. Those of numbers stand at the right.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", text(cell))).collect();
+    let head: Vec<_> = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", text(cell))).collect();
     let is_number = |cell: &str| {
         let number = cell.split(' ').next().unwrap_or_default();
         number.contains(|letter: char| letter.is_ascii_digit())
@@ -75,8 +75,9 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         let class = if is_number(cell) { " class=\"number\"" } else { "" };
         format!("<td{class}>{}</td>", text(cell))
     };
-    let rows: String =
-        rows.iter().map(|row| format!("<tr>{}</tr>\n", row.iter().map(cell).collect::<String>())).collect();
+    let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(cell).collect::<Vec<_>>().concat());
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    let (head, rows) = (head.concat(), rows.concat());
     format!(
         "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     )
@@ -97,16 +98,13 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// The facts of something, a row each.
+/// The facts of something, a row each; those that say nothing are left out.
 pub fn facts(rows: &[(&str, String)]) -> String {
-    let rows: String = rows
-        .iter()
-        .filter(|row| !row.1.is_empty())
-        .map(|(name, value)| {
-            format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", text(name), text(value))
-        })
-        .collect();
-    format!("<div class=\"scroll\"><table>\n<tbody>\n{rows}</tbody>\n</table></div>\n")
+    let row = |(name, value): &(&str, String)| {
+        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", text(name), text(value))
+    };
+    let rows: Vec<_> = rows.iter().filter(|row| !row.1.is_empty()).map(row).collect();
+    format!("<div class=\"scroll\"><table>\n<tbody>\n{}</tbody>\n</table></div>\n", rows.concat())
 }
 
 pub fn size(bytes: u64) -> String {

@@ -22,8 +22,8 @@ impl Picture {
         if longest <= SIDE {
             return self;
         }
-        let side = |side: usize| (side * SIDE / longest).max(1);
-        let size = (side(self.height), side(self.width));
+        let shrunk = |side: usize| (side * SIDE / longest).max(1);
+        let size = (shrunk(self.height), shrunk(self.width));
         let mut pixels = vec![0; size.0 * size.1 * self.channels];
         let spec = Spec { antialias: true, ..Spec::new((self.height, self.width), size, Method::Bilinear) };
         let resized = Resize::new(spec)

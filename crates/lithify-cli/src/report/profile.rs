@@ -14,6 +14,7 @@ use super::page::{
 use super::svg;
 
 /// The page of what a scan of these inputs has found.
+#[must_use]
 pub fn page(profile: &Profile, machine: &Machine, inputs: &[PathBuf]) -> String {
     let names: Vec<_> = inputs.iter().map(|input| input.display().to_string()).collect();
     let words: Vec<_> = names.iter().map(|name| quoted(name)).collect();

@@ -130,11 +130,10 @@ impl Array<'_> {
     /// What is read of its rows: all of them, or pieces.
     fn pieces(&self) -> Vec<std::ops::Range<u64>> {
         let (rows, most) = (self.rows(), WHOLE_BYTES / self.row_bytes().max(1));
-        if rows <= most.max(1) {
-            return vec![0..rows];
-        }
-        let each = (most / PIECES).max(1);
-        evenly(rows - each + 1, (most / each).clamp(1, PIECES)).map(|start| start..start + each).collect()
+        let each = if rows <= most.max(1) { rows } else { (most / PIECES).max(1) };
+        evenly(rows - each + 1, (most / each.max(1)).clamp(1, PIECES))
+            .map(|start| start..start + each)
+            .collect()
     }
 
     fn range(&self) -> Result<Range> {
@@ -185,6 +184,7 @@ impl Range {
 }
 
 /// The numbers that items are, as [`Values::Numbers`] has them; of complex ones the parts.
+#[must_use]
 pub fn numbers(dtype: DType, bytes: &[u8]) -> Box<dyn Iterator<Item = Number> + '_> {
     fn read<T: Item + 'static>(bytes: &[u8]) -> Box<dyn Iterator<Item = Number> + '_> {
         Box::new(bytes.chunks_exact(T::SIZE).map(|item| T::read(item).number()))

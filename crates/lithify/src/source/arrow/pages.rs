@@ -134,7 +134,7 @@ impl ChunkReader for Pages {
 
     fn get_read(&self, start: u64) -> Result<From, ParquetError> {
         if self.bodies().remove(&start) || start >= self.bytes.saturating_sub(TAIL) {
-            return Ok(From { file: Arc::clone(&self.file), head: Vec::new(), at: start, read: 0 });
+            return Ok(From { file: Arc::clone(&self.file), head: Vec::new(), at: start, read: 0, ended: 0 });
         }
         let (head, page) = self.page(start)?;
         // The crate would count to the end of any list that one claims, beyond the end of the file.
@@ -149,7 +149,7 @@ impl ChunkReader for Pages {
         if page.values > page.plain {
             return Err(ParquetError::General("a dictionary has more values than bytes".into()));
         }
-        Ok(From { file: Arc::clone(&self.file), head, at: start, read: 0 })
+        Ok(From { file: Arc::clone(&self.file), head, at: start, read: 0, ended: 0 })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -173,7 +173,12 @@ pub(super) struct From {
     head: Vec<u8>,
     at: u64,
     read: usize,
+    /// How often it was read when there was nothing more.
+    ended: u32,
 }
+
+/// Reads at the end of a file after which it is an error: who goes on counts to a length that a damaged header claims.
+const MOST_ENDED: u32 = 64;
 
 impl Read for From {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -187,6 +192,12 @@ impl Read for From {
             }
         };
         self.read += count;
+        if count == 0 && !into.is_empty() {
+            self.ended += 1;
+            if self.ended > MOST_ENDED {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
         Ok(count)
     }
 }
@@ -220,5 +231,21 @@ impl Page {
             }
         }
         Some(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As where a header in a place that is no header's claims a list of any length.
+    #[test]
+    fn who_reads_at_the_end_again_and_again_is_stopped() {
+        let file = Arc::new(File::open("/dev/null").unwrap());
+        let mut from = From { file, head: vec![1, 2], at: 0, read: 0, ended: 0 };
+        let mut all = Vec::new();
+        assert_eq!(from.read_to_end(&mut all).unwrap(), 2);
+        let ended = (0..1000).find_map(|_| io::copy(&mut (&mut from).take(8), &mut io::sink()).err());
+        assert_eq!(ended.map(|error| error.kind()), Some(io::ErrorKind::UnexpectedEof));
     }
 }
