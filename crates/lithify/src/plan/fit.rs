@@ -271,7 +271,7 @@ pub(super) fn plan_feature(
             Fit::Exact { shape: if seen.scalar { Vec::new() } else { seen.largest.clone() } }
         }
         None if single && request.view.reshape.is_none() && item.is_some() || request.default.is_some() => {
-            return Err(varying(profile, feature, &seen));
+            return Err(varying(profile, feature, &seen, single));
         }
         None => {
             present |= missing.is_some() && !chosen;
@@ -279,12 +279,10 @@ pub(super) fn plan_feature(
         }
     };
     if single && fit.several() {
-        let directory = "give a directory as the output: ragged arrays and buckets are several files";
         return Err(match asked {
-            Some(_) => {
-                Error::request("this fit makes several arrays, and the output is one file").hint(directory)
-            }
-            None => varying(profile, feature, &seen).hint(format!("or {directory}")),
+            Some(_) => Error::request("this fit makes several arrays, and the output is one file")
+                .hint("give a directory as the output: ragged arrays and buckets are several files"),
+            None => varying(profile, feature, &seen, single),
         });
     }
 
@@ -485,7 +483,7 @@ fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -
     Ok(Fit::Bucket { caps: caps.to_vec(), left: request.left, truncate: request.truncate })
 }
 
-fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>) -> Error {
+fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>, single: bool) -> Error {
     let name = show_name(&feature.name);
     let error = match &seen.differ {
         Some((one, first, other, second)) => {
@@ -514,7 +512,8 @@ fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>) -> Erro
         _ => error
             .hint(format!("`--feature '{name}: pad=max'` fills them up to {}", show_shape(&seen.largest))),
     };
-    error.hint(format!("`--feature '{name}: ragged'` keeps values and offsets, without padding"))
+    let where_to = if single { ", with a directory as the output" } else { "" };
+    error.hint(format!("`--feature '{name}: ragged'` keeps values and offsets, without padding{where_to}"))
 }
 
 fn default_row(values: &[String], shape: &[u64], dtype: DType) -> Result<Vec<u8>> {

@@ -134,7 +134,7 @@ impl Memory {
         if bytes <= machine.memory_available {
             error = error.hint(format!("allow it with `--memory {needed}MiB`"));
         } else {
-            error = error.hint(format!("run it where {needed} MiB can be had"));
+            error = error.hint(format!("run it where {} can be had", show_size(bytes)));
         }
         if self.slab > 0 {
             error = error.hint(format!(
