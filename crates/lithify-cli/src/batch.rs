@@ -213,6 +213,8 @@ mod tests {
     fn words_are_quoted_where_a_shell_would_take_them_for_something_else() {
         let shown = |word: &str| quoted(OsStr::new(word));
         assert_eq!(shown("a/b-1.npy"), "a/b-1.npy");
+        assert_eq!(shown("a b'c"), "'a b'\\''c'");
+        assert_eq!(shown("x: pad=3"), "'x: pad=3'");
         assert_eq!(shown("x: pad=max"), "'x: pad=max'");
         assert_eq!(shown("it's *"), r"'it'\''s *'");
         assert_eq!(shown(""), "''");

@@ -39,9 +39,7 @@ fn sizes(sizes: &Sizes) -> Value {
 #[must_use]
 pub fn profile(profile: &Profile, machine: &Machine) -> Value {
     let features: Vec<_> = profile
-        .features
-        .iter()
-        .filter(|feature| feature.looked_into())
+        .looked_into()
         .map(|feature| {
             let contents: serde_json::Map<String, Value> = feature
                 .contents

@@ -6,11 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lithify::error::Result;
 use lithify::look::{Look, Range, Sample, Samples};
-use lithify::plan::Role;
-use lithify::show::{origin, plural, role_name, show_shape};
+use lithify::machine::show_size;
+use lithify::show::{how, origin, show_count, show_shape};
 use lithify::write::manifest::Manifest;
 
-use super::page::{card, count, facts, page as whole, paragraph, percent, section, size, table, text};
+use super::page::{card, facts, left_out, page as whole, paragraph, percent, section, table, text};
 use super::svg;
 use super::tile::{self, Tile, show};
 
@@ -24,20 +24,13 @@ const PICTURE_BYTES: usize = 1 << 20;
 pub fn page(look: &Look, output: &Path) -> Result<String> {
     let manifest = &look.manifest;
     let about = facts(&[
-        ("elements", count(manifest.elements)),
+        ("elements", show_count(manifest.elements)),
         ("from", origin(&manifest.format, &manifest.parts)),
         ("format", manifest.format.clone()),
         ("arrays", manifest.arrays.len().to_string()),
-        ("in all", size(manifest.bytes())),
-        ("on disk", manifest.stored_bytes().map_or(String::new(), size)),
-        (
-            "left out",
-            if manifest.skipped.is_empty() {
-                String::new()
-            } else {
-                plural(manifest.skipped.len() as u64, "element")
-            },
-        ),
+        ("in all", show_size(manifest.bytes())),
+        ("on disk", manifest.stored_bytes().map_or(String::new(), show_size)),
+        ("left out", left_out(&manifest.skipped)),
         ("written by", manifest.written_by.clone()),
         ("checksum of lithify.json", String::from(manifest.checksum)),
     ]);
@@ -51,20 +44,16 @@ pub fn page(look: &Look, output: &Path) -> Result<String> {
         .iter()
         .zip(&look.ranges)
         .map(|(array, range)| {
-            let how = match role_name(array.role) {
-                "" => array.fit.to_string(),
-                role => role.into(),
-            };
             let limits = |number| Option::map_or(number, String::new(), show);
             vec![
                 array.file.display().to_string(),
                 array.dtype.to_string(),
                 show_shape(&array.shape),
-                how,
+                how(array.role, &array.fit),
                 limits(range.least),
                 limits(range.greatest),
-                if range.nan > 0 { count(range.nan) } else { String::new() },
-                if range.infinite > 0 { count(range.infinite) } else { String::new() },
+                if range.nan > 0 { show_count(range.nan) } else { String::new() },
+                if range.infinite > 0 { show_count(range.infinite) } else { String::new() },
             ]
         })
         .collect();
@@ -100,16 +89,11 @@ fn of_feature(samples: &Samples, manifest: &Manifest, left: &mut usize) -> Resul
         ("how", samples.fit.to_string()),
         ("padding", samples.padding.map_or(String::new(), percent)),
         ("classes", manifest.classes.get(name).map_or(String::new(), |names| names.len().to_string())),
-        ("samples a second", manifest.rates.get(name).map_or(String::new(), |rate| count(*rate))),
+        ("samples a second", manifest.rates.get(name).map_or(String::new(), |rate| show_count(*rate))),
     ]);
-    let (classes, sound) = (
-        manifest.classes.get(name),
-        manifest.arrays.iter().any(|array| array.feature == *name && array.role == Role::Rates)
-            || manifest.rates.contains_key(name),
-    );
     let mut tiles = String::new();
     for sample in &samples.elements {
-        tiles += &figure(name, sample, tile::of(sample, classes, sound), left)?;
+        tiles += &figure(name, sample, tile::of(sample, name, manifest), left)?;
     }
     if !tiles.is_empty() {
         body.extend(["<div class=\"tiles\">\n", &tiles, "</div>\n"]);
@@ -133,7 +117,7 @@ fn figure(name: &str, sample: &Sample, tile: Tile, left: &mut usize) -> Result<S
         if sample.shape.is_empty() { String::new() } else { format!(" · {}", show_shape(&sample.shape)) };
     Ok(format!(
         "<figure>{shown}<figcaption>{}{}</figcaption></figure>\n",
-        count(sample.element),
+        show_count(sample.element),
         text(&shape)
     ))
 }

@@ -1,7 +1,7 @@
 //! What every page consists of. A page is one file: no script, nothing from elsewhere, readable in the dark and on a phone.
 
-use lithify::machine::show_size;
-use lithify::show::show_count;
+use lithify::scan::profile::Skipped;
+use lithify::show::plural;
 
 const STYLE: &str = "\
 :root { color-scheme: light dark; --text: #1b1f24; --dim: #57606a; --line: #d0d7de; --back: #ffffff; --card: #f6f8fa; --bar: #0969da; --other: #8250df; }
@@ -88,16 +88,6 @@ pub fn command(words: &str) -> String {
     format!("<pre><code>{}</code></pre>\n", text(words))
 }
 
-/// A word of a command, quoted for a shell where it must be.
-pub fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_alphanumeric() || "-_./:=,+@%".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 /// The facts of something, a row each; those that say nothing are left out.
 pub fn facts(rows: &[(&str, String)]) -> String {
     let row = |(name, value): &(&str, String)| {
@@ -107,12 +97,9 @@ pub fn facts(rows: &[(&str, String)]) -> String {
     format!("<div class=\"scroll\"><table>\n<tbody>\n{}</tbody>\n</table></div>\n", rows.concat())
 }
 
-pub fn size(bytes: u64) -> String {
-    show_size(bytes)
-}
-
-pub fn count(number: u64) -> String {
-    show_count(number)
+/// How many elements were left out, as a fact: nothing of none.
+pub fn left_out(skipped: &[Skipped]) -> String {
+    if skipped.is_empty() { String::new() } else { plural(skipped.len() as u64, "element") }
 }
 
 /// A share in percent.
@@ -128,7 +115,5 @@ mod tests {
     fn what_users_name_is_no_markup() {
         assert_eq!(text("<a href=\"x\">&\u{7}"), "&lt;a href=&quot;x&quot;&gt;&amp;\\u{7}");
         assert!(!page("<script>", &card("</h3>", "")).contains("<script>"));
-        assert_eq!(quoted("a b'c"), "'a b'\\''c'");
-        assert_eq!(quoted("x: pad=3"), "'x: pad=3'");
     }
 }

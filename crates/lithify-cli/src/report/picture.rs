@@ -50,26 +50,29 @@ impl Picture {
     }
 }
 
+/// The least and the greatest of the values that are finite, if any are.
+pub fn limits(values: &[f64]) -> Option<(f64, f64)> {
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    finite.fold(None, |limits, value| {
+        let (low, high) = limits.unwrap_or((value, value));
+        Some((value.min(low), value.max(high)))
+    })
+}
+
 /// Where the points of a line stand in a box: of many values the least and the greatest of each stretch. What is no number has none.
 pub fn line_points(values: &[f64], width: f64, height: f64) -> Vec<(f64, f64)> {
-    let finite = || values.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    if low > high {
-        return Vec::new();
-    }
+    let Some((low, high)) = limits(values) else { return Vec::new() };
     let span = if high > low { high - low } else { 1.0 };
     let each = values.len().div_ceil(SIDE).max(1);
     let mut points = Vec::new();
     for (number, stretch) in values.chunks(each).enumerate() {
-        let seen = || stretch.iter().copied().filter(|value| value.is_finite());
-        let (least, most) = (seen().fold(f64::INFINITY, f64::min), seen().fold(f64::NEG_INFINITY, f64::max));
+        let Some((least, most)) = limits(stretch) else { continue };
         #[expect(clippy::cast_precision_loss, reason = "pixels")]
         let x = (number * each) as f64 / (values.len() - 1).max(1) as f64 * width + 1.0;
         let y = |value: f64| height - (value - low) / span * (height - 2.0);
-        match (least <= most, least < most) {
-            (false, _) => {}
-            (true, true) => points.extend([(x, y(least)), (x, y(most))]),
-            (true, false) => points.push((x, y(least))),
+        points.push((x, y(least)));
+        if least < most {
+            points.push((x, y(most)));
         }
     }
     points

@@ -1,46 +1,41 @@
 //! The page of a dataset: what is in it, what arrays of it would take, and how to make them.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use lithify::machine::Machine;
+use lithify::machine::{Machine, show_size};
 use lithify::plan::advice::{self, Ways};
 use lithify::plan::notation::show_name;
 use lithify::scan::profile::{FeatureProfile, Profile};
-use lithify::show::{content_name, dense_bytes, dense_bytes_of, differing, origin, plural, show_shape};
-
-use super::page::{
-    card, command, count, facts, page as whole, paragraph, percent, quoted, section, size, table,
+use lithify::show::{
+    content_name, dense_bytes, dense_bytes_of, differing, origin, plural, show_count, show_shape,
 };
+
+use super::page::{card, command, facts, left_out, page as whole, paragraph, percent, section, table};
 use super::svg;
+use crate::batch::quoted;
 
 /// The page of what a scan of these inputs has found.
 #[must_use]
 pub fn page(profile: &Profile, machine: &Machine, inputs: &[PathBuf]) -> String {
     let names: Vec<_> = inputs.iter().map(|input| input.display().to_string()).collect();
-    let words: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+    let words: Vec<_> = inputs.iter().map(|input| quoted(input.as_os_str())).collect();
     let input = words.join(" ");
     let title = if let [one] = &names[..] { one.clone() } else { plural(names.len() as u64, "input") };
     let stored: u64 = profile.parts.iter().map(|part| part.bytes).sum();
     let about = facts(&[
-        ("elements", count(profile.elements)),
+        ("elements", show_count(profile.elements)),
         ("in", origin(&profile.format, &profile.parts)),
         ("format", profile.format.clone()),
-        ("on disk", if stored > 0 { size(stored) } else { String::new() }),
-        ("largest record", size(profile.largest_record)),
-        (
-            "left out",
-            if profile.skipped.is_empty() {
-                String::new()
-            } else {
-                plural(profile.skipped.len() as u64, "element")
-            },
-        ),
+        ("on disk", if stored > 0 { show_size(stored) } else { String::new() }),
+        ("largest record", show_size(profile.largest_record)),
+        ("left out", left_out(&profile.skipped)),
     ]);
     let dense = dense_bytes(profile);
     let room = svg::bars(&[
-        ("every feature padded to its longest".into(), dense, size(dense)),
-        (format!("disk free in {}", machine.disk_path.display()), machine.disk, size(machine.disk)),
-        ("memory available".into(), machine.memory_available, size(machine.memory_available)),
+        ("every feature padded to its longest".into(), dense, show_size(dense)),
+        (format!("disk free in {}", machine.disk_path.display()), machine.disk, show_size(machine.disk)),
+        ("memory available".into(), machine.memory_available, show_size(machine.memory_available)),
     ]);
     let mut fits = room;
     if dense > machine.disk {
@@ -48,11 +43,10 @@ pub fn page(profile: &Profile, machine: &Machine, inputs: &[PathBuf]) -> String 
             &paragraph("Padded, it does not fit on this disk: see below what the features take otherwise.");
     }
     fits += &paragraph("What is written need not fit in memory: it is written, and read, in pieces.");
-    let (varying, alike): (Vec<_>, Vec<_>) =
-        profile.features.iter().filter(|feature| feature.looked_into()).partition(|feature| {
-            let sizes = differing(feature).0;
-            sizes.min() != sizes.max() || profile.left_out.contains_key(&feature.name)
-        });
+    let (varying, alike): (Vec<_>, Vec<_>) = profile.looked_into().partition(|feature| {
+        let sizes = differing(feature).0;
+        sizes.min() != sizes.max() || profile.left_out.contains_key(&feature.name)
+    });
     let mut features: String =
         varying.into_iter().map(|feature| of_feature(profile, feature, &input)).collect();
     if !alike.is_empty() {
@@ -95,7 +89,7 @@ fn cells(profile: &Profile, feature: &FeatureProfile) -> [String; 5] {
         contents.join(", "),
         shape,
         if every { "every element".into() } else { plural(feature.present, "element") },
-        size(dense_bytes_of(profile, feature)),
+        show_size(dense_bytes_of(profile, feature)),
     ]
 }
 
@@ -120,7 +114,7 @@ fn of_feature(profile: &Profile, feature: &FeatureProfile, input: &str) -> Strin
     }
     if let Some(words) = words {
         let spec = format!("{}: {words}", show_name(&feature.name));
-        body += &command(&format!("lithify convert {input} -o OUT --feature {}", quoted(&spec)));
+        body += &command(&format!("lithify convert {input} -o OUT --feature {}", quoted(OsStr::new(&spec))));
     }
     card(&feature.name, &body)
 }
@@ -151,7 +145,7 @@ fn ways_of(profile: &Profile, feature: &FeatureProfile, body: &mut String) -> Op
         .map(|(words, bytes)| {
             #[expect(clippy::cast_precision_loss, reason = "a share")]
             let waste = 1.0 - values.min(*bytes) as f64 / (*bytes).max(1) as f64;
-            vec![words.clone(), size(*bytes), percent(waste)]
+            vec![words.clone(), show_size(*bytes), percent(waste)]
         })
         .collect();
     *body += &table(&["way", "takes", "of that no values"], &rows);

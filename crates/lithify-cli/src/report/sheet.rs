@@ -28,12 +28,10 @@ pub fn png(look: &Look) -> Result<Vec<u8>> {
         .iter()
         .filter(|samples| !samples.elements.is_empty())
         .map(|samples| {
-            let classes = look.manifest.classes.get(&samples.feature);
-            let sound = look.manifest.rates.contains_key(&samples.feature);
             let tiles: Vec<_> = samples
                 .elements
                 .iter()
-                .map(|sample| (sample.element, tile::of(sample, classes, sound)))
+                .map(|sample| (sample.element, tile::of(sample, &samples.feature, &look.manifest)))
                 .collect();
             (&samples.feature, tiles)
         })

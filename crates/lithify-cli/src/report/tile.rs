@@ -1,9 +1,11 @@
 //! An element of a feature as something to look at: a picture, a line, or a text.
 
 use lithify::look::{Number, Sample, Values, numbers};
+use lithify::plan::Role;
 use lithify::value::DType;
+use lithify::write::manifest::{ArrayRecord, Manifest};
 
-use super::picture::Picture;
+use super::picture::{Picture, limits};
 
 /// Values that are shown as text, at most, and letters.
 const SHOWN_VALUES: usize = 24;
@@ -19,8 +21,8 @@ pub enum Tile {
     Text(String),
 }
 
-/// How an element of a feature is shown. `classes` are the names of what its numbers stand for; `sound` says whether it is one.
-pub fn of(sample: &Sample, classes: Option<&Vec<String>>, sound: bool) -> Tile {
+/// How an element of a feature is shown: numbers that are sounds as lines, and those that are classes with their names.
+pub fn of(sample: &Sample, feature: &str, manifest: &Manifest) -> Tile {
     let (dtype, bytes) = match &sample.values {
         Values::Strings(strings) => {
             let shown: Vec<_> = strings.iter().take(SHOWN_VALUES).map(|string| readable(string)).collect();
@@ -31,10 +33,13 @@ pub fn of(sample: &Sample, classes: Option<&Vec<String>>, sound: bool) -> Tile {
     if let Some(picture) = picture(&sample.shape, dtype, bytes) {
         return Tile::Picture(picture.small());
     }
+    let has_rates = |array: &ArrayRecord| array.feature == feature && array.role == Role::Rates;
+    let sound = manifest.rates.contains_key(feature) || manifest.arrays.iter().any(has_rates);
     let long = sample.shape.iter().product::<u64>() >= 8;
     if long && (sound || !dtype.is_integer()) {
         return Tile::Line(numbers(dtype, bytes).map(float).collect());
     }
+    let classes = manifest.classes.get(feature);
     let mut values = numbers(dtype, bytes);
     let mut shown: Vec<String> =
         values.by_ref().take(SHOWN_VALUES).map(|value| named(value, classes)).collect();
@@ -122,8 +127,7 @@ fn picture(shape: &[u64], dtype: DType, bytes: &[u8]) -> Option<Picture> {
 /// Numbers brought to 0 to 255: from the least to the greatest.
 fn scaled(dtype: DType, bytes: &[u8]) -> Vec<u8> {
     let values: Vec<f64> = numbers(dtype, bytes).map(float).collect();
-    let finite = || values.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = limits(&values).unwrap_or_default();
     let span = if high > low { high - low } else { 1.0 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a pixel")]
     let pixel = |value: &f64| if value.is_finite() { ((value - low) / span * 255.0) as u8 } else { 0 };

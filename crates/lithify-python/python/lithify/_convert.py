@@ -35,8 +35,8 @@ def convert(source, out, features=None, *, batched=None, again=None, progress=No
             taken to do so, but for a `DataLoader` that shuffles. If not, what comes is kept on disk until it is written.
         progress: whether a bar is shown: by default, on a terminal and in a notebook. Or what is called to make one, as `tqdm.tqdm` is.
         **options: what `lithify convert --help` names, with `_` for `-`: `memory="2GB"`, `threads=8`, `overwrite=True`,
-            `on_error="skip"`; of files also `select="label < 10"`, `limit=1000`, `shuffle=42`, `from_="tfrecord"`; or, where there is one feature, what is wanted of it: `pad="max"`,
-            `resize=(224, 224)`, `dtype="float16"`.
+            `on_error="skip"`; of files also `select="label < 10"`, `limit=1000`, `shuffle=42`, `from_="tfrecord"`; or, where there is one
+            feature, what is wanted of it: `pad="max"`, `resize=(224, 224)`, `dtype="float16"`.
 
     Returns:
         The arrays by name: see `lithify.open`.

@@ -31,10 +31,11 @@ def _column(column):
         # Points in time are those of the one zone that NumPy has.
         return column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), None
     missing = column.isna().to_numpy()
+    missing = missing if missing.any() else None
     numbers = getattr(column.dtype, "numpy_dtype", None)
     if isinstance(numbers, np.dtype) and numbers.kind in "biuf":
-        return column.fillna(False if numbers.kind == "b" else 0).to_numpy(dtype=numbers), missing if missing.any() else None
-    return column.to_numpy(dtype=object), missing if missing.any() else None
+        return column.fillna(False if numbers.kind == "b" else 0).to_numpy(dtype=numbers), missing
+    return column.to_numpy(dtype=object), missing
 
 
 def _has_simple_items(values):

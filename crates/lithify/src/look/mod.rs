@@ -124,7 +124,7 @@ impl Array<'_> {
     }
 
     fn open(&self) -> Result<Rows> {
-        Rows::open(&self.path)
+        Rows::open(&self.path, self.record.dtype)
     }
 
     /// What is read of its rows: all of them, or pieces.
@@ -141,13 +141,11 @@ impl Array<'_> {
         let mut rows = self.open()?;
         for piece in self.pieces() {
             range.rows += piece.end - piece.start;
-            rows.each_run(piece, &mut |run| match (run, self.record.dtype) {
-                (rows::Run::Numbers(bytes), DType::Complex64) => range.fold::<f32>(bytes),
-                (rows::Run::Numbers(bytes), DType::Complex128) => range.fold::<f64>(bytes),
-                (rows::Run::Numbers(bytes), dtype) => {
-                    with_item!(dtype, T => range.fold::<T>(bytes), else => {});
-                }
-                (rows::Run::String(_), _) => range.values += 1,
+            rows.each_run(piece, &mut |bytes| match self.record.dtype {
+                DType::Bytes(_) => range.values += 1,
+                DType::Complex64 => range.fold::<f32>(bytes),
+                DType::Complex128 => range.fold::<f64>(bytes),
+                dtype => with_item!(dtype, T => range.fold::<T>(bytes), else => {}),
             })?;
         }
         Ok(range)
@@ -220,7 +218,7 @@ fn samples(name: &str, arrays: &[&Array<'_>], manifest: &Manifest, most: u64) ->
     let numbers = evenly(manifest.elements, most);
     let (mut elements, mut padding) = (Vec::new(), None);
     if let Some(data) = of(Role::Data) {
-        elements = rows_of(data, numbers, |row| row)?;
+        elements = rows_of(data, numbers)?;
         if let Some(lengths) = of(Role::Lengths) {
             padding = padding_of(data, lengths)?;
         }
@@ -236,7 +234,7 @@ fn samples(name: &str, arrays: &[&Array<'_>], manifest: &Manifest, most: u64) ->
             let Some(of_rows) = of(Role::BucketElements(number)) else { continue };
             let mut of_rows = of_rows.open()?;
             let wanted = evenly(bucket.rows(), most.div_ceil(buckets.len() as u64));
-            for mut sample in rows_of(bucket, wanted, |row| row)? {
+            for mut sample in rows_of(bucket, wanted)? {
                 sample.element =
                     of_rows.integers(sample.element..sample.element + 1)?.first().copied().unwrap_or(0);
                 elements.push(sample);
@@ -246,21 +244,15 @@ fn samples(name: &str, arrays: &[&Array<'_>], manifest: &Manifest, most: u64) ->
     Ok(Samples { feature: name.to_owned(), fit, elements, padding })
 }
 
-/// Rows of an array as elements.
-fn rows_of(
-    array: &Array<'_>,
-    wanted: impl Iterator<Item = u64>,
-    element: impl Fn(u64) -> u64,
-) -> Result<Vec<Sample>> {
+/// Rows of an array as elements, whose numbers are those of the rows.
+fn rows_of(array: &Array<'_>, wanted: impl Iterator<Item = u64>) -> Result<Vec<Sample>> {
     if array.row_bytes() > SHOWN_BYTES {
         return Ok(Vec::new());
     }
     let mut rows = array.open()?;
     let shape = array.record.shape.get(1..).unwrap_or_default().to_vec();
     wanted
-        .map(|row| {
-            Ok(Sample { element: element(row), shape: shape.clone(), values: rows.values(row..row + 1)? })
-        })
+        .map(|row| Ok(Sample { element: row, shape: shape.clone(), values: rows.values(row..row + 1)? }))
         .collect()
 }
 

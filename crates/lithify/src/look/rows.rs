@@ -6,21 +6,14 @@ use std::path::Path;
 use crate::dataset::open;
 use crate::error::{Error, Result};
 use crate::source::{Options, Source, Want};
-use crate::value::{DType, Kind};
+use crate::value::{BadList, DType};
 
 /// An array whose rows are read here and there.
 pub(super) struct Rows {
     source: Box<dyn Source>,
+    dtype: DType,
     /// How far the positions of two rows are apart.
     step: u64,
-}
-
-/// Values of some rows, as they lie.
-pub(super) enum Run<'a> {
-    /// Items one after another, of which the least significant byte comes first.
-    Numbers(&'a [u8]),
-    /// A byte string.
-    String(&'a [u8]),
 }
 
 /// Values of rows.
@@ -33,50 +26,41 @@ pub enum Values {
 }
 
 impl Rows {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, dtype: DType) -> Result<Self> {
         let source = open(&[path.to_path_buf()], None, &Options::default())?;
         // What is at the second place begins the second row.
         let step = source.find_element(0, 1..u64::MAX)?.unwrap_or(1);
-        Ok(Self { source, step })
+        Ok(Self { source, dtype, step })
     }
 
-    /// Gives the values of rows, in as many runs as it takes.
-    pub(super) fn each_run(&mut self, rows: Range<u64>, take: &mut dyn FnMut(Run<'_>)) -> Result<()> {
-        let damaged = |bad: crate::value::BadList| Error::input(bad.0);
+    /// Gives the values of rows: items one after another in as many runs as it takes, of which the least significant byte comes first;
+    /// or byte strings one by one.
+    pub(super) fn each_run(&mut self, rows: Range<u64>, take: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let damaged = |bad: BadList| Error::input(bad.0);
         let range = rows.start.saturating_mul(self.step)..rows.end.saturating_mul(self.step);
         let mut elements = self.source.read(0, range, Want::Whole)?;
         while let Some(element) = elements.next_run(rows.end - rows.start)? {
             let Some(list) = element.list(0) else { continue };
             for run in list.runs() {
-                let run = run.map_err(damaged)?;
-                take(if list.kind == Kind::Bytes { Run::String(run) } else { Run::Numbers(run) });
+                take(run.map_err(damaged)?);
             }
         }
         Ok(())
     }
 
     pub(super) fn values(&mut self, rows: Range<u64>) -> Result<Values> {
-        let (mut numbers, mut strings) = (Vec::new(), Vec::new());
-        let dtype = self.dtype()?;
-        self.each_run(rows, &mut |run| match run {
-            Run::Numbers(bytes) => numbers.extend_from_slice(bytes),
-            Run::String(string) => strings.push(string.to_vec()),
-        })?;
-        Ok(dtype.map_or(Values::Strings(strings), |dtype| Values::Numbers(dtype, numbers)))
+        if !matches!(self.dtype, DType::Bytes(_)) {
+            return Ok(Values::Numbers(self.dtype, self.bytes(rows)?));
+        }
+        let mut strings = Vec::new();
+        self.each_run(rows, &mut |string| strings.push(string.to_vec()))?;
+        Ok(Values::Strings(strings))
     }
 
-    /// What the rows hold; nothing of byte strings, and where there are no rows.
-    fn dtype(&self) -> Result<Option<DType>> {
-        let mut elements = self.source.read(0, 0..self.step, Want::Whole)?;
-        Ok(elements.next()?.and_then(|first| first.list(0)?.dtype()))
-    }
-
-    /// The bytes of an array of single bytes.
+    /// The bytes of rows.
     pub(super) fn bytes(&mut self, rows: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.each_run(rows, &mut |run| match run {
-            Run::Numbers(run) | Run::String(run) => bytes.extend_from_slice(run),
-        })?;
+        self.each_run(rows, &mut |run| bytes.extend_from_slice(run))?;
         Ok(bytes)
     }
 

@@ -20,16 +20,10 @@ pub enum Advice {
     Padding {
         /// The feature.
         feature: String,
-        /// Bytes of the padded array.
-        bytes: u64,
-        /// The share of it that is padding.
+        /// The share of the padded array that is padding.
         waste: f64,
-        /// Bytes of values and offsets instead.
-        ragged: u64,
-        /// The longest of 99 % of the elements, and the bytes of padding to that.
-        cut: (u64, u64),
-        /// Buckets, and their bytes.
-        buckets: (Vec<u64>, u64),
+        /// What it takes, and what it would take otherwise.
+        ways: Ways,
     },
     /// Images are of many sizes, so that no array holds them as they are.
     Images {
@@ -92,17 +86,17 @@ impl fmt::Display for Advice {
                 f,
                 "`{feature}`: some byte strings end in NUL, which NumPy's `S` items lose when they are read; `ragged` keeps them"
             ),
-            Self::Padding { feature, bytes, waste, ragged, cut, buckets } => {
+            Self::Padding { feature, waste, ways: Ways { padded, cut, buckets, ragged, .. } } => {
                 let caps = buckets.0.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
                 write!(
                     f,
                     "`{feature}` padded takes {}, {:.0} % of it padding; `ragged` would take {}, `bucket={caps}` {}",
-                    show_size(*bytes),
+                    show_size(*padded),
                     waste * 100.0,
                     show_size(*ragged),
                     show_size(buckets.1)
                 )?;
-                if cut.1 < *bytes {
+                if cut.1 < *padded {
                     write!(f, ", `pad={} truncate` (99 % are no longer) {}", cut.0, show_size(cut.1))?;
                 }
                 Ok(())
@@ -255,8 +249,7 @@ fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice
     if waste < WORTH_SAYING || values.saturating_mul(item) < WORTH_BYTES {
         return None;
     }
-    let Ways { padded, cut, buckets, ragged, .. } = ways(sizes, elements, item);
-    Some(Advice::Padding { feature: name.to_owned(), bytes: padded, waste, ragged, cut, buckets })
+    Some(Advice::Padding { feature: name.to_owned(), waste, ways: ways(sizes, elements, item) })
 }
 
 /// What could be better about a plan: what its padding wastes, in the dtype that it pads to.

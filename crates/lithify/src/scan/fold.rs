@@ -7,7 +7,6 @@ use crate::audio::Format;
 use crate::decode::{Content, Decode, Look, Numbers, Scratch, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::request::{FeatureRequest, FitRequest, Request};
-use crate::source::live::LIVE;
 use crate::source::{Alike, Elements, at_position, example, raw_format};
 use crate::value::{Element, Kind, List, Slots};
 
@@ -128,19 +127,19 @@ impl<'a> Fold<'a> {
         let found = slots.find(element, |name| {
             if let Some(why) = example::bad_name(name) {
                 let name = name.escape_ascii();
-                if scanner.source.format() == LIVE {
-                    return Err(Error::input(format!("{why}: `{name}`")));
-                }
+                let Some(raw) = raw else { return Err(Error::input(format!("{why}: `{name}`"))) };
                 return Err(Error::input(format!("the record is no tf.train.Example: {why}: `{name}`"))
                     .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));
             }
             let name = std::str::from_utf8(name).unwrap_or_default();
             if asked.len() == MOST_FEATURES {
-                return Err(Error::new(
-                    ErrorKind::Resources,
-                    format!("there are more than {MOST_FEATURES} features"),
-                )
-                .hint(format!("names seem to hold data: `--from {raw}` keeps records as they are")));
+                let message = format!("there are more than {MOST_FEATURES} features");
+                let error = Error::new(ErrorKind::Resources, message);
+                return Err(match raw {
+                    Some(raw) => error
+                        .hint(format!("names seem to hold data: `--from {raw}` keeps records as they are")),
+                    None => error,
+                });
             }
             let declared = scanner.source.view(name);
             asked.push(Asked::of(name, scanner.options.request, declared));

@@ -6,7 +6,6 @@ use super::index::Counted;
 use super::profile::{FeatureProfile, Profile, Witness};
 use super::{OnError, Piece, Scanner, Span, check_skipped};
 use crate::error::{Error, Result};
-use crate::source::live::LIVE;
 use crate::source::{Source, raw_format};
 
 /// Puts pieces together in the order of the dataset.
@@ -149,10 +148,9 @@ pub(super) fn finished(source: &dyn Source, on_error: OnError, mut whole: Profil
         return Err(Error::input(message).in_file(file).hint("`--on-error skip` takes what is there"));
     }
     if whole.elements > 0 && whole.features.is_empty() {
-        if source.format() == LIVE {
+        let Some(raw) = raw_format(source.format()) else {
             return Err(Error::input("no element has anything in it"));
-        }
-        let raw = raw_format(source.format());
+        };
         return Err(Error::input("no record has any feature: these are probably no tf.train.Examples")
             .in_file(&whole.parts[0].path)
             .hint(format!("`--from {raw}` keeps records of any kind as byte strings")));

@@ -462,6 +462,11 @@ impl Profile {
         filled.map(|feature| feature.name.as_str()).collect()
     }
 
+    /// The features that were looked into.
+    pub fn looked_into(&self) -> impl Iterator<Item = &FeatureProfile> {
+        self.features.iter().filter(|feature| feature.looked_into())
+    }
+
     /// What is known of the feature of this name.
     #[must_use]
     pub fn feature(&self, name: &str) -> Option<&FeatureProfile> {

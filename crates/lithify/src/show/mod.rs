@@ -7,7 +7,7 @@ use std::fmt::Write;
 use crate::decode::{Content, View};
 use crate::error::Lost;
 use crate::machine::{Machine, show_size};
-use crate::plan::{ArrayPlan, Plan, Role, ZarrArray, advice};
+use crate::plan::{ArrayPlan, Fit, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
 use crate::source::live::LIVE;
 use crate::source::{Choice, Part};
@@ -285,12 +285,7 @@ fn part_name(format: &str) -> &'static str {
     if matches!(format, "image-folder" | "audio-folder") { "folder" } else { "file" }
 }
 
-/// The features that were asked for.
-fn looked_into(profile: &Profile) -> impl Iterator<Item = &FeatureProfile> {
-    profile.features.iter().filter(|feature| feature.looked_into())
-}
-
-/// The names of those that were not.
+/// The names of features that were not asked for.
 fn others(profile: &Profile) -> String {
     const SHOWN: usize = 8;
     let others: Vec<_> = profile.features.iter().filter(|feature| !feature.looked_into()).collect();
@@ -306,7 +301,7 @@ fn others(profile: &Profile) -> String {
 
 /// The table of features, with histograms that make it as wide as a window, if they can.
 fn features(profile: &Profile, window: usize) -> String {
-    let differing: Vec<_> = looked_into(profile).map(differing).collect();
+    let differing: Vec<_> = profile.looked_into().map(differing).collect();
     let pictures = |most: usize| {
         let picture = |(sizes, what): &(Sizes, &str)| match sizes.min() == sizes.max() {
             true => String::new(),
@@ -335,7 +330,7 @@ fn features_with(profile: &Profile, pictures: &[String]) -> String {
         "looks like",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (feature, picture) in looked_into(profile).zip(pictures) {
+    for (feature, picture) in profile.looked_into().zip(pictures) {
         #[expect(clippy::cast_precision_loss, reason = "a percentage")]
         let share = feature.present as f64 / profile.elements as f64 * 100.0;
         rows.push(vec![
@@ -405,9 +400,16 @@ fn skipped(skipped: &[Skipped]) -> String {
     text
 }
 
-/// What an array holds of its feature, if that is not the feature itself.
+/// How an array came to be: how elements were made to fill its rows, or what else of its feature it holds.
 #[must_use]
-pub fn role_name(role: Role) -> &'static str {
+pub fn how(role: Role, fit: &Fit) -> String {
+    match role_name(role) {
+        "" => fit.to_string(),
+        name => name.into(),
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
     match role {
         Role::Data => "",
         Role::Lengths | Role::BucketLengths(_) => "true lengths",
@@ -432,17 +434,13 @@ pub fn plan(profile: &Profile, plan: &Plan, machine: &Machine) -> String {
     let mut rows = vec![["array", "dtype", "shape", "bytes", "chunks", "how"].map(str::to_owned).to_vec()];
     for array in &plan.arrays {
         let feature = &plan.features[array.feature];
-        let how = match role_name(array.role) {
-            "" => feature.fit.to_string(),
-            role => role.into(),
-        };
         rows.push(vec![
             plan.layout.path_of(&array.name).display().to_string().escape_debug().to_string(),
             array.dtype.to_string(),
             show_shape(&array.shape),
             show_size(array.bytes()),
             chunks(array.zarr.as_deref()),
-            how,
+            how(array.role, &feature.fit),
         ]);
     }
     let sides = [&[Side::Left; 3][..], &[Side::Right], &[Side::Left; 2]].concat();
@@ -494,10 +492,6 @@ pub fn manifest(manifest: &Manifest) -> String {
     let head = ["array", "dtype", "shape", "bytes", "chunks", "feature", "how"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for array in &manifest.arrays {
-        let how = match role_name(array.role) {
-            "" => array.fit.to_string(),
-            role => role.into(),
-        };
         rows.push(vec![
             array.file.display().to_string(),
             array.dtype.to_string(),
@@ -505,7 +499,7 @@ pub fn manifest(manifest: &Manifest) -> String {
             show_size(array.blocks.iter().map(|block| block.0).sum()),
             chunks(array.zarr.as_deref()),
             array.feature.escape_debug().to_string(),
-            how,
+            how(array.role, &array.fit),
         ]);
     }
     let sides = [&[Side::Left; 3][..], &[Side::Right], &[Side::Left; 3]].concat();

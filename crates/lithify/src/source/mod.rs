@@ -233,9 +233,10 @@ impl Alike {
     }
 }
 
-/// The format that keeps as byte strings what this one takes for Examples.
-pub(crate) fn raw_format(format: &str) -> &'static str {
-    if format == array_record::ArrayRecord.name() { "array_record-raw" } else { "tfrecord-raw" }
+/// The format that keeps as byte strings what this one takes for Examples; none of what is in no file.
+pub(crate) fn raw_format(format: &str) -> Option<&'static str> {
+    let raw = if format == array_record::ArrayRecord.name() { "array_record-raw" } else { "tfrecord-raw" };
+    (format != live::LIVE).then_some(raw)
 }
 
 /// Names the file where each element is one: what is noticed once all are read is known by its folder and by its position
