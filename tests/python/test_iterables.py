@@ -93,6 +93,17 @@ def test_elements(name, make, out):
     assert_output(out, {"array": np.array(SCALARS[name])})
 
 
+@pytest.mark.parametrize("numbers", [[1, 2.5, 3], [True, 2], [[1, 2], [0.5, 4]], [2, 1j], [1, np.float32(2)]], ids=str)
+def test_a_list_of_numbers_of_two_kinds(numbers, out):
+    lithify.convert(numbers, out)
+    assert_output(out, {"array": np.array(numbers)})
+
+
+def test_lists_that_are_batches(out):
+    lithify.convert([[1, 2], [3]], out, batched=True)
+    assert_output(out, {"array": np.array([1, 2, 3])})
+
+
 @pytest.mark.parametrize("make", [list, iter], ids=["list", "iterator"])
 def test_lists_of_strings(make, out):
     rows = [["a", "é"], [], [b"xyz", "0" * 50]]

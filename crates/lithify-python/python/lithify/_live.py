@@ -51,8 +51,9 @@ def _feed_of(source, batched):
         return _of_arrays(source, "tuple")
     if isinstance(source, collections.abc.Mapping):
         return _of_columns(_flat(source), type(source).__name__)
-    if _is_array(source):
-        return _of_arrays(source, type(source).__name__)
+    together = _numbers_of(source) if isinstance(source, list) and not batched else source
+    if _is_array(together):
+        return _of_arrays(together, type(source).__name__)
     return _of_iterable(source, bool(batched))
 
 
@@ -107,6 +108,17 @@ def _of_columns(source, name):
     count = next(iter(counts.values()))
     elements = lambda: ({key: column[at] for key, column in arrays.items()} for at in range(count))
     return Feed(name, elements, False, count, False, True)
+
+
+def _numbers_of(items):
+    """Numbers, or lists of as many of them, as the array that NumPy makes of them: of integers and floats, all become floats."""
+    if not items or not isinstance(items[0], (numbers.Number, list)):
+        return None
+    try:
+        array = np.asarray(items)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "biufc" else None
 
 
 def _check_counts(counts):
