@@ -204,6 +204,6 @@ def test_points_in_time(out):
 def test_numbers_of_two_kinds_are_refused(make, out):
     for rows in ([1, 2.5], [np.int32(1), np.int64(2)], [1] * 5000 + [1.5]):
         with pytest.raises(lithify.DataError, match="holds") as caught:
-            lithify.convert(make(rows), out)
-        assert caught.value.feature == "array" and caught.value.element == len(rows) - 1
+            lithify.convert(make([{"x": row} for row in rows]), out)
+        assert caught.value.feature == "x" and caught.value.element == len(rows) - 1
     assert left_in(out.parent) == []

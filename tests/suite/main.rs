@@ -9,6 +9,7 @@ mod invariants;
 mod live;
 mod properties;
 mod publish;
+mod refusals;
 mod repair;
 mod resume;
 mod samples;

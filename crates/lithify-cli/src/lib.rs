@@ -15,6 +15,7 @@ pub mod args;
 mod batch;
 mod commands;
 pub mod context;
+mod instead;
 pub mod json;
 mod progress;
 pub mod report;
@@ -55,7 +56,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
         tell(format_args!("{FIRST}"));
         return Outcome::Usage as u8;
     }
-    let cli = match args::Cli::try_parse_from(words) {
+    let cli = match args::Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(help) => {
             // Where nobody reads it, there is nobody to be told so.
@@ -65,6 +66,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let outcome = commands::run(cli.command).unwrap_or_else(|error| {
         tell(format_args!("{}", message(&error)));
+        if let Some(remedy) = error.remedy()
+            && let Some(command) = instead::command(&words, remedy)
+        {
+            let how = if remedy.sure { "this would work" } else { "perhaps" };
+            tell(format_args!("\n{how}: {command}"));
+        }
         match error.kind() {
             ErrorKind::Request => Outcome::Usage,
             ErrorKind::Interrupted => Outcome::Stopped,

@@ -1,6 +1,6 @@
 //! Errors as exceptions: those of `lithify/_errors.py`.
 
-use lithify::error::{Error, ErrorKind};
+use lithify::error::{Error, ErrorKind, Remedy};
 use lithify_cli::is_switch;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
@@ -63,7 +63,22 @@ fn text(error: &Error) -> String {
 }
 
 fn hints(error: &Error) -> impl Iterator<Item = String> {
-    error.hints().iter().map(|hint| in_python(hint))
+    let works = error.remedy().map(|remedy| {
+        let how = if remedy.sure { "this would work" } else { "perhaps" };
+        format!("{how}: {}", arguments(remedy))
+    });
+    error.hints().iter().map(|hint| in_python(hint)).chain(works)
+}
+
+/// What must be said otherwise, as arguments.
+fn arguments(remedy: &Remedy) -> String {
+    let flags = remedy.flags.iter().map(|(flag, value)| match (*flag, value) {
+        ("output", Some(path)) => format!("out={path:?}"),
+        (flag, Some(value)) => format!("{}={value:?}", flag.replace('-', "_")),
+        (flag, None) => format!("{}=None", flag.replace('-', "_")),
+    });
+    let features = (!remedy.features.is_empty()).then(|| format!("features={:?}", remedy.features));
+    flags.chain(features).collect::<Vec<_>>().join(", ")
 }
 
 /// What names flags, as it is said where they are arguments: `overwrite=True` for `--overwrite`.

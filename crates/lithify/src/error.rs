@@ -54,6 +54,37 @@ pub struct Place {
     pub feature: Option<String>,
 }
 
+/// Something to be asked for otherwise, so that what was refused can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Words of the notation, of the feature that the error names, instead of those that they contradict; what stands after `-` is not
+    /// said any more.
+    Words(String),
+    /// The same of a feature that the error does not name.
+    WordsOf(String, String),
+    /// Words by which the feature is read in another way: what is in it then is not known.
+    View(&'static str),
+    /// Of the feature that is said by this name, all of this instead.
+    Spec(String, String),
+    /// A flag and its value; without one, it is left out.
+    Flag(&'static str, Option<String>),
+    /// A directory as the output.
+    Directory,
+    /// A Zarr store as the output.
+    Zarr,
+}
+
+/// What would be done if it were asked for so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remedy {
+    /// All that is said of features then, each in the notation; nothing if that stays as it is.
+    pub features: Vec<String>,
+    /// Flags and their values, instead of those that were given; one without a value is left out.
+    pub flags: Vec<(&'static str, Option<String>)>,
+    /// Whether it was planned with. Else what was found in the dataset does not tell: that was not looked for.
+    pub sure: bool,
+}
+
 /// What went wrong, where, and what would help.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
@@ -64,6 +95,8 @@ struct Inner {
     message: String,
     place: Place,
     hints: Vec<String>,
+    changes: Vec<Change>,
+    remedy: Option<Remedy>,
     lost: Lost,
     source: Option<std::io::Error>,
 }
@@ -76,6 +109,8 @@ impl Error {
             message: message.into(),
             place: Place::default(),
             hints: Vec::new(),
+            changes: Vec::new(),
+            remedy: None,
             lost: Lost::Element,
             source: None,
         }))
@@ -110,6 +145,31 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hints.push(hint.into());
+        self
+    }
+
+    /// Adds what may be asked for instead: the best comes first.
+    #[must_use]
+    pub(crate) fn instead(mut self, change: Change) -> Self {
+        self.0.changes.push(change);
+        self
+    }
+
+    /// The same of the feature that the error names, in words of the notation.
+    #[must_use]
+    pub(crate) fn words(self, words: impl Into<String>) -> Self {
+        self.instead(Change::Words(words.into()))
+    }
+
+    /// What may be asked for instead.
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.0.changes
+    }
+
+    /// Says what would be done.
+    #[must_use]
+    pub(crate) fn with_remedy(mut self, remedy: Option<Remedy>) -> Self {
+        self.0.remedy = remedy;
         self
     }
 
@@ -200,6 +260,12 @@ impl Error {
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.0.place
+    }
+
+    /// What can be asked for instead, and would be done, where such was found.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.0.remedy.as_ref()
     }
 
     /// What to do about it, a line each.

@@ -251,10 +251,15 @@ pub fn plan_again(
     let bad: &[Skipped] = if manifest.on_error == OnError::Skip { &manifest.skipped } else { &[] };
     let (_, mut plan) = scan_and_plan(source, &job, bad)?;
     if plan.elements != manifest.elements {
-        return Err(Error::input(format!(
+        let error = Error::input(format!(
             "the dataset has {} elements, and had {} when it was converted",
             plan.elements, manifest.elements
-        )));
+        ));
+        let error = error.hint("convert it anew with `--overwrite`, or give back what it was made of");
+        return Err(match source.parts() {
+            [one] => error.in_file(&one.path),
+            _ => error,
+        });
     }
     plan.block_rows = manifest.block_rows;
     Ok(plan)

@@ -8,10 +8,13 @@ use crate::value::DType;
 pub(super) fn check(from: Option<DType>, to: DType, request: &FeatureRequest) -> Result<()> {
     match from {
         Some(from) if from != to && (from.is_complex() || to.is_complex()) => {
-            Err(Error::request(format!("{from} cannot become {to}")).hint("complex numbers keep their dtype"))
+            Err(Error::request(format!("{from} cannot become {to}"))
+                .hint("complex numbers keep their dtype")
+                .words("-dtype"))
         }
         None if request.saturate => {
-            Err(Error::request("`saturate` is for numbers, and these are byte strings"))
+            let message = "`saturate` is for numbers, and these are byte strings";
+            Err(Error::request(message).words("-saturate"))
         }
         _ => Ok(()),
     }
@@ -29,7 +32,8 @@ pub(super) fn check_resized(from: Option<DType>, to: DType, request: &FeatureReq
         Some(from) if narrow && !request.saturate => Err(Error::request(format!(
             "{to} does not hold all samples of {from}"
         ))
-        .hint("use a larger `dtype`, bring them into its range with `scale`, or clip them with `saturate`")),
+        .hint("use a larger `dtype`, bring them into its range with `scale`, or clip them with `saturate`")
+        .words("saturate")),
         _ => Ok(()),
     }
 }

@@ -141,7 +141,8 @@ pub(super) fn choose(array: &ArrayPlan, request: &ChunkRequest) -> Result<Chunks
                 sizes.len(),
                 show_shape(&array.shape)
             ))
-            .hint(format!("give the rows alone, as in `chunk={}`", sizes[0])));
+            .hint(format!("give the rows alone, as in `chunk={}`", sizes[0]))
+            .words(format!("chunk={}", sizes[0])));
         }
     }
     let wanted_rows = chunk[0];
@@ -154,7 +155,8 @@ pub(super) fn choose(array: &ArrayPlan, request: &ChunkRequest) -> Result<Chunks
                 return Err(Error::request(format!(
                     "a shard of {shard} rows is not made of whole chunks of {wanted_rows} rows"
                 ))
-                .hint(format!("as in `shard={near}`, or give another `chunk`")));
+                .hint(format!("as in `shard={near}`, or give another `chunk`"))
+                .words(format!("shard={near}")));
             }
             let shard = shard.min(rows.next_multiple_of(chunks.chunk[0]));
             chunks.shard = Some(shard_shape(array, &chunks.chunk, shard));

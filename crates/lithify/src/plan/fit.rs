@@ -11,7 +11,7 @@ use super::request::{DTypeRequest, FeatureRequest, FitRequest};
 use super::scalar::item_bytes;
 use super::seen::{Seen, Terms, at, see};
 use crate::decode::{Decode, View};
-use crate::error::{Error, Result};
+use crate::error::{Change, Error, Result};
 use crate::image::geometry::Geometry;
 use crate::image::resize::Method;
 use crate::scan::profile::{FeatureProfile, Profile, Sizes, Witness};
@@ -254,7 +254,9 @@ pub(super) fn plan_feature(
             if let (Some(witness), false) = (missing, present) {
                 let error =
                     Error::input("the feature is missing here, and such an element has no row in any bucket");
-                return Err(at(profile, witness, error).hint("keep which elements have it: `present`"));
+                return Err(at(profile, witness, error)
+                    .hint("keep which elements have it: `present`")
+                    .words("present"));
             }
             bucket(&seen, caps, request, skip)?
         }
@@ -281,7 +283,8 @@ pub(super) fn plan_feature(
     if single && fit.several() {
         return Err(match asked {
             Some(_) => Error::request("this fit makes several arrays, and the output is one file")
-                .hint("give a directory as the output: ragged arrays and buckets are several files"),
+                .hint("give a directory as the output: ragged arrays and buckets are several files")
+                .instead(Change::Directory),
             None => varying(profile, feature, &seen, single),
         });
     }
@@ -308,14 +311,16 @@ pub(super) fn plan_feature(
         }
         (Some(_), _) => {
             return Err(Error::request("`default` is for rows of one shape")
-                .hint("leave it out: a missing feature is an empty row here"));
+                .hint("leave it out: a missing feature is an empty row here")
+                .words("-default"));
         }
     };
     let padded = matches!(fit, Fit::Pad { .. } | Fit::Bucket { .. });
     let resized = matches!(fit, Fit::Resize { .. });
     if request.mask && !padded {
         return Err(Error::request("`mask` tells padding from data, and nothing is padded here")
-            .hint("use `pad`, or `present` for a missing feature"));
+            .hint("use `pad`, or `present` for a missing feature")
+            .words("-mask"));
     }
     // `truncate` also cuts byte strings to the width that is asked for.
     let cuts = request.truncate
@@ -361,6 +366,9 @@ fn missing_here(
     )
     .hint(format!("give what stands for it: `{default}`, and `present` to keep which elements have it"))
     .hint("or give such elements no value: `ragged`, or `ragged present`")
+    .words(format!("{default} present"))
+    .words(default)
+    .words("ragged present")
 }
 
 /// The dtype of an item; `None` for byte strings that do not become fixed-width items.
@@ -376,7 +384,8 @@ fn item_dtype(seen: &Seen<'_>, request: &FeatureRequest, skip: bool) -> Result<O
         }
         (Some(DTypeRequest::Text), None) if seen.ends_in_nul => {
             Err(Error::request("some of its byte strings end in NUL, which `dtype=string` would lose")
-                .hint("keep them as they are: `ragged`"))
+                .hint("keep them as they are: `ragged`")
+                .words("ragged -dtype"))
         }
         (Some(DTypeRequest::WidestBytes | DTypeRequest::Text), None) => {
             Ok(Some(DType::Bytes(width(seen.strings, request))))
@@ -387,7 +396,8 @@ fn item_dtype(seen: &Seen<'_>, request: &FeatureRequest, skip: bool) -> Result<O
                 return Err(Error::request(format!(
                     "the longest byte string has {longest} bytes, more than `dtype=S{width}` holds"
                 ))
-                .hint(format!("use `dtype=S{longest}`, or cut them with `truncate`")));
+                .hint(format!("use `dtype=S{longest}`, or cut them with `truncate`"))
+                .words(format!("dtype=S{longest}")));
             }
             Ok(Some(dtype))
         }
@@ -395,7 +405,8 @@ fn item_dtype(seen: &Seen<'_>, request: &FeatureRequest, skip: bool) -> Result<O
         (Some(_), _) => {
             let what = if strings { "byte strings" } else { "numbers" };
             Err(Error::request(format!("it holds {what}, which cannot become this dtype"))
-                .hint("to read numbers out of byte strings, use `decode=raw:float32` or `decode=tensor`"))
+                .hint("to read numbers out of byte strings, use `decode=raw:float32` or `decode=tensor`")
+                .words("-dtype"))
         }
     }
 }
@@ -434,7 +445,8 @@ fn padded(
         _ => sizes.to_vec(),
     };
     if rank == 0 {
-        let error = Error::request("`pad` is for axes, and the feature has one value in each element");
+        let error =
+            Error::request("`pad` is for axes, and the feature has one value in each element").words("-pad");
         return Err(match seen.dtype {
             Some(_) => error.hint("leave it out"),
             None => error.hint(
@@ -447,17 +459,21 @@ fn padded(
             "`pad` gives {} sizes, but the feature has {rank} axes",
             sizes.len()
         ))
-        .hint(format!("give one size an axis, as in `pad={}` or `pad=max`", by(&seen.largest))));
+        .hint(format!("give one size an axis, as in `pad={}` or `pad=max`", by(&seen.largest)))
+        .words(format!("pad={}", by(&seen.largest))));
     }
     let shape: Vec<u64> =
         sizes.iter().zip(&seen.largest).map(|(size, largest)| size.unwrap_or(*largest)).collect();
     let short = shape.iter().zip(&seen.largest).find(|(size, largest)| size < largest);
     if let (Some((size, largest)), false) = (short, request.truncate || skip) {
+        let enough: Vec<u64> = shape.iter().zip(&seen.largest).map(|(size, most)| *size.max(most)).collect();
+        let enough = format!("pad={}", by(&enough));
         let error = Error::request(format!(
             "an element has {largest} values on an axis that `pad` makes {size} long"
         ))
-        .hint(format!("use `pad={largest}` or `pad=max`"))
-        .hint("or cut longer ones with `truncate`");
+        .hint(format!("use `{enough}` or `pad=max`"))
+        .hint("or cut longer ones with `truncate`")
+        .words(enough);
         return Err(match (rank, seen.values.largest) {
             (1, Some((_, witness))) => at(profile, witness, error),
             _ => error,
@@ -478,7 +494,11 @@ fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -
         return Err(Error::request(format!(
             "an element has {longest} values, more than the {last} of the last bucket"
         ))
-        .hint(format!("end the list with {longest}, or cut longer ones with `truncate`")));
+        .hint(format!("end the list with {longest}, or cut longer ones with `truncate`"))
+        .words(format!(
+            "bucket={},{longest}",
+            caps.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+        )));
     }
     Ok(Fit::Bucket { caps: caps.to_vec(), left: request.left, truncate: request.truncate })
 }
@@ -501,19 +521,24 @@ fn varying(profile: &Profile, feature: &FeatureProfile, seen: &Seen<'_>, single:
     };
     let error = match seen.view.decode {
         Some(Decode::Image { .. }) => {
-            error.hint(format!("`--feature '{name}: resize=224x224'` makes images of one size"))
+            let resized = "resize=224x224";
+            error.hint(format!("`--feature '{name}: {resized}'` makes images of one size")).words(resized)
         }
         _ => error,
     };
     let error = match seen.dtype {
         None if feature.lengths.max() <= 1 => {
+            let error = error.words("dtype=S");
             error.hint(format!("`--feature '{name}: dtype=S'` makes all as wide as the widest"))
         }
         _ => error
-            .hint(format!("`--feature '{name}: pad=max'` fills them up to {}", show_shape(&seen.largest))),
+            .hint(format!("`--feature '{name}: pad=max'` fills them up to {}", show_shape(&seen.largest)))
+            .words("pad=max"),
     };
     let where_to = if single { ", with a directory as the output" } else { "" };
-    error.hint(format!("`--feature '{name}: ragged'` keeps values and offsets, without padding{where_to}"))
+    error
+        .hint(format!("`--feature '{name}: ragged'` keeps values and offsets, without padding{where_to}"))
+        .words("ragged")
 }
 
 fn default_row(values: &[String], shape: &[u64], dtype: DType) -> Result<Vec<u8>> {
@@ -523,6 +548,10 @@ fn default_row(values: &[String], shape: &[u64], dtype: DType) -> Result<Vec<u8>
         // One value fills the row when the row is filled: it may be large.
         [one] => Ok(one.clone()),
         items if items.len() as u64 == count => Ok(items.concat()),
-        items => Err(Error::request(format!("`default` has {} values, but a row has {count}", items.len()))),
+        items => {
+            let error =
+                Error::request(format!("`default` has {} values, but a row has {count}", items.len()));
+            Err(error.words(format!("default={}", values[0])))
+        }
     }
 }

@@ -321,6 +321,10 @@ pub(super) fn check(image: &ImageRequest, view: &View, fit: Option<&FitRequest>)
     Ok(())
 }
 
+/// What is not said where nothing is resized.
+const NOT_RESIZED: &str =
+    "-resize -resize-with-pad -resize-with-crop-or-pad -shorter-side -crop -keep-aspect -method -antialias";
+
 /// The fit of a feature that is resized: its smallest and largest shapes are (height, width), (height, width, channels)
 /// or (frames, height, width, channels).
 pub(super) fn fit(
@@ -330,7 +334,7 @@ pub(super) fn fit(
     smallest: &[u64],
     largest: &[u64],
 ) -> Result<Fit> {
-    let wrong = |message: String| Err(Error::request(message));
+    let wrong = |message: String| Err(Error::request(message).words(NOT_RESIZED));
     match dtype {
         None => {
             return Err(Error::request("byte strings that are not images cannot be resized")
@@ -359,7 +363,11 @@ pub(super) fn fit(
     | Geometry::ShorterSide { crop: Some((height, width)), .. }) = geometry
     else {
         return Err(Error::request("images whose shorter side is resized still differ in the longer one")
-            .hint("say what is kept of them: `shorter-side=256 crop=224`"));
+            .hint("say what is kept of them: `shorter-side=256 crop=224`")
+            .words(match geometry {
+                Geometry::ShorterSide { shorter, .. } => format!("crop={shorter}"),
+                _ => String::new(),
+            }));
     };
     let first = usize::from(largest.len() == 4);
     let mut shape = largest.to_vec();
@@ -375,7 +383,8 @@ pub(super) fn fit(
                     "an element has {} frames, and `pad` makes room for {}",
                     largest[0], shape[0]
                 ))
-                .hint("use `pad=max`, or cut what is longer with `truncate`"));
+                .hint("use `pad=max`, or cut what is longer with `truncate`")
+                .words("pad=max"));
             }
             Frames::Padded
         }
@@ -393,7 +402,8 @@ pub(super) fn fit(
             ));
             return Err(match axis < first {
                 true => error
-                    .hint("fill them up with `pad=max` beside the size, or keep them one after another with `ragged`"),
+                    .hint("fill them up with `pad=max` beside the size, or keep them one after another with `ragged`")
+                    .words("pad=max"),
                 false => error,
             });
         }
@@ -403,7 +413,8 @@ pub(super) fn fit(
     for (key, list) in [("mean", &image.finish.mean), ("std", &image.finish.std)] {
         let channels = if largest.len() == 2 { 1 } else { largest[largest.len() - 1] };
         if list.len() > 1 && list.len() as u64 != channels {
-            return wrong(format!("`{key}` has {} numbers, and there are {channels} channels", list.len()));
+            let message = format!("`{key}` has {} numbers, and there are {channels} channels", list.len());
+            return Err(Error::request(message).words(format!("-{key}")));
         }
     }
     Ok(Fit::Resize {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrayPlan, Fit};
-use crate::error::{Error, Result};
+use super::{ArrayPlan, FeaturePlan, Fit};
+use crate::error::{Change, Error, Result};
 
 /// The file of an output directory that tells what was written.
 pub(crate) const MANIFEST: &str = "lithify.json";
@@ -71,18 +71,23 @@ impl Layout {
     }
 
     /// Refuses names that cannot all stand side by side.
-    pub(super) fn check_names(self, arrays: &[ArrayPlan]) -> Result<()> {
-        let rename =
-            |message: String| Err(Error::request(message).hint("give it another name with `rename=NAME`"));
+    pub(super) fn check_names(self, features: &[FeaturePlan], arrays: &[ArrayPlan]) -> Result<()> {
+        let rename = |array: &ArrayPlan, message: String| {
+            let feature = &features[array.feature];
+            let other = feature.name.replace(|letter: char| !letter.is_alphanumeric(), "_");
+            Err(Error::request(message)
+                .hint("give it another name with `rename=NAME`")
+                .instead(Change::WordsOf(feature.feature.clone(), format!("rename={other}_2"))))
+        };
         let mut places = HashSet::new();
         for array in arrays {
             let name = array.name.as_str();
             let bad_part = |part: &str| part.is_empty() || part == "." || part == ".." || part.len() > 240;
             if name.contains(['\0', '\\']) || name.split('/').any(bad_part) {
-                return rename(format!("`{}` cannot be the name of a file", name.escape_debug()));
+                return rename(array, format!("`{}` cannot be the name of a file", name.escape_debug()));
             }
             if name.split('/').next() == Some(MANIFEST) {
-                return rename(format!("`{name}` is in the way of `{MANIFEST}`"));
+                return rename(array, format!("`{name}` is in the way of `{MANIFEST}`"));
             }
             // Zarr's own: its specification reserves names that begin so, and those of dots alone.
             let reserved = |part: &str| {
@@ -92,20 +97,23 @@ impl Layout {
                     || part.chars().all(|letter| letter == '.')
             };
             if self.is_zarr() && name.split('/').any(reserved) {
-                return rename(format!("`{name}` cannot be the name of a Zarr array"));
+                return rename(array, format!("`{name}` cannot be the name of a Zarr array"));
             }
             if !places.insert(self.path_of(name)) {
-                return rename(format!("two arrays would be called `{name}`"));
+                return rename(array, format!("two arrays would be called `{name}`"));
             }
         }
         // `a.npy` beside `a/b.npy` is fine, but not beside `a.npy/b.npy`. In Zarr, `a` and `a/b` are not.
         for array in arrays {
             let mut folders = array.name.match_indices('/').map(|(end, _)| &array.name[..end]);
             if let Some(folder) = folders.find(|folder| places.contains(Path::new(folder))) {
-                return rename(format!(
-                    "`{}` needs a folder `{folder}`, which is the place of another array",
-                    array.name
-                ));
+                return rename(
+                    array,
+                    format!(
+                        "`{}` needs a folder `{folder}`, which is the place of another array",
+                        array.name
+                    ),
+                );
             }
         }
         Ok(())

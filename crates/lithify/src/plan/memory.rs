@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ArrayPlan, FeaturePlan, Fit, Io, Plan, Rows, ZarrArray};
-use crate::error::{Error, ErrorKind, Place, Result};
+use crate::error::{Change, Error, ErrorKind, Place, Result};
 use crate::machine::{Machine, show_size};
 use crate::scan::profile::{FeatureProfile, Profile};
 use crate::source::input::COMPRESSED_INPUT_BYTES;
@@ -132,7 +132,9 @@ impl Memory {
         let needed = bytes.div_ceil(1 << 20);
         let mut error = Error::new(ErrorKind::Resources, message);
         if bytes <= machine.memory_available {
-            error = error.hint(format!("allow it with `--memory {needed}MiB`"));
+            let needed = format!("{needed}MiB");
+            error = error.hint(format!("allow it with `--memory {needed}`"));
+            error = error.instead(Change::Flag("memory", Some(needed)));
         } else {
             error = error.hint(format!("run it where {} can be had", show_size(bytes)));
         }
@@ -142,7 +144,7 @@ impl Memory {
                 show_size(self.slab)
             ));
         }
-        if self.input / 16 <= self.block {
+        if bytes / 4 <= self.block {
             error = error.hint("or make rows smaller: a smaller `pad`, a smaller `dtype`, or `ragged`");
         }
         Err(error)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Place, Result, nearest};
+use crate::error::{Change, Error, ErrorKind, Place, Result, nearest};
 use crate::machine::{Machine, show_size};
 use crate::scan::OnError;
 use crate::scan::index::Index;
@@ -25,6 +25,7 @@ pub mod image;
 mod layout;
 pub mod memory;
 pub mod notation;
+mod remedy;
 pub mod request;
 pub(crate) mod scalar;
 mod seen;
@@ -206,6 +207,10 @@ impl Plan {
 }
 
 fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a FeatureProfile> {
+    let renamed = |name: &str| {
+        let meant = FeatureRequest { name: name.to_owned(), ..wanted.clone() };
+        Change::Spec(wanted.name.clone(), meant.to_string())
+    };
     let names = || {
         profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ")
     };
@@ -213,26 +218,31 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
         let mut filled = profile.features.iter().filter(|feature| feature.kind().is_some());
         return match (filled.next(), filled.next(), &profile.features[..]) {
             (Some(only), None, _) | (None, None, [only]) => Ok(only),
-            _ => Err(Error::request(format!(
-                "the dataset has {} features, and it is not said which one is meant",
-                profile.features.len()
-            ))
-            .hint(format!("name it with `--feature NAME`; there are {}", names()))),
+            _ => {
+                let error = Error::request(format!(
+                    "the dataset has {} features, and it is not said which one is meant",
+                    profile.features.len()
+                ));
+                let error = error.hint(format!("name it with `--feature NAME`; there are {}", names()));
+                let each = profile.features.iter().map(|feature| renamed(&feature.name));
+                Err(each.fold(error, Error::instead))
+            }
         };
     }
     profile.feature(&wanted.name).ok_or_else(|| {
         if let Some(why) = profile.left_out.get(&wanted.name) {
             return Error::input(format!("it cannot be read: {why}")).in_feature(&wanted.name);
         }
-        if let Some((name, _)) =
+        if let Some((name, keys)) =
             wanted.name.split_once(':').filter(|parts| profile.feature(parts.0).is_some())
         {
             return Error::request(format!("no element has a feature `{}`", wanted.name))
-                .hint(format!("leave a blank between the name and the keys: `{name}: …`"));
+                .hint(format!("leave a blank between the name and the keys: `{name}: …`"))
+                .instead(Change::Spec(wanted.name.clone(), format!("{name}: {keys}")));
         }
         let error = Error::request(format!("no element has a feature `{}`", wanted.name));
         match nearest(&wanted.name, profile.features.iter().map(|feature| &feature.name)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            Some(near) => error.hint(format!("did you mean `{near}`?")).instead(renamed(near)),
             None => error.hint(format!("there are {}", names())),
         }
     })
@@ -281,7 +291,8 @@ impl Target {
         if wanted.rename.is_some() {
             return Err(Error::request(
                 "`rename` is for arrays in a directory: this one is named by the output's path",
-            ));
+            )
+            .instead(Change::WordsOf(wanted.name.clone(), "-rename".into())));
         }
         let stem = self.output.file_stem().and_then(|stem| stem.to_str());
         stem.map(str::to_owned)
@@ -294,6 +305,20 @@ impl Target {
 /// # Errors
 /// What cannot work is refused here, before anything is written: with the numbers, and with what to do about it.
 pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Target) -> Result<Plan> {
+    decide(profile, request, machine, target).map_err(|error| {
+        let asked = remedy::Asked {
+            request: request.clone(),
+            machine: machine.clone(),
+            target: target.clone(),
+            flags: Vec::new(),
+            sure: true,
+        };
+        let remedy = remedy::find(profile, &asked, &error);
+        error.with_remedy(remedy)
+    })
+}
+
+fn decide(profile: &Profile, request: &Request, machine: &Machine, target: &Target) -> Result<Plan> {
     let layout = target.layout;
     let single = layout.single();
     let (mut features, mut arrays, mut counters) = (Vec::new(), Vec::new(), Vec::new());
@@ -310,7 +335,8 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
             wanted.len()
         ))
         .hint(format!("choose one with `--feature NAME`, out of {}", names.join(", ")))
-        .hint("or give a directory as the output"));
+        .hint("or give a directory as the output")
+        .instead(Change::Directory));
     }
     let skip = target.on_error == OnError::Skip;
     for Wanted { request: wanted, any } in &wanted {
@@ -327,7 +353,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         arrays::add_arrays((profile, layout), feature, &planned, number, &mut arrays, &mut counters);
         features.push(planned);
     }
-    layout.check_names(&arrays)?;
+    layout.check_names(&features, &arrays)?;
     if layout.is_zarr() {
         let wanted: Vec<_> = wanted.iter().map(|wanted| &wanted.request).collect();
         zarr::describe(profile, layout, &features, &wanted, &mut arrays)?;
@@ -338,7 +364,8 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
     }
     if layout.is_zarr() && target.io == Io::Mapped {
         return Err(Error::request("`--io mapped` is for `.npy` files: chunks are encoded in memory")
-            .hint("leave `--io` out"));
+            .hint("leave `--io` out")
+            .instead(Change::Flag("io", None)));
     }
     let block_rows = block_rows(profile, &arrays, layout);
     let blocks = memory::Blocks { count: profile.elements.div_ceil(block_rows), rows: block_rows };
@@ -366,7 +393,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
         memory,
         index: profile.index.clone(),
     };
-    let advised = advice::for_plan(profile, &plan);
+    let (advised, padded) = (advice::for_plan(profile, &plan), remedy::without_padding(&plan));
     let heaviest = memory::heaviest(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
     plan.on(machine).map_err(|mut error| {
         if let Some((bytes, place, what)) = heaviest {
@@ -379,6 +406,7 @@ pub fn plan(profile: &Profile, request: &Request, machine: &Machine, target: &Ta
             for advice in advised {
                 error = error.hint(advice.to_string());
             }
+            error = padded.into_iter().fold(error, Error::instead);
         }
         error
     })

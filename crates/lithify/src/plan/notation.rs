@@ -82,31 +82,73 @@ fn word(rest: &mut &str) -> Result<Option<(String, Option<String>)>> {
     Ok(Some((key, Some(value[..end].to_owned()))))
 }
 
+/// A key, and its value where it has one.
+type Word = (String, Option<String>);
+
+fn words(mut rest: &str) -> Result<Vec<Word>> {
+    let mut words = Vec::new();
+    while let Some(word) = word(&mut rest)? {
+        words.push(word);
+    }
+    Ok(words)
+}
+
+/// Splits `NAME` or `NAME: key=value …`.
+fn named_words(text: &str) -> Result<(String, Vec<Word>)> {
+    let mut rest = text.trim_start();
+    let name = if rest.starts_with('"') {
+        let name = unquote(&mut rest)?;
+        rest = rest.strip_prefix(':').unwrap_or(rest);
+        name
+    } else {
+        let (name, keys) = rest.split_once(": ").unwrap_or((rest.trim_end().trim_end_matches(':'), ""));
+        rest = keys;
+        name.trim().to_owned()
+    };
+    let words = words(rest).map_err(|e| e.in_feature(&name))?;
+    Ok((name, words))
+}
+
+/// Keys of which a feature has one.
+const FITS: [&str; 7] =
+    ["pad", "ragged", "bucket", "resize", "resize-with-pad", "resize-with-crop-or-pad", "shorter-side"];
+
+impl FeatureRequest {
+    fn of_words(name: String, words: &[Word]) -> Result<Self> {
+        let mut request = Self { name, ..Self::default() };
+        for (number, (key, value)) in words.iter().enumerate() {
+            request.set(key, value.as_deref()).map_err(|e| e.in_feature(&request.name))?;
+            if words[..number].iter().any(|before| before.0 == *key) {
+                return Err(Error::request(format!("`{key}` is given twice")).in_feature(&request.name));
+            }
+        }
+        Ok(request)
+    }
+
+    /// The same, but for what these words say instead of what they contradict; what stands after `-` is not said any more.
+    ///
+    /// # Errors
+    /// The words are not understood.
+    pub(super) fn with(&self, changed: &str) -> Result<Self> {
+        let (name, mut kept) = named_words(&self.to_string())?;
+        let changed = words(changed)?;
+        kept.retain(|(key, _)| !changed.iter().any(|(other, _)| other.trim_start_matches('-') == key));
+        let added: Vec<_> = changed.into_iter().filter(|(key, _)| !key.starts_with('-')).collect();
+        // Some fits go together.
+        Self::of_words(name.clone(), &[&kept[..], &added].concat()).or_else(|_| {
+            kept.retain(|(key, _)| !FITS.contains(&&key[..]));
+            Self::of_words(name, &[&kept[..], &added].concat())
+        })
+    }
+}
+
 impl FromStr for FeatureRequest {
     type Err = Error;
 
     /// Reads `NAME` or `NAME: key=value …`.
     fn from_str(text: &str) -> Result<Self> {
-        let mut rest = text.trim_start();
-        let name = if rest.starts_with('"') {
-            let name = unquote(&mut rest)?;
-            rest = rest.strip_prefix(':').unwrap_or(rest);
-            name
-        } else {
-            let (name, keys) = rest.split_once(": ").unwrap_or((rest.trim_end().trim_end_matches(':'), ""));
-            rest = keys;
-            name.trim().to_owned()
-        };
-        let mut request = Self { name, ..Self::default() };
-        let mut seen = Vec::new();
-        while let Some((key, value)) = word(&mut rest)? {
-            request.set(&key, value.as_deref()).map_err(|e| e.in_feature(&request.name))?;
-            if seen.contains(&key) {
-                return Err(Error::request(format!("`{key}` is given twice")).in_feature(&request.name));
-            }
-            seen.push(key);
-        }
-        Ok(request)
+        let (name, words) = named_words(text)?;
+        Self::of_words(name, &words)
     }
 }
 
@@ -275,6 +317,21 @@ mod tests {
             Some(FitRequest::Pad(vec![Some(32), Some(64)]))
         );
         assert_eq!("t: pad".parse::<FeatureRequest>().unwrap().fit, Some(FitRequest::Pad(vec![None])));
+    }
+
+    #[test]
+    fn words_take_the_place_of_what_they_contradict() {
+        for (text, words, changed) in [
+            ("x: pad=3 value=1", "pad=5", "x: pad=5 value=1"),
+            ("x: pad=3", "truncate", "x: pad=3 truncate"),
+            ("x: pad=3 dtype=int8", "ragged", "x: ragged=yes dtype=int8"),
+            ("x: resize=8x8", "pad=max", "x: pad=max resize=8x8"),
+            ("x: pad=3 mask", "-mask -pad", "x"),
+            ("\"a: b\"", "default=0 present", "\"a: b\": default=0 present"),
+        ] {
+            let request: FeatureRequest = text.parse().unwrap();
+            assert_eq!(request.with(words).unwrap(), changed.parse().unwrap(), "{text}, {words}");
+        }
     }
 
     #[test]

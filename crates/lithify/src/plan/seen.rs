@@ -3,7 +3,7 @@
 use super::fit::show_shape;
 use super::request::{FeatureRequest, FitRequest};
 use crate::decode::View;
-use crate::error::{Error, Result};
+use crate::error::{Change, Error, Result};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Witness};
 use crate::value::{DType, Kind};
 
@@ -77,17 +77,20 @@ pub(super) fn see<'a>(
             if request.view == View::default() && !as_numbers && !images {
                 view.decode = None;
             } else if !skip {
-                let (what, one, hint) = match images && other.images.is_some() {
-                    true => {
-                        ("the image", "number of channels", "convert them with `channels=3` or `channels=1`")
-                    }
-                    false => ("it", "dtype and one number of axes", "keep the bytes with `decode=none`"),
+                let (what, one, words, hint) = if images && other.images.is_some() {
+                    let hint = "convert them with `channels=3` or `channels=1`";
+                    ("the image", "number of channels", "channels=3", hint)
+                } else {
+                    let hint = "keep the bytes with `decode=none`";
+                    ("it", "dtype and one number of axes", "decode=none", hint)
                 };
                 let (here, there, element) = (show(other), show(shapes), shapes.first.1.element);
                 let message = format!(
                     "{what} is {here} here, but {there} in element {element}: one array needs one {one}"
                 );
-                return Err(at(profile, other.first.1, Error::input(message)).hint(hint));
+                return Err(at(profile, other.first.1, Error::input(message))
+                    .hint(hint)
+                    .instead(Change::View(words)));
             }
         }
         if let Some(shapes) = feature.shapes_by(&view) {

@@ -39,7 +39,7 @@ impl Request {
     }
 
     /// Whether what is not named is wanted, too: nothing is, or only what is left out.
-    fn takes_others(&self) -> bool {
+    pub(super) fn takes_others(&self) -> bool {
         self.features.iter().all(|feature| feature.drop)
     }
 

@@ -9,7 +9,7 @@ use super::chunks::{self, Chunks};
 use super::codec::{Codec, Compressor};
 use super::request::{DTypeRequest, FeatureRequest};
 use super::{ArrayPlan, FeaturePlan, Fit, Layout, Role, Rows};
-use crate::error::{Error, Result};
+use crate::error::{Change, Error, Result};
 use crate::scan::profile::Profile;
 use crate::value::DType;
 
@@ -85,7 +85,8 @@ pub(super) fn refuse(request: &FeatureRequest) -> Result<()> {
         Some(what) => Err(Error::request(format!(
             "`{what}` is for Zarr, and a `.npy` file is one piece of items of one size"
         ))
-        .hint("let the name of the output end in `.zarr`")),
+        .hint("let the name of the output end in `.zarr`")
+        .instead(Change::Zarr)),
     }
 }
 
@@ -100,8 +101,9 @@ fn check_version_2(array: &ArrayPlan, chunks: &Chunks) -> Result<()> {
     } else {
         return Ok(());
     };
-    let error =
-        Error::request(format!("there are no {what} in version 2 of Zarr")).hint("use `--store zarr`");
+    let error = Error::request(format!("there are no {what} in version 2 of Zarr"))
+        .hint("use `--store zarr`")
+        .instead(Change::Flag("store", Some("zarr".into())));
     Err(match chunks.shard {
         Some(_) => error.hint("or ask for `shard=none`, or for a larger `chunk`"),
         None => error,
