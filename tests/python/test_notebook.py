@@ -37,7 +37,7 @@ def test_it_is_kept_without_outputs():
 def test_a_profile_is_a_table_with_histograms(executed):
     found = shown(executed, "lithify.scan(elements)")
     page = found["text/html"]
-    assert "300 elements of elements" in page and "<table>" in page
+    assert "300 elements of elements" in page and page.count("<table>") == 1
     for name in ("name", "label", "ink", "photo"):
         assert f"<td>{name}</td>" in page
     assert page.count("<svg ") == 2 and page.count("<svg ") == page.count("</svg>")
@@ -49,7 +49,7 @@ def test_a_profile_is_a_table_with_histograms(executed):
 
 def test_a_plan_is_a_table(executed):
     found = shown(executed, "plan")
-    assert "<td>photo.npy</td><td>photo</td><td>uint8</td><td>300 × 64 × 96 × 3</td>" in found["text/html"]
+    assert "<td>photo.npy</td><td>photo</td><td>uint8</td><td>(300, 64, 96, 3)</td>" in found["text/html"]
     assert "photo.npy" in found["text/plain"]
 
 
@@ -62,6 +62,8 @@ def test_arrays_are_shown_as_text(executed):
     ]
     assert len(shown_of_arrays) == 3
     assert "photo: uint8 (300, 64, 96, 3)" in shown_of_arrays[0]
+    (first, *_) = [output.data["text/html"] for cell in executed for output in cell.outputs if cell.source.splitlines()[-1] == "arrays"]
+    assert "<td>photo.npy</td><td>photo</td><td>uint8</td><td>(300, 64, 96, 3)</td>" in first
 
 
 def test_nothing_is_said_that_is_no_result(executed):

@@ -11,12 +11,14 @@ use lithify::convert::{Job, convert, convert_live, made_of, scan_and_plan};
 use lithify::plan::request::{KEYS, Request};
 use lithify::source::live::Live;
 use lithify::source::{Choice, Source};
+use lithify::write::manifest::Manifest;
 use lithify::write::repair::repair;
 use lithify::write::verify::{Difference, verify, verify_against_source};
 use lithify::{Error, Result, scan, show};
 use lithify_cli::args::{Command, Dataset};
 use lithify_cli::context::Context;
 use lithify_cli::json;
+use lithify_cli::report::notebook;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -49,7 +51,7 @@ fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
     py.detach(|| lithify_cli::run(words))
 }
 
-/// Does what the words say; gives what comes of it as JSON, and as a text for people.
+/// Does what the words say; gives what comes of it as JSON, as a text for people, and as a notebook shows it.
 #[pyfunction]
 #[pyo3(signature = (words, feed=None, progress=None))]
 fn call(
@@ -57,13 +59,16 @@ fn call(
     words: Vec<OsString>,
     feed: Option<Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
-) -> PyResult<(String, String)> {
+) -> PyResult<Outcome> {
     let command = lithify_cli::parse(words).map_err(|error| exception(py, &error))?;
     let object = feed.map(|feed| Object::of(&feed)).transpose()?;
     let known = object.as_ref().map(Object::known);
     let pump = |give: &mut Give<'_>| object.as_ref().map_or(Ok(()), |object| object.pump(give));
     run(py, progress, pump, |bridge| work(command, known, bridge))
 }
+
+/// What comes of a command: as JSON, as a text, and as a part of a page, where there is something to be looked at.
+type Outcome = (String, String, String);
 
 /// What a command is about.
 enum Given {
@@ -105,7 +110,7 @@ fn open(
     }
 }
 
-fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<(String, String)> {
+fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<Outcome> {
     let progress: &Bridge = bridge;
     match command {
         Command::Scan { dataset, features, run, .. } => {
@@ -113,10 +118,10 @@ fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<
             let request = features.request()?;
             let given = open(&context, &dataset, &request, known, bridge)?;
             let profile = scan(given.source(), &context.scanning(&request, &dataset))?;
-            Ok((
-                json::pretty(&json::profile(&profile, &context.machine))?,
-                show::profile(&profile, &context.machine, show::USUAL_WINDOW),
-            ))
+            let facts = json::pretty(&json::profile(&profile, &context.machine))?;
+            let text = show::profile(&profile, &context.machine, show::USUAL_WINDOW);
+            let page = notebook::profile(&profile, &text);
+            Ok((facts, text, page))
         }
         Command::Convert { dataset, output, wanted, writing, run, dry_run, .. } => {
             let context = Context::telling(&run, &output, progress)?;
@@ -128,13 +133,15 @@ fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<
             if dry_run {
                 let (profile, plan) = scan_and_plan(given.source(), &job, &[])?;
                 let facts = json::pretty(&json::plan(&profile, &plan, &context.machine))?;
-                return Ok((facts, show::plan(&profile, &plan, &context.machine)));
+                let text = show::plan(&profile, &plan, &context.machine);
+                let page = notebook::plan(&plan, &text);
+                return Ok((facts, text, page));
             }
             let manifest = match &given {
                 Given::Live(live) => convert_live(live, &job)?,
                 Given::Files(files) => convert(files.as_ref(), &job)?,
             };
-            Ok((json::pretty(&json::outcome(&manifest, &target))?, show::manifest(&manifest)))
+            Ok((json::pretty(&json::outcome(&manifest, &target))?, show::manifest(&manifest), String::new()))
         }
         Command::Verify { output, against_source, run } => {
             let context = Context::telling(&run, &output, progress)?;
@@ -150,13 +157,18 @@ fn work(command: Command, known: Option<Known>, bridge: &Arc<Bridge>) -> Result<
             let (source, plan) = made_of(&output, &context.machine, progress)?;
             differences(&repair(&output, source.as_ref(), &plan, progress)?.1)
         }
+        Command::Info { output, .. } => {
+            let manifest = Manifest::read(&output)?;
+            let page = notebook::manifest(&manifest, &output.display().to_string());
+            Ok((json::pretty(&manifest)?, show::manifest(&manifest), page))
+        }
         _ => Err(Error::request("this is done by the command line alone")),
     }
 }
 
 /// What differs from what was written, a file and what of it.
-fn differences(found: &[Difference]) -> Result<(String, String)> {
+fn differences(found: &[Difference]) -> Result<Outcome> {
     let pairs: Vec<_> = found.iter().map(|one| (one.file.display().to_string(), one.what.clone())).collect();
     let lines: Vec<_> = pairs.iter().map(|(file, what)| format!("`{file}`: {what}")).collect();
-    Ok((json::pretty(&pairs)?, lines.join("\n")))
+    Ok((json::pretty(&pairs)?, lines.join("\n"), String::new()))
 }

@@ -1,5 +1,6 @@
 //! Reports: a page that opens from disk, of what is in a dataset or in an output, and a picture of what came out.
 
+pub mod notebook;
 mod output;
 mod page;
 mod picture;

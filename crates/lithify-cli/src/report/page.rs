@@ -63,8 +63,13 @@ pub fn paragraph(of: &str) -> String {
     format!("<p>{}</p>\n", parts.collect::<String>())
 }
 
-/// Rows of cells under a head; cells are texts. Those of numbers stand at the right.
+/// Rows of cells under a head; cells are texts.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    table_of(head, rows.iter().map(|row| row.iter().map(|cell| text(cell)).collect()))
+}
+
+/// Rows of cells under a head; cells are parts of a page. Those of numbers stand at the right.
+pub fn table_of(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let head: Vec<_> = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", text(cell))).collect();
     let is_number = |cell: &str| {
         let number = cell.split(' ').next().unwrap_or_default();
@@ -73,10 +78,10 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let cell = |cell: &String| {
         let class = if is_number(cell) { " class=\"number\"" } else { "" };
-        format!("<td{class}>{}</td>", text(cell))
+        format!("<td{class}>{cell}</td>")
     };
-    let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(cell).collect::<Vec<_>>().concat());
-    let rows: Vec<_> = rows.iter().map(row).collect();
+    let row = |row: Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(cell).collect::<String>());
+    let rows: Vec<_> = rows.into_iter().map(row).collect();
     let (head, rows) = (head.concat(), rows.concat());
     format!(
         "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"

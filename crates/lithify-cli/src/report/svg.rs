@@ -26,16 +26,37 @@ pub fn histogram(sizes: &Sizes, what: &str) -> String {
         );
         at += step;
     }
-    let [min, median, max] = [sizes.min(), sizes.quantile(0.5), sizes.max()].map(show_count);
-    let label = format!(
-        "{what} from {min} to {max}, half of them at most {median}, 99 % at most {}",
-        show_count(sizes.quantile(0.99))
-    );
+    let [min, max] = [sizes.min(), sizes.max()].map(show_count);
+    let label = spread(sizes, what);
     format!(
         "<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 480 96\" width=\"480\" height=\"96\">{bars}<text x=\"0\" y=\"93\">{min}</text><text x=\"480\" y=\"93\" text-anchor=\"end\">{max} {}</text></svg>\n",
         text(&label),
         text(what)
     )
+}
+
+/// The same, as small as a line of text, and in the colour of what is around it.
+pub fn small(sizes: &Sizes, what: &str) -> String {
+    const COLUMNS: usize = 24;
+    let columns = columns(sizes, COLUMNS);
+    let highest = columns.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let mut bars = String::new();
+    for (number, column) in columns.iter().enumerate() {
+        let height = if *column > 0.0 { (column / highest * 24.0).max(1.0) } else { 0.0 };
+        let (x, y) = (number * 5, 24.0 - height);
+        let _ = write!(bars, "<rect x=\"{x}\" y=\"{y:.1}\" width=\"4\" height=\"{height:.1}\"/>");
+    }
+    let (label, width) = (text(&spread(sizes, what)), columns.len() * 5);
+    format!(
+        "<svg role=\"img\" aria-label=\"{label}\" width=\"{width}\" height=\"24\" fill=\"currentColor\">{bars}</svg>"
+    )
+}
+
+/// How sizes are distributed, in words.
+fn spread(sizes: &Sizes, what: &str) -> String {
+    let [min, median, most, max] =
+        [sizes.min(), sizes.quantile(0.5), sizes.quantile(0.99), sizes.max()].map(show_count);
+    format!("{what} from {min} to {max}, half of them at most {median}, 99 % at most {most}")
 }
 
 /// Sizes in bytes as bars of one scale: with a name, and how it is shown.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from . import _lithify
 from ._errors import OutputError
 from ._feed import objects
 
@@ -95,6 +96,9 @@ class Arrays(Mapping):
         lines = [f"{name}: {self._about(name)}" for name in self]
         skipped = f", {len(self.skipped):,} were left out" if self.skipped else ""
         return f"{self.path}: {self.elements:,} elements{skipped}\n  " + "\n  ".join(lines)
+
+    def _repr_html_(self):
+        return _lithify.call(["lithify", "info", "--", self.path])[2]
 
     def _about(self, name):
         if name in self._ragged:

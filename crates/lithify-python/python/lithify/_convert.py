@@ -1,6 +1,5 @@
 """What is asked for, as the words of the command line, and what comes of it."""
 
-import html
 import json
 import glob
 import os
@@ -87,7 +86,7 @@ def repair(out, *, progress=None, **options):
 
 
 def _differences(command, out, progress, options):
-    found, _ = _lithify.call(["lithify", command, *_flags(options), "--", os.fsdecode(out)], None, bar(progress))
+    found, _, _ = _lithify.call(["lithify", command, *_flags(options), "--", os.fsdecode(out)], None, bar(progress))
     return [tuple(pair) for pair in json.loads(found)]
 
 
@@ -179,10 +178,10 @@ def _dtype(dtype):
 
 
 class _Facts:
-    """Facts, as plain data and as text."""
+    """Facts, as plain data, as text, and as a notebook shows them."""
 
-    def __init__(self, facts, text):
-        self._facts, self._text = json.loads(facts), text
+    def __init__(self, facts, text, page):
+        self._facts, self._text, self._page = json.loads(facts), text, page
 
     def to_dict(self):
         """All of it, as dicts, lists, numbers and texts."""
@@ -198,6 +197,9 @@ class _Facts:
         return self._text
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        return self._page
 
 
 class Plan(_Facts):
@@ -218,14 +220,6 @@ class Plan(_Facts):
         """Bytes of all arrays. Compressed, they take less."""
         return self._facts["bytes"]
 
-    def _repr_html_(self):
-        rows = [
-            (one["file"], one["feature"], _dtype_name(one["dtype"]), " × ".join(map(str, one["shape"])), _size(one["bytes"]))
-            for one in self.arrays
-        ]
-        head = f"{self.elements:,} elements, {_size(self.bytes)} to {self._facts['output']}"
-        return _html(head, ("array", "feature", "dtype", "shape", "size"), rows, [], self._text)
-
 
 class Profile(_Facts):
     """What is in a dataset."""
@@ -239,77 +233,3 @@ class Profile(_Facts):
     def features(self):
         """The features by name: of each its kind, its lengths and their histogram, and what it would take padded to the longest."""
         return {feature["name"]: feature for feature in self._facts["features"]}
-
-    def _repr_html_(self):
-        rows = []
-        for name, feature in self.features.items():
-            sizes, span = _sizes_of(feature)
-            histogram = _Histogram(sizes["histogram"]) if sizes["min"] != sizes["max"] else ""
-            present = "all" if feature["present"] == self.elements else f"{feature['present']:,}"
-            padded = "" if feature["padded_bytes"] is None else _size(feature["padded_bytes"])
-            rows.append((name, feature["kind"], present, span, histogram, padded))
-        parts = self._facts["parts"]
-        source = parts[0]["path"] if len(parts) == 1 else f"{len(parts):,} files"
-        notes = [f"{feature['name']}: {feature['left_out']}" for feature in self.features.values() if feature["left_out"]]
-        notes += [feature["advice"] for feature in self.features.values() if feature["advice"]]
-        columns = ("feature", "kind", "in", "lengths", "histogram", "padded to the longest")
-        return _html(f"{self.elements:,} elements of {source}", columns, rows, notes, self._text)
-
-
-def _sizes_of(feature):
-    """What differs most from element to element, and as a text."""
-    if feature.get("images"):
-        heights, widths = feature["images"]["heights"], feature["images"]["widths"]
-        differs = widths if heights["min"] == heights["max"] else heights
-        return differs, f"height {_span(heights)}, width {_span(widths)}"
-    lengths, strings = feature["lengths"], feature["strings"]
-    if strings and lengths["min"] == lengths["max"]:
-        return strings, f"{_span(strings)} bytes"
-    return lengths, _span(lengths)
-
-
-def _span(sizes):
-    least, most = sizes["min"], sizes["max"]
-    return f"{most:,}" if least == most else f"{least:,} … {most:,}"
-
-
-class _Histogram:
-    """A histogram as a picture: a bar for each bin."""
-
-    def __init__(self, bins):
-        self.bins = bins
-
-    def __str__(self):
-        most = max((count for _, count in self.bins), default=1)
-        bars = "".join(
-            f'<rect x="{at * 6}" y="{24 - 24 * count / most:.1f}" width="5" height="{max(24 * count / most, 0.5):.1f}">'
-            f"<title>up to {end}: {count}</title></rect>"
-            for at, (end, count) in enumerate(self.bins)
-        )
-        label = ", ".join(f"{count} up to {end}" for end, count in self.bins)
-        width = max(6 * len(self.bins), 6)
-        return (
-            f'<svg role="img" aria-label="{html.escape(label)}" width="{width}" height="24" fill="currentColor">{bars}</svg>'
-        )
-
-
-def _html(head, columns, rows, notes, text):
-    """A line, a table, more lines, and the text for who wants to see all of it."""
-    cell = lambda value: str(value) if isinstance(value, _Histogram) else html.escape(str(value))
-    line = lambda of, values: "<tr>" + "".join(f"<{of}>{cell(value)}</{of}>" for value in values) + "</tr>"
-    body = "".join(line("td", row) for row in rows)
-    table = f"<table><thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>"
-    paragraphs = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-    details = f"<details><summary>as text</summary><pre>{html.escape(text)}</pre></details>"
-    return f"<p>{html.escape(head)}</p>{table}{paragraphs}{details}"
-
-
-def _dtype_name(dtype):
-    return dtype if isinstance(dtype, str) else json.dumps(dtype)
-
-
-def _size(count):
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024 or unit == "TiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024

@@ -9,5 +9,5 @@ KEYS: dict[str, bool]
 def main(words: Sequence[str]) -> int:
     """The command line: does what the words say, of which the first is the program's name; gives the exit code."""
 
-def call(words: Sequence[str], feed: Any | None = None, progress: Any | None = None) -> tuple[str, str]:
-    """Does what the words say; gives what comes of it as JSON, and as a text for people."""
+def call(words: Sequence[str], feed: Any | None = None, progress: Any | None = None) -> tuple[str, str, str]:
+    """Does what the words say; gives what comes of it as JSON, as a text for people, and as a notebook shows it."""
