@@ -8,9 +8,9 @@
 
 use std::process::{Command, Stdio};
 
-use lithify::plan::plan;
 use lithify::plan::request::Request;
 use lithify::plan::{Io, Layout, Target};
+use lithify::plan::{advice, plan};
 use lithify::scan::OnError;
 use lithify::source::FORMATS;
 use lithify_tests::command::{binary, ran, run, run_after, run_in};
@@ -426,6 +426,11 @@ fn too_little_disk_is_refused_with_the_numbers() {
     let error = plan(&profile, &request, &small, &target).unwrap_err();
     let wanted = "the arrays take 91.6 MiB (96002144 bytes), but 1.0 MiB are free in `/`\nhint: give an output on another disk, or free some space";
     assert_shown(&scratch.show(&error), wanted);
+    // What compressing saves is not known before: it is told.
+    let zarr = Target { output: scratch.at("out.zarr"), layout: Layout::Zarr, ..target.clone() };
+    let advised = advice::for_plan(&profile, &plan(&profile, &request, &small, &zarr).unwrap(), &small);
+    let wanted = "before they are compressed the arrays take 91.6 MiB, and 1.0 MiB of disk are free: if too little is saved, the disk fills up";
+    assert_shown(&advised[0].to_string(), wanted);
     small.disk = 1 << 40;
     small.largest_file = Some(1 << 20);
     let error = plan(&profile, &request, &small, &target).unwrap_err();

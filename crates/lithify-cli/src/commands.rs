@@ -163,7 +163,7 @@ impl Context {
         if let Ready::Go(prepared) = &ready
             && let (Some(profile), false) = (&prepared.profile, self.quiet)
         {
-            for advice in advice::for_plan(profile, &prepared.plan) {
+            for advice in advice::for_plan(profile, &prepared.plan, job.machine) {
                 tell(format_args!("advice: {advice}"));
             }
         }

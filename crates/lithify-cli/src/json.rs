@@ -107,7 +107,7 @@ pub fn plan(profile: &Profile, plan: &Plan, machine: &Machine) -> Value {
         "threads": plan.threads,
         "memory_bytes": plan.memory.at(plan.threads),
         "skipped": plan.skipped,
-        "advice": advice::for_plan(profile, plan).iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "advice": advice::for_plan(profile, plan, machine).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "machine": machine,
     })
 }

@@ -19,7 +19,11 @@ pub fn profile(profile: &Profile, shown: &str) -> String {
             let (sizes, what) = differing(feature);
             let varies = sizes.min() != sizes.max();
             let [least, most] = [sizes.min(), sizes.max()].map(show_count);
-            let span = if varies { format!("{least}..{most} {what}") } else { format!("{most} {what}") };
+            let span = match (varies, sizes.max()) {
+                (true, _) => format!("{least}..{most} {what}"),
+                (false, 1) => format!("1 {}", what.trim_end_matches('s')),
+                (false, _) => format!("{most} {what}"),
+            };
             let every = feature.present == profile.elements;
             vec![
                 text(&feature.name),

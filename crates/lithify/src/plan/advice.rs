@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{FeaturePlan, Fit, Plan};
+use super::{ArrayPlan, FeaturePlan, Fit, Plan};
 use crate::decode::Content;
-use crate::machine::show_size;
+use crate::machine::{Machine, show_size};
 use crate::scan::profile::{FeatureProfile, Profile, Sizes, bin_end};
 use crate::value::DType;
 
@@ -55,6 +55,13 @@ pub enum Advice {
         /// Why.
         why: String,
     },
+    /// What must be compressed to fit on the disk.
+    Disk {
+        /// Bytes of all arrays before that.
+        bytes: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// Byte strings end in NUL, which `NumPy` takes off fixed-width items when it reads them.
     Nuls {
         /// The feature.
@@ -69,6 +76,12 @@ impl fmt::Display for Advice {
                 f,
                 "`{feature}`: `resize={height}x{width}` makes images of one size, in {}",
                 show_size(*bytes)
+            ),
+            Self::Disk { bytes, free } => write!(
+                f,
+                "before they are compressed the arrays take {}, and {} of disk are free: if too little is saved, the disk fills up",
+                show_size(*bytes),
+                show_size(*free)
             ),
             Self::LeftOut { name, why } => write!(f, "`{}` is left out: {why}", name.escape_debug()),
             Self::Ratio { feature, ratio } => write!(
@@ -254,7 +267,7 @@ fn padding(name: &str, sizes: &Sizes, elements: u64, item: u64) -> Option<Advice
 
 /// What could be better about a plan: what its padding wastes, in the dtype that it pads to.
 #[must_use]
-pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
+pub fn for_plan(profile: &Profile, plan: &Plan, machine: &Machine) -> Vec<Advice> {
     let padded = |feature: &&FeaturePlan| {
         // Who cuts has decided what padding may take.
         matches!(&feature.fit, Fit::Pad { shape, truncate: false, .. } if shape.len() == 1)
@@ -283,7 +296,10 @@ pub fn for_plan(profile: &Profile, plan: &Plan) -> Vec<Advice> {
     let all = plan.request.features.is_empty();
     let left_out = profile.left_out.iter().filter(|_| all);
     let left_out = left_out.map(|(name, why)| Advice::LeftOut { name: name.clone(), why: why.clone() });
-    nuls.chain(padding).chain(ratios).chain(readers).chain(left_out).collect()
+    let bytes = plan.bytes();
+    let compressed = plan.arrays.iter().any(ArrayPlan::compressed);
+    let disk = (compressed && bytes > machine.disk).then_some(Advice::Disk { bytes, free: machine.disk });
+    disk.into_iter().chain(nuls).chain(padding).chain(ratios).chain(readers).chain(left_out).collect()
 }
 
 #[cfg(test)]

@@ -393,7 +393,7 @@ fn decide(profile: &Profile, request: &Request, machine: &Machine, target: &Targ
         memory,
         index: profile.index.clone(),
     };
-    let (advised, padded) = (advice::for_plan(profile, &plan), remedy::without_padding(&plan));
+    let (advised, padded) = (advice::for_plan(profile, &plan, machine), remedy::without_padding(&plan));
     let heaviest = memory::heaviest(profile, &plan).filter(|_| plan.memory.at(1) > machine.memory);
     plan.on(machine).map_err(|mut error| {
         if let Some((bytes, place, what)) = heaviest {

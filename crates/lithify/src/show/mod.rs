@@ -472,7 +472,7 @@ pub fn plan(profile: &Profile, plan: &Plan, machine: &Machine) -> String {
         plural(plan.block_rows.min(plan.elements), "row"),
         plural(plan.threads as u64, "thread")
     );
-    for advice in advice::for_plan(profile, plan) {
+    for advice in advice::for_plan(profile, plan, machine) {
         let _ = writeln!(text, "advice: {advice}");
     }
     text.push_str(&skipped(&plan.skipped));
