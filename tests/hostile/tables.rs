@@ -7,6 +7,7 @@ use std::time::Instant;
 use arrow_array::builder::Int32Builder;
 use arrow_array::{ArrayRef, RecordBatch};
 use lithify::error::ErrorKind;
+use lithify::source::{Options, Want};
 use lithify_tests::memory::largest;
 use lithify_tests::tables::{arrow, batch, parquet, stream};
 use lithify_tests::{Conversion, Scratch, read_npy, varint};
@@ -130,6 +131,26 @@ fn a_page_of_endless_lists_is_not_counted() {
     let start = Instant::now();
     assert_eq!(read_all(&scratch.file("data", &lie), Some("parquet")), Some(0));
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+/// The crate skips lists without an end where it is said that there are more than there are. So what was not read once, from the start of
+/// its group, is not read from the midst of it.
+#[test]
+fn lists_are_read_from_the_start_of_their_group() {
+    let scratch = Scratch::new();
+    let groups = WriterProperties::builder().set_max_row_group_row_count(Some(3)).build();
+    let file = scratch.file("data.parquet", &parquet(&[batch(0..7)], groups));
+    let source = lithify::open(&[file], None, &Options::default()).unwrap();
+    let end = source.parts()[0].bytes;
+    let found = |from: u64| source.find_element(0, from..end).unwrap();
+    let second = found(1).unwrap();
+    assert_eq!((found(0), found(second), found(second * 2 + 1)), (Some(0), Some(second), None));
+    let mut elements = source.read(0, second..end, Want::Whole).unwrap();
+    let mut rest = 0;
+    while elements.next().unwrap().is_some() {
+        rest += 1;
+    }
+    assert_eq!(rest, 4);
 }
 
 /// A batch that says that it has more rows than bytes.

@@ -1,7 +1,10 @@
 """While it runs: Ctrl-C, progress, memory, other threads."""
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import lithify
 import numpy as np
@@ -216,3 +219,11 @@ def test_a_generator_that_converts(out):
 
     lithify.convert(rows(), out)
     assert_npy(out / "array.npy", np.array([[0, 1], [1, 2], [2, 3]]))
+
+
+def test_a_script_of_a_batch_job_calls_the_command_of_the_package(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(9))
+    words = ["slurm", "x.npy", "--to", "out", "-o", "plan", "--tasks", "2"]
+    done = subprocess.run([sys.executable, "-m", "lithify", *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    (program,) = [line.split("=", 1)[1] for line in done.stdout.splitlines() if line.startswith("lithify=")]
+    assert Path(program) == Path(sys.executable).with_name("lithify")

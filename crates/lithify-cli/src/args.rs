@@ -43,7 +43,7 @@ Exit codes:
 
 /// Turns datasets larger than memory into memory-mapped .npy arrays, or Zarr.
 #[derive(Debug, Parser)]
-#[command(name = "lithify", version, long_version = long_version(), about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "lithify", version, long_version = long_version(), after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -155,7 +155,7 @@ fn show_status(status: &Status) -> String {
 }
 
 /// The script that submits a conversion to Slurm.
-pub fn slurm(planning: &Planning) -> Result<Outcome> {
+pub fn slurm(planning: &Planning, program: &Path) -> Result<Outcome> {
     let Planning { dataset, to, output, wanted, tasks, run } = planning;
     let Some(count) = tasks.count else {
         return Err(Error::request("it is not said how many tasks there are").hint("add `--tasks N`"));
@@ -178,7 +178,6 @@ pub fn slurm(planning: &Planning) -> Result<Outcome> {
         return Err(Error::request(format!("there is no script with {what}"))
             .hint("run `lithify plan` by hand, and then the tasks as the README says"));
     }
-    let program = std::env::current_exe().map_err(|e| Error::io("find", Path::new("lithify"), e))?;
     let inputs = dataset.words().into_iter().chain(wanted.features.words());
     let mut made = vec!["--to".into(), quoted(absolute(to).as_os_str())];
     made.extend(wanted.words());

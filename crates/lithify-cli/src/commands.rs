@@ -31,7 +31,7 @@ use crate::progress::tell;
 use crate::report;
 use crate::terminal;
 
-pub fn run(command: Command) -> Result<Outcome> {
+pub fn run(command: Command, program: &Path) -> Result<Outcome> {
     match command {
         Command::Scan { dataset, features, share, run, json, html } => match share.tasks {
             None if share.task.task.is_some() => {
@@ -78,7 +78,7 @@ pub fn run(command: Command) -> Result<Outcome> {
             crate::batch::finish(&plan, (overwrite, no_sync), &run, json)
         }
         Command::Status { plan, json } => crate::batch::status(&plan, json),
-        Command::Slurm(planning) => crate::batch::slurm(&planning),
+        Command::Slurm(planning) => crate::batch::slurm(&planning, program),
         Command::Verify { output, against_source, run } => verify_command(&output, against_source, &run),
         Command::Repair { output, run } => repair_command(&output, &run),
         Command::Completions { shell } => {

@@ -3,6 +3,7 @@
 //! It is a library, so that the Python package is the command, too, and understands the same words.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::ContextKind;
 use clap::{CommandFactory, Parser};
@@ -49,8 +50,8 @@ lithify turns datasets larger than memory into memory-mapped .npy arrays, or Zar
 
 `lithify --help` names the commands, and `lithify convert --help` all that can be asked for.";
 
-/// Does what these words say, of which the first is the name of the program; gives the exit code.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+/// Does what these words say, of which the first is the name of the program; gives the exit code. Scripts call `program`.
+pub fn run(words: impl IntoIterator<Item = OsString>, program: &Path) -> u8 {
     let words: Vec<_> = words.into_iter().collect();
     if words.len() <= 1 {
         tell(format_args!("{FIRST}"));
@@ -64,7 +65,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(help.exit_code()).unwrap_or(Outcome::Usage as u8);
         }
     };
-    let outcome = commands::run(cli.command).unwrap_or_else(|error| {
+    let outcome = commands::run(cli.command, program).unwrap_or_else(|error| {
         tell(format_args!("{}", message(&error)));
         if let Some(remedy) = error.remedy()
             && let Some(command) = instead::command(&words, remedy)

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(lithify_cli::run(std::env::args_os()))
+    let program = std::env::current_exe().unwrap_or_else(|_| "lithify".into());
+    ExitCode::from(lithify_cli::run(std::env::args_os(), &program))
 }

@@ -4,7 +4,7 @@
 //! JSON. Instead of the files of a dataset there may be a live one.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lithify::convert::{Job, convert, convert_live, made_of, scan_and_plan};
@@ -45,10 +45,10 @@ fn _lithify(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(call, module)?)
 }
 
-/// The command line: does what the words say, and gives the exit code.
+/// The command line: does what the words say, and gives the exit code. `program` is what is run by it.
 #[pyfunction]
-fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
-    py.detach(|| lithify_cli::run(words))
+fn main(py: Python<'_>, words: Vec<OsString>, program: PathBuf) -> u8 {
+    py.detach(|| lithify_cli::run(words, &program))
 }
 
 /// Does what the words say; gives what comes of it as JSON, as a text for people, and as a notebook shows it.

@@ -148,7 +148,7 @@ fn ways_of(profile: &Profile, feature: &FeatureProfile, body: &mut String) -> Op
             vec![words.clone(), show_size(*bytes), percent(waste)]
         })
         .collect();
-    *body += &table(&["way", "takes", "of that no values"], &rows);
+    *body += &table(&["way", "takes", "of that padding or offsets"], &rows);
     // Padding that costs little is the simplest to read.
     let least = ways.iter().map(|way| way.1).min().unwrap_or(padded);
     Some(if padded / 2 <= least { "pad=max".into() } else { "ragged".into() })

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 
 from . import _lithify
 
@@ -10,7 +11,9 @@ def main():
     """Runs the command that was typed, and ends with its exit code."""
     # The command stops in order by itself, and Python has no part in it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(_lithify.main(["lithify", *sys.argv[1:]]))
+    # What a script of a batch job calls: the interpreter alone would not do.
+    program = Path(sys.executable).with_name("lithify")
+    sys.exit(_lithify.main(["lithify", *sys.argv[1:]], program))
 
 
 if __name__ == "__main__":

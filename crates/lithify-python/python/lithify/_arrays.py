@@ -95,7 +95,8 @@ class Arrays(Mapping):
     def __repr__(self):
         lines = [f"{name}: {self._about(name)}" for name in self]
         skipped = f", {len(self.skipped):,} were left out" if self.skipped else ""
-        return f"{self.path}: {self.elements:,} elements{skipped}\n  " + "\n  ".join(lines)
+        elements = "1 element" if self.elements == 1 else f"{self.elements:,} elements"
+        return f"{self.path}: {elements}{skipped}\n  " + "\n  ".join(lines)
 
     def _repr_html_(self):
         return _lithify.call(["lithify", "info", "--", self.path])[2]

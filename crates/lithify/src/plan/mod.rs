@@ -224,7 +224,12 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
                     profile.features.len()
                 ));
                 let error = error.hint(format!("name it with `--feature NAME`; there are {}", names()));
-                let each = profile.features.iter().map(|feature| renamed(&feature.name));
+                // Words are said of what needs them, most often.
+                let (varying, alike): (Vec<_>, Vec<_>) = profile
+                    .features
+                    .iter()
+                    .partition(|feature| feature.lengths.min() != feature.lengths.max());
+                let each = varying.into_iter().chain(alike).map(|feature| renamed(&feature.name));
                 Err(each.fold(error, Error::instead))
             }
         };

@@ -68,6 +68,8 @@ fn search(profile: &Profile, asked: &Asked, error: &Error, tried: &mut usize) ->
         let found = match decide(profile, &changed.request, &changed.machine, &changed.target) {
             _ if !changed.sure => Some(changed),
             Ok(_) => Some(changed),
+            // Which feature was meant is a guess: no more is made of it.
+            Err(_) if matches!(change, Change::Spec(said, _) if said.is_empty()) => None,
             Err(next) => search(profile, &changed, &next, tried),
         };
         if found.is_some() {

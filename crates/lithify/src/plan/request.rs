@@ -7,7 +7,7 @@ use super::image::{self, FramesRequest, ImageRequest};
 use super::notation::split_list;
 use crate::audio::Depth;
 use crate::decode::{Decode, Dim, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::image::geometry::Geometry;
 use crate::value::DType;
 
@@ -282,9 +282,15 @@ impl FeatureRequest {
             _ if image::set(self, key, value)? => {}
             _ if chunks::set(&mut self.chunks, key, value)? => {}
             _ => {
-                let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
-                return Err(Error::request(format!("`{key}` is no key of a feature"))
-                    .hint(format!("the keys are: {}", known.join(" "))));
+                if key.is_empty() {
+                    return Err(Error::request("there are no blanks around `=`").hint("as in `pad=512`"));
+                }
+                let known: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+                let error = Error::request(format!("`{key}` is no key of a feature"));
+                return Err(match nearest(key, &known) {
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
+                    None => error.hint(format!("the keys are: {}", known.join(" "))),
+                });
             }
         }
         Ok(())

@@ -91,7 +91,8 @@ impl Request {
             wanted.extend(
                 features.iter().copied().filter(is_its).map(|name| Wanted { request: asked.of(name), any }),
             );
-            if wanted.len() == before && !self.takes_others() {
+            let fits_none = !features.iter().any(|name| fits(&asked.name, name));
+            if wanted.len() == before && !self.takes_others() && fits_none {
                 wanted.push(Wanted { request: asked.clone(), any: false });
             }
         }
@@ -151,6 +152,7 @@ mod tests {
         assert_eq!(names(&["a*: pad=max", "*b"]), ["a: pad=max", "ab: pad=max", "b?"]);
         assert_eq!(names(&["*", "a*: ragged=yes"]), ["b?", "c?", "a: ragged=yes", "ab: ragged=yes"]);
         assert_eq!(names(&["x*", "c"]), ["x*", "c"]);
+        assert_eq!(names(&["c*", "c: ragged=yes"]), ["c: ragged=yes"]);
         assert_eq!(names(&["a*: drop"]), ["b?", "c?"]);
         assert!(request(&["a*: drop"]).looks_at("b") && !request(&["a*: drop"]).looks_at("ab"));
         assert_eq!(request(&["a", "b: drop"]).names(), Some(BTreeSet::from(["a".to_owned()])));

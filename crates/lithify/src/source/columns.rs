@@ -14,7 +14,7 @@ use crate::value::{Element, Field, Form, Kind};
 const RUN_BYTES: u64 = 256 << 10;
 
 /// Rows without a byte that are believed: nothing else says how many there are.
-const MOST_EMPTY: u64 = 1 << 26;
+const MOST_EMPTY: u64 = 1 << 22;
 
 /// An array whose rows are elements.
 pub(super) trait Column: Send + Sync {
@@ -142,11 +142,13 @@ impl Tables {
             let bytes = table.held();
             if bytes > largest {
                 let message = format!(
-                    "to read its rows takes {bytes} bytes, more than the {largest} that the memory budget leaves for them"
+                    "to read its rows takes {} KiB of memory, and the budget leaves {} KiB for that",
+                    bytes.div_ceil(1 << 10),
+                    largest >> 10
                 );
-                return Err(Error::new(ErrorKind::Resources, message)
-                    .in_file(&part.path)
-                    .hint("give more memory with `--memory`, or use fewer threads with `--threads`"));
+                return Err(Error::new(ErrorKind::Resources, message).in_file(&part.path).hint(
+                    "give more memory, as in `--memory 256MiB`, or use fewer threads with `--threads`",
+                ));
             }
         }
         Ok(self)
