@@ -77,7 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan::fit", &["decode", "error", "image", "scan::profile", "value"]),
     ("plan::settle", &["decode::Decode", "error", "scan::profile", "value"]),
     ("plan::seen", &["decode", "error", "scan::profile", "value"]),
-    ("plan::advice", &["decode", "machine::show_size", "scan::profile", "value"]),
+    ("plan::advice", &["decode", "machine", "scan::profile", "value"]),
     // A store knows no format, no dataset and no scan.
     (
         "store",
