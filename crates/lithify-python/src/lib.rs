@@ -48,7 +48,7 @@ fn _lithify(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The command line: does what the words say, and gives the exit code. `program` is what is run by it.
 #[pyfunction]
 fn main(py: Python<'_>, words: Vec<OsString>, program: PathBuf) -> u8 {
-    py.detach(|| lithify_cli::run(words, &program))
+    py.detach(move || lithify_cli::run(words, &program))
 }
 
 /// Does what the words say; gives what comes of it as JSON, as a text for people, and as a notebook shows it.

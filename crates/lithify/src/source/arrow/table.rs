@@ -256,7 +256,7 @@ impl Source for Tables {
             return Ok(piece.alike().first_in(&range));
         };
         // Where the rows before must be decoded, nobody begins in the midst of a group before all of it was read once: the crate that decodes
-        // lists skips what is damaged without an end.
+        // lists (parquet 60) skips what is damaged without an end.
         let row = piece.rows.start + position / piece.step();
         let mut starts = [piece.rows.start].into_iter().chain(piece.table.groups().iter().copied());
         let start = starts.find(|start| *start >= row && *start < piece.rows.end);
@@ -326,6 +326,10 @@ impl Reader<'_> {
     fn lost_with(&self, group: usize, row: u64) -> u64 {
         let groups = self.piece.table.groups();
         let (first, end) = (groups[group], groups[group + 1]);
+        if self.piece.table.restarts() {
+            // What follows in the group would be found by decoding what is damaged.
+            return end;
+        }
         let step = self.rows.step(group).max(1);
         let lost = (end - first).div_ceil(step).div_ceil(MOST_LOST).max(1).saturating_mul(step);
         first.saturating_add(((row - first) / lost + 1).saturating_mul(lost)).min(end)
