@@ -408,8 +408,9 @@ fn formats() -> String {
     format!("The format, where it is not to be found by content: {}", names.join(", "))
 }
 
-fn size(text: &str) -> Result<u64> {
-    parse_size(text)
+fn size(text: &str) -> Result<u64, String> {
+    // Of an error of a value, its message alone is shown.
+    parse_size(text).map_err(|error| format!("{error}: {}", error.hints().join(", ")))
 }
 
 impl Wanted {

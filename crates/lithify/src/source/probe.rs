@@ -186,7 +186,12 @@ fn format_named(name: &str) -> Result<&'static dyn Format> {
     FORMATS.iter().find(|format| format.name() == name).copied().ok_or_else(|| {
         let known: Vec<_> =
             FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
-        Error::request(format!("`{name}` is not a format")).hint(format!("use {}", known.join(" or ")))
+        let names: Vec<_> = FORMATS.iter().map(|format| format.name().to_owned()).collect();
+        let error = Error::request(format!("`{name}` is not a format"));
+        match nearest(name, &names) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint(format!("use {}", known.join(" or "))),
+        }
     })
 }
 
