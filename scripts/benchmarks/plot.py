@@ -10,7 +10,7 @@ MARKS = ("circle", "square", "diamond", "triangle")  # colour is not all that te
 STYLE = """
 svg { font: 12px system-ui, sans-serif; background: #fff; } text { fill: #1b1f24; } .grid { stroke: #d0d7de; }
 .s0 { stroke: #0969da; fill: #0969da; } .s1 { stroke: #bc4c00; fill: #bc4c00; } .s2 { stroke: #8250df; fill: #8250df; }
-.s3 { stroke: #57606a; fill: #57606a; } polyline { fill: none !important; stroke-width: 2; } text.s { stroke: none; }
+.s3 { stroke: #57606a; fill: #57606a; } polyline { fill: none !important; stroke-width: 2; }
 @media (prefers-color-scheme: dark) { svg { background: #0d1117; } text { fill: #e6edf3; } .grid { stroke: #3d444d; }
 .s0 { stroke: #4493f8; fill: #4493f8; } .s1 { stroke: #f0883e; fill: #f0883e; } .s2 { stroke: #ab7df8; fill: #ab7df8; }
 .s3 { stroke: #9da7b1; fill: #9da7b1; } }

@@ -76,11 +76,11 @@ def rows(runs):
 
 def drawing(runs):
     """Both measures as lines."""
-    line = lambda of, measure: [(size / 1e9, median(map(measure, several))) for size, several in sorted(of.items())]
+    line = lambda of, of_run: [(size / 1e9, median(map(of_run, several))) for size, several in sorted(of.items())]
     measures = {"seconds": lambda run: run.wall, "memory at most, MiB": lambda run: run.peak / report.MIB}
     panels = [
-        plot.Panel(title, "GB of TFRecords", {name: line(of, measure) for name, of in runs.items()})
-        for title, measure in measures.items()
+        plot.Panel(title, "GB of TFRecords", {name: line(of, of_run) for name, of in runs.items()})
+        for title, of_run in measures.items()
     ]
     said = "; ".join(", ".join(row) for row in rows(runs))
     return plot.svg(panels, f"Seconds and memory against the size of the input, for {', '.join(runs)}: {said}")

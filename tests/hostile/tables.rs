@@ -32,7 +32,23 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("parquet", parquet(&batches, WriterProperties::default())),
         ("parquet", parquet(&batches, plain)),
         ("parquet", parquet(&batches, second)),
+        ("parquet", parquet(&batches, by_lengths(WriterVersion::PARQUET_1_0))),
+        ("parquet", parquet(&batches, by_lengths(WriterVersion::PARQUET_2_0))),
     ]
+}
+
+/// Texts by their lengths, and these by differences: in one part, and in two.
+fn by_lengths(version: WriterVersion) -> WriterProperties {
+    WriterProperties::builder()
+        .set_writer_version(version)
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::PLAIN)
+        .set_column_encoding("t".into(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        .set_column_encoding(
+            vec!["s".to_owned(), "list".to_owned(), "item".to_owned()].into(),
+            Encoding::DELTA_BYTE_ARRAY,
+        )
+        .build()
 }
 
 #[test]
@@ -96,6 +112,28 @@ fn a_page_that_lies_of_its_sizes() {
                 let _ = read_all(&scratch.file("data", &lie), Some("parquet"));
                 lie.truncate(whole.len());
                 let _ = read_all(&scratch.file("data", &lie), Some("parquet"));
+            }
+        }
+    }
+    assert!(largest() <= MOST_AT_ONCE, "{}", largest());
+}
+
+/// Where the crate would make room for all the lengths that a page claims.
+#[test]
+fn a_page_that_lies_of_how_many_lengths_it_has() {
+    let scratch = Scratch::new();
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let whole = parquet(&[batch(0..7)], by_lengths(version));
+        // Blocks of 128 numbers, in 4 parts.
+        let heads: Vec<_> =
+            (4..whole.len() - 8).filter(|at| whole[*at..].starts_with(&[0x80, 1, 4])).collect();
+        // Of the lengths of the first, and of both parts of the other.
+        assert_eq!(heads.len(), 3);
+        for head in heads {
+            for claim in [&[0xff, 0xff, 0xff, 0xff, 0x7f][..], &[0xff, 0xff, 0x7f], &[8]] {
+                let mut lie = whole.clone();
+                lie[head + 3..][..claim.len()].copy_from_slice(claim);
+                assert_eq!(read_all(&scratch.file("data", &lie), Some("parquet")), Some(0), "{claim:?}");
             }
         }
     }

@@ -414,15 +414,23 @@ def test_lists_in_pages_that_break_a_promise(tmp_path, out):
     assert_npy(out / "y.npy", np.array(kept))
 
 
-def test_encodings_of_parquet(tmp_path, out):
-    table = pa.table({"i": pa.array(rng().integers(-1000, 1000, 5000)), "f": pa.array(rng().random(5000)), "s": pa.array([f"prefix{at}" for at in range(5000)])})
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("texts", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_encodings_of_parquet(tmp_path, out, texts, version):
+    count = 5000
+    words = [None if at % 7 == 3 else f"prefix{at}" * (at % 5) for at in range(count)]
+    lists = [[f"{at}-{number}" for number in range(at % 4)] for at in range(count)]
+    table = pa.table({"i": pa.array(rng().integers(-1000, 1000, count)), "f": pa.array(rng().random(count)), "s": pa.array(words), "l": pa.array(lists), "r": pa.array(["x"] * count)})
     path = tmp_path / "data"
-    encodings = {"i": "DELTA_BINARY_PACKED", "f": "BYTE_STREAM_SPLIT", "s": "DELTA_BYTE_ARRAY"}
-    pq.write_table(table, path, use_dictionary=False, column_encoding=encodings)
-    convert(path, out)
+    encodings = {"i": "DELTA_BINARY_PACKED", "f": "BYTE_STREAM_SPLIT", "s": texts, "l.list.element": texts, "r": texts}
+    pq.write_table(table, path, use_dictionary=False, column_encoding=encodings, data_page_version=version, data_page_size=2000, row_group_size=3000)
+    convert(path, out, "s: default=", "l: ragged", "*")
     assert_npy(out / "i.npy", table["i"].to_numpy())
     assert_npy(out / "f.npy", table["f"].to_numpy())
-    assert load(out / "s.npy").tolist() == [word.encode() for word in table["s"].to_pylist()]
+    assert load(out / "s.npy").tolist() == [(word or "").encode() for word in words]
+    assert load(out / "r.npy").tolist() == [b"x"] * count
+    assert load(out / "l.values.npy").tolist() == [word.encode() for row in lists for word in row]
+    assert np.array_equal(load(out / "l.offsets.npy"), np.cumsum([0, *map(len, lists)]))
 
 
 def test_files_follow_one_another(tmp_path, out):

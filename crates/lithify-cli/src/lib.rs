@@ -70,8 +70,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, program: &Path) -> u8 {
         if let Some(remedy) = error.remedy()
             && let Some(command) = instead::command(&words, remedy)
         {
-            let how = if remedy.sure { "this would work" } else { "perhaps" };
-            tell(format_args!("\n{how}: {command}"));
+            tell(format_args!("\n{}: {command}", remedy.promise()));
         }
         match error.kind() {
             ErrorKind::Request => Outcome::Usage,

@@ -63,10 +63,7 @@ fn text(error: &Error) -> String {
 }
 
 fn hints(error: &Error) -> impl Iterator<Item = String> {
-    let works = error.remedy().map(|remedy| {
-        let how = if remedy.sure { "this would work" } else { "perhaps" };
-        format!("{how}: {}", arguments(remedy))
-    });
+    let works = error.remedy().map(|remedy| format!("{}: {}", remedy.promise(), arguments(remedy)));
     error.hints().iter().map(|hint| in_python(hint)).chain(works)
 }
 

@@ -85,6 +85,14 @@ pub struct Remedy {
     pub sure: bool,
 }
 
+impl Remedy {
+    /// What is said before it: what it is known to do.
+    #[must_use]
+    pub fn promise(&self) -> &'static str {
+        if self.sure { "this would work" } else { "perhaps" }
+    }
+}
+
 /// What went wrong, where, and what would help.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);

@@ -64,9 +64,11 @@ fn search(profile: &Profile, asked: &Asked, error: &Error, tried: &mut usize) ->
         if changed.request == asked.request && changed.flags == asked.flags {
             continue;
         }
+        if !changed.sure {
+            return Some(changed);
+        }
         *tried += 1;
         let found = match decide(profile, &changed.request, &changed.machine, &changed.target) {
-            _ if !changed.sure => Some(changed),
             Ok(_) => Some(changed),
             // Which feature was meant is a guess: no more is made of it.
             Err(_) if matches!(change, Change::Spec(said, _) if said.is_empty()) => None,

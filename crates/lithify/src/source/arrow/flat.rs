@@ -13,6 +13,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::array::too_large;
+use super::contents::{Contents, bits};
 use super::features::{Item, Leaf, Step};
 use super::hybrid::{Hybrid, Run};
 use super::pages::Pages;
@@ -150,57 +151,25 @@ impl Layout {
 
     /// The values of a page, after a look at their levels.
     fn values_of(&self, page: Page, numbers: &Range<u64>) -> Option<Values> {
-        let (begins, defined) = (bits(self.lists.len() as u64), bits(self.defined.into()));
-        let (encoding, mut rest, levels) = match page {
-            Page::DataPage { buf, encoding, def_level_encoding, rep_level_encoding, .. } => {
-                let known = |width, encoding| width == 0 || encoding == Encoding::RLE;
-                if !known(begins, rep_level_encoding) || !known(defined, def_level_encoding) {
-                    return None;
-                }
-                (encoding, buf, None)
-            }
-            Page::DataPageV2 { buf, encoding, rep_levels_byte_len, def_levels_byte_len, .. } => {
-                (encoding, buf, Some((rep_levels_byte_len, def_levels_byte_len)))
-            }
-            Page::DictionaryPage { .. } => return None,
-        };
-        // In the first version of pages, levels are there only if there is more than one, with their length before them.
-        let mut take = |width: u32, known: Option<u32>| {
-            let length = match known {
-                Some(length) => length,
-                None if width == 0 => 0,
-                None => {
-                    let length = rest.first_chunk::<4>().map(|length| u32::from_le_bytes(*length))?;
-                    rest = rest.slice(4..);
-                    length
-                }
-            };
-            let length = usize::try_from(length).ok().filter(|length| *length <= rest.len())?;
-            Some(Hybrid::new(rest.split_to(length), width))
-        };
-        let begin = take(begins, levels.map(|levels| levels.0))?;
-        let there = take(defined, levels.map(|levels| levels.1))?;
-        self.begins(begin, numbers.clone())?;
+        let most_begins = u32::try_from(self.lists.len()).ok()?;
+        let Contents { encoding, begins, defined, mut values, .. } =
+            Contents::of(page, most_begins, self.defined)?;
+        self.begins(Hybrid::new(begins, bits(most_begins)), numbers.clone())?;
         if self.defined > 0 {
-            self.are_there(there, numbers.end - numbers.start)?;
+            self.are_there(Hybrid::new(defined, bits(self.defined)), numbers.end - numbers.start)?;
         }
         match encoding {
             Encoding::PLAIN => {
                 let bytes = usize::try_from(numbers.end - numbers.start).ok()?.checked_mul(self.stored)?;
-                (rest.len() >= bytes).then_some(Values::Plain(rest))
+                (values.len() >= bytes).then_some(Values::Plain(values))
             }
-            Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY if !rest.is_empty() => {
-                let width = u32::from(rest.split_to(1)[0]);
-                (width <= 32).then(|| Values::Named(Hybrid::new(rest, width)))
+            Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY if !values.is_empty() => {
+                let width = u32::from(values.split_to(1)[0]);
+                (width <= 32).then(|| Values::Named(Hybrid::new(values, width)))
             }
             _ => None,
         }
     }
-}
-
-/// How many bits a level takes.
-fn bits(most: u64) -> u32 {
-    u64::BITS - most.leading_zeros()
 }
 
 /// The values of a page.

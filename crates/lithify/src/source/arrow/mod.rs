@@ -8,6 +8,8 @@ pub use huggingface::HuggingFace;
 use table::{Piece, Table, Tables};
 
 mod array;
+mod contents;
+mod deltas;
 mod features;
 mod flat;
 mod huggingface;

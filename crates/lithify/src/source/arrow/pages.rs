@@ -13,6 +13,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::array::too_large;
+use super::deltas::{LENGTH, by_lengths};
 use super::thrift::{Compact, STRUCT};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,8 +39,8 @@ struct Page {
     header: u64,
     packed: u64,
     plain: u64,
-    /// Values of a dictionary; 0 if it is none.
     values: u64,
+    is_dictionary: bool,
 }
 
 impl Pages {
@@ -100,18 +101,21 @@ impl Pages {
         Ok(page.map_or(0, |page| page.plain / page.values.max(1)))
     }
 
-    /// Bytes of the largest page of a column's chunk, compressed and not, and of the dictionary before it.
+    /// Bytes of the largest page of a column's chunk, compressed and not, with what is made of its lengths; and of the dictionary
+    /// before it.
     pub(super) fn largest(&self, chunk: &ColumnChunkMetaData) -> Result<u64> {
         let first = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
         let size = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
         let start = size(first);
         let (mut at, end) = (start, start.saturating_add(size(chunk.compressed_size())).min(self.bytes));
+        let by_lengths = chunk.encodings().any(by_lengths);
         let (mut dictionary, mut largest) = (0, 0_u64);
         while at < end {
             let failed = |e: io::Error| Error::new(ErrorKind::Io, format!("cannot read: {e}"));
             // What is damaged is said where it is read.
             let (_, Some(page)) = self.page(at).map_err(failed)? else { break };
-            let held = page.packed.saturating_add(page.plain);
+            let lengths = if by_lengths { page.values.saturating_mul(LENGTH) } else { 0 };
+            let held = page.packed.saturating_add(page.plain).saturating_add(lengths);
             if at == start && chunk.dictionary_page_offset().is_some() {
                 dictionary = held.saturating_add(page.plain);
             } else {
@@ -146,7 +150,7 @@ impl ChunkReader for Pages {
             return Err(ParquetError::from(too_large(page.plain.max(page.packed), self.most)));
         }
         // No value of a dictionary takes less than a byte.
-        if page.values > page.plain {
+        if page.is_dictionary && page.values > page.plain {
             return Err(ParquetError::General("a dictionary has more values than bytes".into()));
         }
         Ok(From { file: Arc::clone(&self.file), head, at: start, read: 0, ended: 0 })
@@ -212,7 +216,11 @@ impl Page {
             match (id, kind) {
                 (2, 5) => page.plain = size(header.number()?)?,
                 (3, 5) => page.packed = size(header.number()?)?,
-                (7, 12) => values = Self::values(&mut header)?,
+                // Those of data, a dictionary, and of data as its second version has them.
+                (5 | 7 | 8, STRUCT) => {
+                    values = Self::values(&mut header)?;
+                    page.is_dictionary = id == 7;
+                }
                 (_, kind) => header.skip(kind, 0)?,
             }
         }
@@ -221,7 +229,7 @@ impl Page {
         Some(page)
     }
 
-    /// How many values the header of a dictionary claims.
+    /// How many values the header claims.
     fn values(header: &mut Compact<'_>) -> Option<i64> {
         let (mut values, mut id) = (0, 0);
         while let kind @ 1.. = header.field(&mut id)? {

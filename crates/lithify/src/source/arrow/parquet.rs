@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use arrow_array::Array as _;
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::{Compression, Encoding, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 
 use super::array::{Array, Fetch};
+use super::deltas::{Chunks, by_lengths};
 use super::features::{Features, Step};
 use super::flat::{Flat, Layout};
 use super::pages::Pages;
@@ -172,7 +173,8 @@ impl Parquet {
                         ));
                 }
                 let whole = u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
-                let page = if whole > SMALL_CHUNK { pages.largest(chunk)? } else { whole };
+                let small = whole <= SMALL_CHUNK && !chunk.encodings().any(by_lengths);
+                let page = if small { whole } else { pages.largest(chunk)? };
                 held = held.saturating_add(page);
             }
             most = most.max(held);
@@ -301,14 +303,19 @@ impl<'a> Group<'a> {
             let mut batches = None;
             if !columns.is_empty() {
                 let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied());
-                batches = Some(
-                    ParquetRecordBatchReaderBuilder::new_with_metadata(pages(), metadata.clone())
-                        .with_projection(mask)
-                        .with_row_groups(vec![number])
-                        .with_offset(usize::try_from(row - parquet.groups[number])?)
-                        .with_batch_size(usize::try_from(rows)?)
-                        .build()?,
-                );
+                let schema = metadata.schema().fields();
+                let levels = parquet_to_arrow_field_levels(metadata.parquet_schema(), mask, Some(schema))?;
+                let (before, after) = (row - parquet.groups[number], parquet.groups[number + 1] - row);
+                let selection = RowSelection::from(vec![
+                    RowSelector::skip(usize::try_from(before)?),
+                    RowSelector::select(usize::try_from(after)?),
+                ]);
+                batches = Some(ParquetRecordBatchReader::try_new_with_row_groups(
+                    &levels,
+                    &Chunks::new(metadata.metadata(), number, pages()),
+                    usize::try_from(rows.min(all))?,
+                    (before > 0).then_some(selection),
+                )?);
             }
             Ok(Self { number, row, flat, columns, batches })
         })
@@ -323,6 +330,9 @@ impl<'a> Group<'a> {
                     Ok(own) => *own,
                     Err(other) => ParquetError::External(other),
                 },
+                arrow_schema::ArrowError::ParquetError(told) => {
+                    ParquetError::General(told.trim_start_matches("Parquet error: ").into())
+                }
                 other => ParquetError::ArrowError(other.to_string()),
             })
         })?;

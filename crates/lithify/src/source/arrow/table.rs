@@ -252,15 +252,15 @@ impl Source for Tables {
 
     fn find_element(&self, part: usize, range: Range<u64>) -> Result<Option<u64>> {
         let piece = &self.pieces[part];
-        let Some(position) = piece.alike().first_in(&range).filter(|_| piece.table.restarts()) else {
-            return Ok(piece.alike().first_in(&range));
-        };
+        let Some(position) = piece.alike().first_in(&range) else { return Ok(None) };
+        if self.entry(part, position) == position {
+            return Ok(Some(position));
+        }
         // Where the rows before must be decoded, nobody begins in the midst of a group before all of it was read once: the crate that decodes
         // lists (parquet 60) skips what is damaged without an end.
         let row = piece.rows.start + position / piece.step();
-        let mut starts = [piece.rows.start].into_iter().chain(piece.table.groups().iter().copied());
-        let start = starts.find(|start| *start >= row && *start < piece.rows.end);
-        Ok(start.map(|start| (start - piece.rows.start) * piece.step()).filter(|found| *found < range.end))
+        let next = piece.table.groups()[piece.group_of(row) + 1].min(piece.rows.end);
+        Ok(piece.alike().first_in(&((next - piece.rows.start) * piece.step()..range.end)))
     }
 }
 

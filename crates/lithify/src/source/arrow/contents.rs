@@ -1,0 +1,58 @@
+//! What a page of a Parquet file holds: levels, and values.
+
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::column::page::Page;
+
+/// The contents of a page of values.
+pub(super) struct Contents {
+    pub encoding: Encoding,
+    /// How many values and nulls it says that it holds.
+    pub count: u32,
+    /// The levels that say which lists each value begins, and at which level it is there: empty where there is one level only.
+    pub begins: Bytes,
+    pub defined: Bytes,
+    pub values: Bytes,
+}
+
+impl Contents {
+    /// What a page holds, of a column whose levels go up to these; `None` if it is a dictionary, is damaged, or has levels that are not
+    /// encoded as they have been since the year 2014.
+    pub(super) fn of(page: Page, most_begins: u32, most_defined: u32) -> Option<Self> {
+        let (count, encoding, mut rest, lengths) = match page {
+            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
+                let known = |most, encoding| most == 0 || encoding == Encoding::RLE;
+                if !known(most_begins, rep_level_encoding) || !known(most_defined, def_level_encoding) {
+                    return None;
+                }
+                (num_values, encoding, buf, None)
+            }
+            Page::DataPageV2 {
+                buf, num_values, encoding, rep_levels_byte_len, def_levels_byte_len, ..
+            } => (num_values, encoding, buf, Some((rep_levels_byte_len, def_levels_byte_len))),
+            Page::DictionaryPage { .. } => return None,
+        };
+        // In the first version of pages, levels are there only if there is more than one, with their length before them.
+        let mut take = |most: u32, known: Option<u32>| {
+            let length = match known {
+                Some(length) => length,
+                None if most == 0 => 0,
+                None => {
+                    let length = rest.first_chunk::<4>().map(|length| u32::from_le_bytes(*length))?;
+                    rest = rest.slice(4..);
+                    length
+                }
+            };
+            let length = usize::try_from(length).ok().filter(|length| *length <= rest.len())?;
+            Some(rest.split_to(length))
+        };
+        let begins = take(most_begins, lengths.map(|lengths| lengths.0))?;
+        let defined = take(most_defined, lengths.map(|lengths| lengths.1))?;
+        Some(Self { encoding, count, begins, defined, values: rest })
+    }
+}
+
+/// How many bits a level takes.
+pub(super) fn bits(most: u32) -> u32 {
+    u32::BITS - most.leading_zeros()
+}
