@@ -8,18 +8,12 @@ pub use huggingface::HuggingFace;
 use table::{Piece, Table, Tables};
 
 mod array;
-mod contents;
-mod deltas;
 mod features;
-mod flat;
 mod huggingface;
-mod hybrid;
 mod ipc;
 mod messages;
-mod pages;
 mod parquet;
 mod table;
-mod thrift;
 mod window;
 
 /// Arrow files and streams.

@@ -256,8 +256,7 @@ impl Source for Tables {
         if self.entry(part, position) == position {
             return Ok(Some(position));
         }
-        // Where the rows before must be decoded, nobody begins in the midst of a group before all of it was read once: the crate that decodes
-        // lists (parquet 60) skips what is damaged without an end.
+        // Where the rows before must be decoded, nobody begins in the midst of a group.
         let row = piece.rows.start + position / piece.step();
         let next = piece.table.groups()[piece.group_of(row) + 1].min(piece.rows.end);
         Ok(piece.alike().first_in(&((next - piece.rows.start) * piece.step()..range.end)))
@@ -326,10 +325,6 @@ impl Reader<'_> {
     fn lost_with(&self, group: usize, row: u64) -> u64 {
         let groups = self.piece.table.groups();
         let (first, end) = (groups[group], groups[group + 1]);
-        if self.piece.table.restarts() {
-            // What follows in the group would be found by decoding what is damaged.
-            return end;
-        }
         let step = self.rows.step(group).max(1);
         let lost = (end - first).div_ceil(step).div_ceil(MOST_LOST).max(1).saturating_mul(step);
         first.saturating_add(((row - first) / lost + 1).saturating_mul(lost)).min(end)

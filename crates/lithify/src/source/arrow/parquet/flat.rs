@@ -12,9 +12,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::array::too_large;
+use super::super::array::too_large;
+use super::super::features::{Item, Leaf, Step};
 use super::contents::{Contents, bits};
-use super::features::{Item, Leaf, Step};
 use super::hybrid::{Hybrid, Run};
 use super::pages::Pages;
 use crate::value::DType;

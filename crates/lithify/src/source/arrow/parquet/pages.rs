@@ -12,8 +12,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::array::too_large;
-use super::deltas::{LENGTH, by_lengths};
+use super::super::array::too_large;
+use super::chunks::{LENGTH, by_lengths};
 use super::thrift::{Compact, STRUCT};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -27,10 +27,16 @@ const TAIL: u64 = 8;
 pub(super) struct Pages {
     file: Arc<File>,
     bytes: u64,
-    most: u64,
+    /// Bytes that a page may take, or anything else that is held at once.
+    pub most: u64,
+    /// What went wrong that is not of the file's contents: the crate hands on its words alone.
+    failed: Failed,
     /// Where what follows headers starts: the crate asks for a reader of it, as if it were one, too, and of several columns in turns.
     bodies: Mutex<HashSet<u64>>,
 }
+
+/// The last of what went wrong.
+type Failed = Arc<Mutex<Option<Error>>>;
 
 /// A page by its header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +51,7 @@ struct Page {
 
 impl Pages {
     pub(super) fn new(file: Arc<File>, bytes: u64, most: u64) -> Self {
-        Self { file, bytes, most, bodies: Mutex::default() }
+        Self { file, bytes, most, failed: Failed::default(), bodies: Mutex::default() }
     }
 
     /// Looks at the footer, whose lists may claim to be of any length: the crate would count to it.
@@ -67,8 +73,27 @@ impl Pages {
         footer.skip(STRUCT, 0).ok_or_else(|| ParquetError::General("its footer is damaged".into()))
     }
 
+    /// What was wrong, of which the crate says this.
+    pub(super) fn why(&self, error: Error) -> Error {
+        lock(&self.failed).take().unwrap_or(error)
+    }
+
+    /// Refuses to hold so many bytes if there may not be so many.
+    pub(super) fn check_size(&self, bytes: u64) -> Result<(), ParquetError> {
+        if bytes <= self.most {
+            return Ok(());
+        }
+        *lock(&self.failed) = Some(too_large(bytes, self.most));
+        Err(too_large(bytes, self.most).into())
+    }
+
     fn bodies(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.bodies)
+    }
+
+    /// The file from a place on, of which these bytes are read.
+    fn from(&self, at: u64, head: Vec<u8>) -> From {
+        From { file: Arc::clone(&self.file), failed: Arc::clone(&self.failed), head, at, read: 0, ended: 0 }
     }
 
     /// The header of the page at a place; `None` where none is understood.
@@ -80,7 +105,8 @@ impl Pages {
             let before = head.len();
             head.resize(size.min(left), 0);
             let more = head.len() - before;
-            self.file.read_exact_at(&mut head[before..], at + before as u64)?;
+            let read = self.file.read_exact_at(&mut head[before..], at + before as u64);
+            read.map_err(|e| note(&self.failed, e))?;
             let page = Page::of(&head);
             if page.is_some() || more == 0 || size >= HEADER.1 {
                 return Ok((head, page));
@@ -97,7 +123,7 @@ impl Pages {
         if at >= self.bytes {
             return Ok(0);
         }
-        let (_, page) = self.page(at).map_err(|e| Error::new(ErrorKind::Io, format!("cannot read: {e}")))?;
+        let (_, page) = self.page(at).map_err(|e| unread(&e))?;
         Ok(page.map_or(0, |page| page.plain / page.values.max(1)))
     }
 
@@ -111,9 +137,8 @@ impl Pages {
         let by_lengths = chunk.encodings().any(by_lengths);
         let (mut dictionary, mut largest) = (0, 0_u64);
         while at < end {
-            let failed = |e: io::Error| Error::new(ErrorKind::Io, format!("cannot read: {e}"));
             // What is damaged is said where it is read.
-            let (_, Some(page)) = self.page(at).map_err(failed)? else { break };
+            let (_, Some(page)) = self.page(at).map_err(|e| unread(&e))? else { break };
             let lengths = if by_lengths { page.values.saturating_mul(LENGTH) } else { 0 };
             let held = page.packed.saturating_add(page.plain).saturating_add(lengths);
             if at == start && chunk.dictionary_page_offset().is_some() {
@@ -127,6 +152,21 @@ impl Pages {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps what the system says.
+fn note(failed: &Failed, error: io::Error) -> io::Error {
+    *lock(failed) = Some(unread(&error));
+    error
+}
+
+/// The file is not read, for what the system says.
+pub(super) fn unread(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot read: {error}"))
+}
+
 impl Length for Pages {
     fn len(&self) -> u64 {
         self.bytes
@@ -138,7 +178,7 @@ impl ChunkReader for Pages {
 
     fn get_read(&self, start: u64) -> Result<From, ParquetError> {
         if self.bodies().remove(&start) || start >= self.bytes.saturating_sub(TAIL) {
-            return Ok(From { file: Arc::clone(&self.file), head: Vec::new(), at: start, read: 0, ended: 0 });
+            return Ok(self.from(start, Vec::new()));
         }
         let (head, page) = self.page(start)?;
         // The crate would count to the end of any list that one claims, beyond the end of the file.
@@ -146,14 +186,12 @@ impl ChunkReader for Pages {
             return Err(ParquetError::General("the header of a page is damaged".into()));
         };
         self.bodies().insert(start.saturating_add(page.header));
-        if page.plain.max(page.packed) > self.most {
-            return Err(ParquetError::from(too_large(page.plain.max(page.packed), self.most)));
-        }
+        self.check_size(page.plain.max(page.packed))?;
         // No value of a dictionary takes less than a byte.
         if page.is_dictionary && page.values > page.plain {
             return Err(ParquetError::General("a dictionary has more values than bytes".into()));
         }
-        Ok(From { file: Arc::clone(&self.file), head, at: start, read: 0, ended: 0 })
+        Ok(self.from(start, head))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -162,11 +200,9 @@ impl ChunkReader for Pages {
                 "{length} bytes from byte {start} on are not in the file"
             )));
         }
-        if length as u64 > self.most {
-            return Err(ParquetError::from(too_large(length as u64, self.most)));
-        }
+        self.check_size(length as u64)?;
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
+        self.file.read_exact_at(&mut bytes, start).map_err(|e| note(&self.failed, e))?;
         Ok(bytes.into())
     }
 }
@@ -174,6 +210,7 @@ impl ChunkReader for Pages {
 /// The file from a place on, of which the first bytes are read.
 pub(super) struct From {
     file: Arc<File>,
+    failed: Failed,
     head: Vec<u8>,
     at: u64,
     read: usize,
@@ -188,7 +225,10 @@ impl Read for From {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let known = self.head.get(self.read..).unwrap_or_default();
         let count = match known {
-            [] => self.file.read_at(into, self.at + self.read as u64)?,
+            [] => {
+                let read = self.file.read_at(into, self.at + self.read as u64);
+                read.map_err(|e| note(&self.failed, e))?
+            }
             known => {
                 let count = known.len().min(into.len());
                 into[..count].copy_from_slice(&known[..count]);
@@ -250,7 +290,7 @@ mod tests {
     #[test]
     fn who_reads_at_the_end_again_and_again_is_stopped() {
         let file = Arc::new(File::open("/dev/null").unwrap());
-        let mut from = From { file, head: vec![1, 2], at: 0, read: 0, ended: 0 };
+        let mut from = From { file, failed: Failed::default(), head: vec![1, 2], at: 0, read: 0, ended: 0 };
         let mut all = Vec::new();
         assert_eq!(from.read_to_end(&mut all).unwrap(), 2);
         let ended = (0..1000).find_map(|_| io::copy(&mut (&mut from).take(8), &mut io::sink()).err());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::Array as _;
-use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
@@ -17,15 +17,24 @@ use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaD
 use parquet::file::statistics::Statistics;
 
 use super::array::{Array, Fetch};
-use super::deltas::{Chunks, by_lengths};
 use super::features::{Features, Step};
-use super::flat::{Flat, Layout};
-use super::pages::Pages;
 use super::table::{Rows, Table, WINDOW_MOST, Window, window_rows};
 use super::window::{Lent, gather};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::guarded;
 use crate::source::Part;
+use chunks::{Chunks, by_lengths};
+use flat::{Flat, Layout};
+use pages::{Pages, unread};
+
+mod chunks;
+mod contents;
+mod deltas;
+mod flat;
+mod hybrid;
+mod meter;
+mod pages;
+mod thrift;
 
 /// Chunks of a column with no more bytes than this are not looked through for their largest page.
 const SMALL_CHUNK: u64 = 256 << 10;
@@ -44,6 +53,8 @@ pub(super) struct Parquet {
     /// The columns that features are of, in order.
     columns: Vec<usize>,
     nullable: Vec<bool>,
+    /// How many values the crate decodes for a null, of each column: a list of a fixed length is filled up.
+    of_nulls: Vec<u64>,
     /// Bytes that the columns of each group take once they are decoded, about.
     decoded: Vec<u64>,
     /// How the values of each feature lie in pages, where that is known before.
@@ -61,7 +72,10 @@ fn error_of(error: ParquetError) -> Error {
         // What a reader of pages has refused comes back as it was.
         ParquetError::External(inner) => match inner.downcast::<Error>() {
             Ok(own) => *own,
-            Err(other) => Error::input(other.to_string()),
+            Err(other) => match other.downcast_ref() {
+                Some(read) => unread(read),
+                None => Error::input(other.to_string()),
+            },
         },
         other => Error::input(format!("it cannot be read: {other}")),
     }
@@ -109,6 +123,11 @@ impl Parquet {
         columns.sort_unstable();
         columns.dedup();
         let nullable = nullable_of(metadata.metadata(), metadata.schema().fields().len());
+        let mut of_nulls = Vec::new();
+        metadata.schema().fields().iter().for_each(|field| fixed(field.data_type(), 1, &mut of_nulls));
+        if of_nulls.len() != metadata.parquet_schema().num_columns() {
+            return Err(Error::input("its schema for Arrow is not that of its columns"));
+        }
         let path = part.path.clone();
         let mut parquet = Self {
             path,
@@ -119,10 +138,12 @@ impl Parquet {
             features,
             columns,
             nullable,
+            of_nulls,
             decoded: Vec::new(),
             layouts: Vec::new(),
             held: 0,
         };
+        parquet.check_counts()?;
         parquet.layouts = (0..parquet.features.leaves.len()).map(|leaf| parquet.layout(leaf)).collect();
         parquet.decoded = (0..parquet.groups.len() - 1)
             .map(|group| parquet.decoded_by(group, &pages))
@@ -131,13 +152,31 @@ impl Parquet {
         Ok(parquet)
     }
 
-    fn chunks(&self, group: usize) -> impl Iterator<Item = &ColumnChunkMetaData> {
+    /// The chunks of a group that are wanted, and which columns they are of.
+    fn chunks(&self, group: usize) -> impl Iterator<Item = (usize, &ColumnChunkMetaData)> {
         let metadata = self.metadata.metadata();
         let schema = metadata.file_metadata().schema_descr();
         let wanted =
             move |leaf: &usize| self.columns.binary_search(&schema.get_column_root_idx(*leaf)).is_ok();
         let chunks = metadata.row_group(group).columns();
-        (0..chunks.len().min(schema.num_columns())).filter(wanted).map(move |leaf| &chunks[leaf])
+        (0..chunks.len().min(schema.num_columns())).filter(wanted).map(move |leaf| (leaf, &chunks[leaf]))
+    }
+
+    /// Looks at how many values chunks say that they have: a row has one, or at least that in which it has none.
+    fn check_counts(&self) -> Result<()> {
+        for group in 0..self.groups.len() - 1 {
+            let rows = self.groups[group + 1] - self.groups[group];
+            for (_, chunk) in self.chunks(group) {
+                let values = u64::try_from(chunk.num_values()).unwrap_or_default();
+                if values < rows || values > rows && chunk.column_descr().max_rep_level() == 0 {
+                    let name = chunk.column_path().string();
+                    let message =
+                        format!("row group {group} has {rows} rows, and {values} values of `{name}`");
+                    return Err(Error::input(message));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How the values of a feature lie in pages, if they do so in all groups.
@@ -165,7 +204,7 @@ impl Parquet {
         let mut most = 0;
         for group in 0..self.groups.len() - 1 {
             let mut held = 0_u64;
-            for chunk in self.chunks(group) {
+            for (_, chunk) in self.chunks(group) {
                 if let codec @ (Compression::BROTLI(_) | Compression::LZO) = chunk.compression() {
                     return Err(Error::input(format!("it is compressed by {codec}, which cannot be read"))
                         .hint(
@@ -184,8 +223,9 @@ impl Parquet {
 
     /// Bytes that the columns of a group take once they are decoded, about. Encoded, they may take next to nothing.
     fn decoded_by(&self, group: usize, pages: &Pages) -> Result<u64> {
+        let rows = self.groups[group + 1] - self.groups[group];
         let mut all = 0_u64;
-        for chunk in self.chunks(group) {
+        for (column, chunk) in self.chunks(group) {
             let size = |number: i64| u64::try_from(number).unwrap_or(0);
             let values = size(chunk.num_values());
             // Where a value ends is kept beside byte strings, and whether it is there.
@@ -201,7 +241,12 @@ impl Parquet {
                 Some(bytes) => size(bytes).saturating_add(values.saturating_mul(8)),
                 None => values.saturating_mul(each),
             };
-            all = all.saturating_add(decoded.max(size(chunk.uncompressed_size())));
+            // At the most, lists of a fixed length are all null.
+            let has_nulls = self.of_nulls[column] > 1
+                && chunk.statistics().and_then(Statistics::null_count_opt) != Some(0);
+            let nulls = if has_nulls { rows.saturating_mul(self.of_nulls[column]) } else { 0 };
+            let filled = nulls.saturating_mul(each);
+            all = all.saturating_add(decoded.max(filled).max(size(chunk.uncompressed_size())));
         }
         Ok(all)
     }
@@ -209,6 +254,23 @@ impl Parquet {
     /// Rows of a window.
     fn window_rows(&self, group: usize) -> u64 {
         window_rows(self.decoded[group], self.groups[group + 1] - self.groups[group])
+    }
+}
+
+/// The product of the lengths that lists have around each of the columns in a field.
+fn fixed(data_type: &DataType, around: u64, found: &mut Vec<u64>) {
+    match data_type {
+        DataType::Struct(fields) => {
+            fields.iter().for_each(|field| fixed(field.data_type(), around, found));
+        }
+        DataType::FixedSizeList(item, length) => {
+            let length = u64::try_from(*length).unwrap_or_default().max(1);
+            fixed(item.data_type(), around.saturating_mul(length), found);
+        }
+        DataType::List(item) | DataType::LargeList(item) | DataType::Map(item, _) => {
+            fixed(item.data_type(), around, found);
+        }
+        _ => found.push(around),
     }
 }
 
@@ -277,6 +339,7 @@ struct Group<'a> {
     /// The other columns, and their batches, if there are any.
     columns: Vec<usize>,
     batches: Option<ParquetRecordBatchReader>,
+    pages: Arc<Pages>,
 }
 
 impl<'a> Group<'a> {
@@ -285,6 +348,7 @@ impl<'a> Group<'a> {
         let file = File::open(&parquet.path).map_err(|e| Error::io("open", &parquet.path, e))?;
         let file = Arc::new(file);
         let pages = || Pages::new(Arc::clone(&file), parquet.bytes, parquet.most);
+        let shared = Arc::new(pages());
         let metadata = &parquet.metadata;
         let group = metadata.metadata().row_group(number);
         let all = parquet.groups[number + 1] - parquet.groups[number];
@@ -312,30 +376,27 @@ impl<'a> Group<'a> {
                 ]);
                 batches = Some(ParquetRecordBatchReader::try_new_with_row_groups(
                     &levels,
-                    &Chunks::new(metadata.metadata(), number, pages()),
+                    &Chunks::new(metadata.metadata(), number, &parquet.of_nulls, Arc::clone(&shared), rows),
                     usize::try_from(rows.min(all))?,
                     (before > 0).then_some(selection),
                 )?);
             }
-            Ok(Self { number, row, flat, columns, batches })
+            Ok(Self { number, row, flat, columns, batches, pages: Arc::clone(&shared) })
         })
+        .map_err(|error| shared.why(error))
     }
 
     /// The values of the next rows of the columns that are not read from pages.
     fn batch(&mut self, rows: u64) -> Result<Vec<Array>> {
         let Some(batches) = &mut self.batches else { return Ok(Vec::new()) };
-        let batch = asked(|| {
-            batches.next().transpose().map_err(|e| match e {
-                arrow_schema::ArrowError::ExternalError(inner) => match inner.downcast::<ParquetError>() {
-                    Ok(own) => *own,
-                    Err(other) => ParquetError::External(other),
-                },
-                arrow_schema::ArrowError::ParquetError(told) => {
-                    ParquetError::General(told.trim_start_matches("Parquet error: ").into())
-                }
-                other => ParquetError::ArrowError(other.to_string()),
-            })
-        })?;
+        let told = |error: ArrowError| match error {
+            ArrowError::ParquetError(told) => {
+                ParquetError::General(told.trim_start_matches("Parquet error: ").into())
+            }
+            other => ParquetError::ArrowError(other.to_string()),
+        };
+        let batch = asked(|| batches.next().transpose().map_err(told));
+        let batch = batch.map_err(|error| self.pages.why(error))?;
         let batch = batch.filter(|batch| batch.num_rows() as u64 == rows);
         let batch = batch.ok_or_else(|| Error::input("it has fewer rows than it says"))?;
         Ok(batch.columns().iter().map(|column| Array::from(&column.to_data())).collect())

@@ -57,6 +57,16 @@ impl Hybrid {
         Some(run)
     }
 
+    /// The next number.
+    pub(super) fn number(&mut self) -> Option<u32> {
+        if self.rest.count() == 0 {
+            self.rest = self.run()?;
+        }
+        let value = self.value(&self.rest, 0);
+        self.rest = self.rest.split(1, self.width).1;
+        Some(value)
+    }
+
     /// Passes over numbers.
     pub(super) fn skip(&mut self, mut count: u64) -> Option<()> {
         while count > 0 {

@@ -1,0 +1,165 @@
+//! How much of a column's chunk is decoded at once. Encoded, any number of values may take next to nothing, and the crate knows no bounds:
+//! where there may be too much of it, values are counted before they are decoded.
+
+use bytes::Bytes;
+use parquet::basic::{Encoding, Type};
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use super::contents::{Contents, bits};
+use super::deltas::{Differences, Numbers};
+use super::hybrid::Hybrid;
+
+/// Bytes that a value takes beside its own: its levels, and where it ends.
+const BESIDE: u64 = 8;
+
+/// What is decoded of a chunk, so many rows at a time.
+pub(super) struct Meter {
+    /// Bytes of a value; `None` of byte strings.
+    width: Option<u64>,
+    /// Values that stand for a list of a fixed length that is null.
+    of_null: u64,
+    /// All values of the chunk.
+    values: u64,
+    /// Whether it may be too much.
+    counts: bool,
+    /// Bytes of each byte string of the dictionary.
+    names: Vec<u32>,
+    /// Rows of a window, and those that have begun.
+    step: u64,
+    rows: u64,
+    /// Bytes of the window, and how many there may be.
+    bytes: u64,
+    most: u64,
+}
+
+impl Meter {
+    pub(super) fn new(chunk: &ColumnChunkMetaData, of_null: u64, step: u64, most: u64) -> Self {
+        let size = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
+        let values = size(chunk.num_values());
+        let may_be = values.saturating_mul(of_null);
+        let width = match chunk.column_type() {
+            Type::BOOLEAN => Some(1),
+            Type::INT32 | Type::FLOAT => Some(4),
+            Type::INT64 | Type::DOUBLE | Type::INT96 => Some(8),
+            Type::FIXED_LEN_BYTE_ARRAY => Some(size(chunk.column_descr().type_length().into())),
+            Type::BYTE_ARRAY => None,
+        };
+        // Byte strings take what they take in pages, but for those that are told by others.
+        let own = width.map_or(size(chunk.uncompressed_size()), |width| may_be.saturating_mul(width));
+        let shared =
+            width.is_none() && chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
+        let counts = shared || may_be.saturating_mul(BESIDE).saturating_add(own) > most;
+        Self { width, of_null, values, counts, names: Vec::new(), step, rows: 0, bytes: 0, most }
+    }
+
+    /// Looks at the values of a dictionary.
+    pub(super) fn names(&mut self, mut rest: &[u8], count: u32) -> Option<()> {
+        if self.width.is_some() {
+            return Some(());
+        }
+        self.names.clear();
+        for _ in 0..count {
+            let (length, after) = rest.split_first_chunk()?;
+            let length = u32::from_le_bytes(*length);
+            rest = after.get(usize::try_from(length).ok()?..)?;
+            self.names.push(length);
+        }
+        let largest = self.names.iter().max().map_or(0, |largest| u64::from(*largest));
+        self.counts |= self.values.saturating_mul(BESIDE + largest) > self.most;
+        Some(())
+    }
+
+    /// Passes over rows that are not decoded.
+    pub(super) fn skip(&mut self, rows: u64) {
+        self.rows = self.rows.saturating_add(rows);
+        self.bytes = 0;
+    }
+
+    /// Counts what is in a page, and gives how many bytes the window takes that is too large, or the last; `None` if values are not
+    /// there.
+    pub(super) fn page(&mut self, contents: &Contents, (begins, defined): (u32, u32)) -> Option<u64> {
+        if !self.counts {
+            return Some(0);
+        }
+        let mut sizes = Sizes::of(contents, self.width)?;
+        let mut begin = (begins > 0).then(|| Hybrid::new(contents.begins.clone(), bits(begins)));
+        let mut there = (defined > 0).then(|| Hybrid::new(contents.defined.clone(), bits(defined)));
+        for _ in 0..contents.count {
+            let begins_row = begin.as_mut().map_or(Some(0), Hybrid::number)? == 0;
+            if begins_row {
+                if self.rows.is_multiple_of(self.step) {
+                    self.bytes = 0;
+                }
+                self.rows += 1;
+            }
+            let level = there.as_mut().map_or(Some(defined), Hybrid::number)?;
+            // A value that is null is below the highest level, and a list further below.
+            let bytes = match defined - level.min(defined) {
+                0 => sizes.next(&self.names)?.saturating_add(BESIDE),
+                1 => self.width.unwrap_or(0).saturating_add(BESIDE),
+                _ => self.width.unwrap_or(0).saturating_add(BESIDE).saturating_mul(self.of_null),
+            };
+            self.bytes = self.bytes.saturating_add(bytes);
+            if self.bytes > self.most {
+                break;
+            }
+        }
+        Some(self.bytes)
+    }
+}
+
+/// Bytes of the values of a page, one after another.
+enum Sizes {
+    Each(u64),
+    /// Each stands before its byte string.
+    Before(Bytes),
+    Named(Hybrid),
+    Told(Numbers),
+    /// With what is the same as in the byte string before.
+    Shared(Numbers, Numbers),
+}
+
+impl Sizes {
+    fn of(contents: &Contents, width: Option<u64>) -> Option<Self> {
+        if let Some(width) = width {
+            return Some(Self::Each(width));
+        }
+        let mut values = contents.values.clone();
+        Some(match contents.encoding {
+            Encoding::PLAIN => Self::Before(values),
+            // Where all are null, nothing is named.
+            Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY if values.is_empty() => {
+                Self::Before(values)
+            }
+            Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY => {
+                let width = u32::from(values.split_to(1)[0]);
+                Self::Named(Hybrid::new(values, Some(width).filter(|width| *width <= 32)?))
+            }
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => Self::Told(Differences::of(&values)?.numbers()?),
+            Encoding::DELTA_BYTE_ARRAY => {
+                let shared = Differences::of(&values)?;
+                let own = Differences::of(&values.slice(shared.bytes..))?;
+                Self::Shared(shared.numbers()?, own.numbers()?)
+            }
+            // The crate does not know it.
+            _ => Self::Each(0),
+        })
+    }
+
+    fn next(&mut self, names: &[u32]) -> Option<u64> {
+        match self {
+            Self::Each(width) => Some(*width),
+            Self::Before(rest) => {
+                let length = u32::from_le_bytes(*rest.first_chunk()?);
+                let end = usize::try_from(length).ok()?.checked_add(4).filter(|end| *end <= rest.len())?;
+                drop(rest.split_to(end));
+                Some(length.into())
+            }
+            Self::Named(hybrid) => names.get(hybrid.number()? as usize).map(|length| u64::from(*length)),
+            Self::Told(lengths) => u64::try_from(lengths.next()?).ok(),
+            Self::Shared(shared, own) => {
+                u64::try_from(shared.next()?).ok()?.checked_add(u64::try_from(own.next()?).ok()?)
+            }
+        }
+    }
+}
