@@ -227,3 +227,13 @@ def test_a_script_of_a_batch_job_calls_the_command_of_the_package(tmp_path):
     done = subprocess.run([sys.executable, "-m", "lithify", *words], cwd=tmp_path, capture_output=True, text=True, check=True)
     (program,) = [line.split("=", 1)[1] for line in done.stdout.splitlines() if line.startswith("lithify=")]
     assert Path(program) == Path(sys.executable).with_name("lithify")
+
+
+def test_the_wheel_brings_manual_pages_and_completions():
+    if not Path(lithify.__file__).is_relative_to(sys.prefix):
+        pytest.skip("lithify is not installed from a wheel")
+    share = Path(sys.prefix) / "share"
+    assert ".TH lithify-convert" in (share / "man/man1/lithify-convert.1").read_text()
+    assert "_lithify()" in (share / "bash-completion/completions/lithify").read_text()
+    assert (share / "zsh/site-functions/_lithify").read_text().startswith("#compdef lithify")
+    assert "saved-dataset" in (share / "fish/vendor_completions.d/lithify.fish").read_text()

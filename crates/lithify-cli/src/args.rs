@@ -1,7 +1,9 @@
 //! What can be typed: flags and their help. Nothing is done here.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use lithify::Portion;
@@ -100,6 +102,37 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was written, from what, and how.
+    Info {
+        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
+        output: PathBuf,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// Write a page with some elements of each feature, and how far values range, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Write a picture with some elements of each feature, too: a PNG file.
+        #[arg(long, value_name = "FILE")]
+        sheet: Option<PathBuf>,
+    },
+    /// Compare arrays with their checksums.
+    Verify {
+        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
+        output: PathBuf,
+        /// Read the dataset again, too, and compare what it gives.
+        #[arg(long)]
+        against_source: bool,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Write anew what has changed of arrays since they were written: only the blocks that it takes.
+    Repair {
+        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
+        output: PathBuf,
+        #[command(flatten)]
+        run: Run,
+    },
     /// Work out what `convert` would do, and save it for `write`.
     Plan(Box<Planning>),
     /// Write the arrays of a saved plan, or a task's share of them.
@@ -146,23 +179,6 @@ pub enum Command {
     /// Print a script that submits a conversion to Slurm as arrays of tasks; to be read, changed, and run by `bash`. It takes the same
     /// as `plan`.
     Slurm(Box<Planning>),
-    /// Compare arrays with their checksums.
-    Verify {
-        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
-        output: PathBuf,
-        /// Read the dataset again, too, and compare what it gives.
-        #[arg(long)]
-        against_source: bool,
-        #[command(flatten)]
-        run: Run,
-    },
-    /// Write anew what has changed of arrays since they were written: only the blocks that it takes.
-    Repair {
-        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
-        output: PathBuf,
-        #[command(flatten)]
-        run: Run,
-    },
     /// Print what completes the commands and flags of lithify in a shell.
     Completions {
         /// Which shell.
@@ -173,20 +189,6 @@ pub enum Command {
         /// Such as `~/.local/share/man/man1`.
         directory: PathBuf,
     },
-    /// Show what was written, from what, and how.
-    Info {
-        /// What `convert` has written: a directory, a Zarr store, or an `.npy` file.
-        output: PathBuf,
-        /// Print JSON instead of a table.
-        #[arg(long)]
-        json: bool,
-        /// Write a page with some elements of each feature, and how far values range, too.
-        #[arg(long, value_name = "FILE")]
-        html: Option<PathBuf>,
-        /// Write a picture with some elements of each feature, too: a PNG file.
-        #[arg(long, value_name = "FILE")]
-        sheet: Option<PathBuf>,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -196,7 +198,7 @@ pub struct Dataset {
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     // Its help names all formats that there are.
-    #[arg(long, value_name = "FORMAT", help = formats())]
+    #[arg(long, value_name = "FORMAT", help = formats(), hide_possible_values = true, value_parser = FormatName)]
     pub from: Option<String>,
     /// Of a directory of TensorFlow Datasets, what is wanted: `train`, `train[:10%]`, `train[100:200]`, `train+test`. Without
     /// it, all splits one after another. Of any dataset, outputs to split it into at random: `train=0.9,val=0.1`. For both, give it
@@ -208,11 +210,11 @@ pub struct Dataset {
     #[arg(long, value_name = "CONDITION")]
     pub select: Vec<String>,
     /// Take no more than the first so many elements.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = limit)]
     pub limit: Option<u64>,
     /// Write rows in a random order, which depends on this number and on nothing else. What does not fit half of the memory is
     /// read several times.
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = seed)]
     pub shuffle: Option<u64>,
     /// A dataset whose elements stand beside those of the inputs: each gets the features of both. May be given many times.
     #[arg(long, value_name = "INPUT")]
@@ -358,6 +360,17 @@ pub struct Writing {
     pub no_sync: bool,
 }
 
+fn limit(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "it is no number of elements, from 1 on".into())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "it is no seed: any whole number from 0 on, the same for the same order".into())
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     let found = text.parse::<f64>().ok().filter(|seconds| (0.001..1e6).contains(seconds));
     found.ok_or_else(|| "it is no number of seconds".into())
@@ -401,6 +414,27 @@ pub struct Run {
     /// Print no progress and no summary.
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// The name of a format, which shells complete. Whether it is one, the library says, and what each is.
+#[derive(Clone)]
+struct FormatName;
+
+impl TypedValueParser for FormatName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.about()))))
+    }
 }
 
 fn formats() -> String {

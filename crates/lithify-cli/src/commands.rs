@@ -1,14 +1,14 @@
 //! Each command, as calls of the library.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use clap::CommandFactory;
-use lithify::batch::{begin, disk_taken, found_bad, plan_of_profiles};
+use lithify::batch::{begin, check_place, disk_taken, found_bad, plan_of_profiles};
 use lithify::convert::{
-    Job, Ready, made_of, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, write_prepared,
+    Job, Ready, made_of, prepare, prepare_plan, refuse_skip, reopen, scan_and_plan, unmet, write_prepared,
 };
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::look::look;
@@ -97,10 +97,10 @@ pub fn run(command: Command, program: &Path) -> Result<Outcome> {
             let manifest = if html.is_some() || sheet.is_some() {
                 let look = look(&output, LOOKED_AT, &())?;
                 if let Some(path) = html {
-                    write_file(&path, report::output(&look, &output)?.as_bytes())?;
+                    write_report(&path, report::output(&look, &output)?.as_bytes(), false)?;
                 }
                 if let Some(path) = sheet {
-                    write_file(&path, &report::sheet(&look)?)?;
+                    write_report(&path, &report::sheet(&look)?, false)?;
                 }
                 look.manifest
             } else {
@@ -119,6 +119,7 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
     if dataset.portions()?.is_some() {
         return Err(Error::request("a plan is for one output, and `--split` names several"));
     }
+    check_place(&output, &absolute(&to))?;
     let of_tasks = tasks.count.map(|count| Tasks::new(count, tasks.align, tasks.overwrite)).transpose()?;
     let source = context.open(&dataset, &request, dataset.choice())?;
     let target = wanted.target(absolute(&to), &dataset)?;
@@ -153,6 +154,9 @@ fn plan_command(planning: Planning) -> Result<Outcome> {
         SavedPlan::save(&plan, &output)?.publish()?;
         plan
     };
+    if run.quiet {
+        return Ok(skipped_or_done(!plan.skipped.is_empty()));
+    }
     show_plan(&profile, &plan, &context.machine, false)
 }
 
@@ -275,8 +279,23 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
 /// Elements of a feature that are shown.
 const LOOKED_AT: u64 = 12;
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).map_err(|e| Error::io("write", path, e))
+/// Writes a report in the place of an older one, and of nothing else.
+fn write_report(path: &Path, bytes: &[u8], quiet: bool) -> Result<()> {
+    // All of a kind begin alike.
+    let alike = 8.min(bytes.len());
+    let mut head = Vec::new();
+    if let Ok(there) = fs::File::open(path) {
+        there.take(alike as u64).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
+    }
+    if !head.is_empty() && head != bytes[..alike] {
+        let message = format!("`{}` is there already, and is no such report", path.display());
+        return Err(Error::new(ErrorKind::Output, message).hint("give it another name"));
+    }
+    fs::write(path, bytes).map_err(|e| Error::io("write", path, e))?;
+    if !quiet {
+        tell(format_args!("wrote `{}`", path.display()));
+    }
+    Ok(())
 }
 
 fn scan_command(
@@ -290,13 +309,22 @@ fn scan_command(
     let request = features.request()?;
     let source = context.open(dataset, &request, dataset.choice())?;
     let profile = scan(source.as_ref(), &context.scanning(&request, dataset))?;
-    if let Some(path) = html {
-        write_file(path, report::profile(&profile, &context.machine, &dataset.inputs).as_bytes())?;
-    }
     if json {
         print(&json::pretty(&json::profile(&profile, &context.machine))?)?;
     } else {
         print(&show::profile(&profile, &context.machine, terminal::window()))?;
+    }
+    if let Some(path) = html {
+        write_report(
+            path,
+            report::profile(&profile, &context.machine, &dataset.inputs).as_bytes(),
+            run.quiet,
+        )?;
+    }
+    if profile.elements == 0
+        && let Some(why) = unmet(source.as_ref(), &context.machine)
+    {
+        tell(format_args!("hint: {why}"));
     }
     Ok(skipped_or_done(!profile.skipped.is_empty()))
 }

@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::convert::{Job, reopen};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, printable};
 use crate::machine::Machine;
 use crate::plan::{Io, Plan, Tasks, plan, settle_buckets};
 use crate::progress::Progress;
@@ -138,6 +138,28 @@ pub fn found_bad(source: &dyn Source, job: &Job<'_>) -> Result<Vec<Skipped>> {
 #[must_use]
 pub fn disk_taken(output: &Path) -> u64 {
     Staging::disk_of(output)
+}
+
+/// Looks at what is there already where a plan is to be saved: one whose tasks are at work on another output is their only trace, and what
+/// is no plan is somebody's file.
+///
+/// # Errors
+/// It is one of these.
+pub fn check_place(path: &Path, output: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let refused = |what: &str| {
+        let message = format!("`{}` is there already, and {what}", printable(path));
+        Error::new(ErrorKind::Output, message).hint("give the new plan another name")
+    };
+    let saved = SavedPlan::open(path).map_err(|_| refused("is no plan of this version"))?;
+    let other = &saved.head().output;
+    if other != output && matches!(Batch::find(saved.head(), saved.id()), Ok(Found::Begun(_))) {
+        return Err(refused(&format!("is the plan by which tasks make `{}`", printable(other)))
+            .hint("complete that with `lithify finish`; or remove it, if it is not wanted any more"));
+    }
+    Ok(())
 }
 
 /// How many tasks a plan has.

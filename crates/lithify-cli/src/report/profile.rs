@@ -28,7 +28,7 @@ pub fn page(profile: &Profile, machine: &Machine, inputs: &[PathBuf]) -> String 
         ("in", origin(&profile.format, &profile.parts)),
         ("format", profile.format.clone()),
         ("on disk", if stored > 0 { show_size(stored) } else { String::new() }),
-        ("largest record", show_size(profile.largest_record)),
+        ("most that is read at once", show_size(profile.largest_record)),
         ("left out", left_out(&profile.skipped)),
     ]);
     let dense = dense_bytes(profile);

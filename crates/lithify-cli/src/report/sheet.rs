@@ -11,7 +11,8 @@ use super::tile::{self, Tile};
 const GAP: usize = 8;
 const LINE: usize = 10;
 const LETTER: usize = 8;
-const LETTERS: usize = SIDE / LETTER;
+/// Letters of a line: a tile's width, but for what parts it from the next.
+const LETTERS: usize = SIDE / LETTER - 1;
 
 const INK: [u8; 3] = [0x1b, 0x1f, 0x24];
 const DIM: [u8; 3] = [0x57, 0x60, 0x6a];
@@ -53,7 +54,7 @@ pub fn png(look: &Look) -> Result<Vec<u8>> {
                 Tile::Line(values) => sheet.line(values, place),
                 Tile::Text(words) => sheet.wrap(words, place),
             }
-            sheet.write(&element.to_string(), (place.0 + inner + 2, place.1), LETTERS, DIM);
+            sheet.write(&format!("#{element}"), (place.0 + inner + 2, place.1), LETTERS, DIM);
         }
         top += inner + around;
     }
@@ -63,9 +64,36 @@ pub fn png(look: &Look) -> Result<Vec<u8>> {
 /// Pixels that a tile is high.
 fn height(tile: &Tile) -> usize {
     match tile {
-        Tile::Text(words) => words.chars().count().div_ceil(LETTERS).clamp(1, SIDE / LINE) * LINE,
+        Tile::Text(words) => lines(words).len().clamp(1, SIDE / LINE) * LINE,
         _ => SIDE,
     }
+}
+
+/// A text in lines: between words, and within those that are longer than a line.
+fn lines(text: &str) -> Vec<String> {
+    // The font has no such letter.
+    let text = text.replace('…', "...");
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let letters: Vec<char> = word.chars().collect();
+        if used > 0 && used + 1 + letters.len() <= LETTERS {
+            lines.last_mut().into_iter().for_each(|line| line.push(' '));
+            used += 1;
+        } else if used > 0 {
+            lines.push(String::new());
+            used = 0;
+        }
+        for (number, part) in letters.chunks(LETTERS).enumerate() {
+            if number > 0 {
+                lines.push(String::new());
+                used = 0;
+            }
+            used += part.len();
+            lines.last_mut().into_iter().for_each(|line| line.extend(part));
+        }
+    }
+    lines
 }
 
 struct Sheet(Picture);
@@ -100,10 +128,8 @@ impl Sheet {
     }
 
     fn wrap(&mut self, text: &str, (top, left): (usize, usize)) {
-        let letters: Vec<char> = text.chars().collect();
-        for (number, line) in letters.chunks(LETTERS).take(SIDE / LINE).enumerate() {
-            let line: String = line.iter().collect();
-            self.write(&line, (top + number * LINE, left), LETTERS, INK);
+        for (number, line) in lines(text).iter().take(SIDE / LINE).enumerate() {
+            self.write(line, (top + number * LINE, left), LETTERS, INK);
         }
     }
 
@@ -148,4 +174,17 @@ impl Sheet {
 fn over(part: u8, alpha: u8) -> u8 {
     let mixed = (u16::from(part) * u16::from(alpha) + u16::from(PAPER) * u16::from(255 - alpha)) / 255;
     u8::try_from(mixed).unwrap_or(PAPER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_break_between_words() {
+        assert_eq!(lines("1 2 34 567 8901"), ["1 2 34 567", "8901"]);
+        assert_eq!(lines("0123456789a 1"), ["0123456789a", "1"]);
+        assert_eq!(lines("a 0123456789abc d …"), ["a", "0123456789a", "bc d ..."]);
+        assert_eq!(lines(""), [""]);
+    }
 }

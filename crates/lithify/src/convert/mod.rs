@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::dataset::open_parts;
+use crate::dataset::{misnamed, open_parts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::Machine;
 use crate::plan::request::Request;
@@ -56,7 +56,10 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
         )
     };
     let plan_for = |profile: &Profile, request: &Request| {
-        plan(profile, request, machine, job.target).map_err(|e| name_file(source, e))
+        plan(profile, request, machine, job.target).map_err(|e| {
+            let unmet = if profile.elements == 0 { unmet(source, machine) } else { None };
+            unmet.into_iter().fold(name_file(source, e), Error::hint)
+        })
     };
     let profile = scan_for(job.request)?;
     let Some(settled) = settle_buckets(&profile, job.request)? else {
@@ -66,6 +69,31 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
     let profile = scan_for(&settled)?;
     let plan = plan_for(&profile, &settled)?;
     Ok((profile, plan))
+}
+
+/// Elements that are looked at for what features there are, where none meets what is asked for.
+const FIRST: u64 = 1000;
+
+/// What may be wrong with conditions that no element meets: that none of the first elements has the feature.
+#[must_use]
+pub fn unmet(source: &dyn Source, machine: &Machine) -> Option<String> {
+    let Choice { select, split, .. } = source.choice();
+    if select.is_empty() {
+        return None;
+    }
+    let choice = Choice { split, limit: Some(FIRST), ..Choice::default() };
+    let request = Request::default();
+    let all = reopen(source.format(), source.parts(), &choice, &request, machine).ok()?;
+    let options = ScanOptions {
+        request: &request,
+        on_error: OnError::Fail,
+        threads: machine.threads,
+        largest_payload: machine.largest_record(),
+        excluded: &[],
+        progress: &(),
+    };
+    let profile = scan(all.as_ref(), &options).ok()?;
+    misnamed(&select, &profile.names())
 }
 
 /// Refuses to leave elements out of a dataset that cannot do without: see [`Source::can_skip`].

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::decode::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::source::probe::{self, Found};
 use crate::source::{Alike, Choice, Elements, Options, Part, Source, Want};
 
@@ -61,6 +61,21 @@ pub fn open_parts<'p>(
         rows.push(found);
     }
     Dataset::open(rows, options)
+}
+
+/// What may be wrong with conditions: features that none of these is, and those that may have been meant.
+pub(crate) fn misnamed(select: &[String], names: &[&str]) -> Option<String> {
+    let mut conditions = select.iter().filter_map(|text| text.parse::<Condition>().ok());
+    let Condition { feature, .. } =
+        conditions.find(|condition| !names.contains(&condition.feature.as_str()))?;
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    Some(match nearest(&feature, &names) {
+        Some(near) => format!("`{feature}` is in none of the first elements: did you mean `{near}`?"),
+        None => format!(
+            "`{feature}` is in none of the first elements, which have {}",
+            names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ),
+    })
 }
 
 /// Several sources as one: one after another, or side by side.

@@ -456,8 +456,9 @@ fn padded(
     }
     if sizes.len() != rank {
         return Err(Error::request(format!(
-            "`pad` gives {} sizes, but the feature has {rank} axes",
-            sizes.len()
+            "`pad` gives {} sizes, but the feature has {}",
+            sizes.len(),
+            axes(rank)
         ))
         .hint(format!("give one size an axis, as in `pad={}` or `pad=max`", by(&seen.largest)))
         .words(format!("pad={}", by(&seen.largest))));
@@ -482,11 +483,15 @@ fn padded(
     Ok(shape)
 }
 
+fn axes(rank: usize) -> String {
+    format!("{rank} {}", if rank == 1 { "axis" } else { "axes" })
+}
+
 fn bucket(seen: &Seen<'_>, caps: &[u64], request: &FeatureRequest, skip: bool) -> Result<Fit> {
     if seen.largest.len() != 1 {
         return Err(Error::request(format!(
-            "buckets are of lengths, and this feature has {} axes",
-            seen.largest.len()
+            "buckets are of lengths, and this feature has {}",
+            axes(seen.largest.len())
         )));
     }
     let (last, longest) = (caps.last().copied().unwrap_or_default(), seen.largest[0]);

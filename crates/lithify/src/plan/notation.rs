@@ -184,7 +184,7 @@ impl fmt::Display for FeatureRequest {
             }
             Some(FitRequest::Pad(sizes)) => {
                 let size = |size: &Option<u64>| size.map_or_else(|| "max".into(), |size| size.to_string());
-                pair("pad", sizes.iter().map(size).collect::<Vec<_>>().join(","));
+                pair("pad", sizes.iter().map(size).collect::<Vec<_>>().join("x"));
             }
         }
         if let Some(value) = &self.value {

@@ -266,7 +266,13 @@ pub fn profile(profile: &Profile, machine: &Machine, window: usize) -> String {
 pub fn origin(format: &str, parts: &[Part]) -> String {
     match parts {
         [program] if format == LIVE => program.path.display().to_string().escape_debug().to_string(),
-        files => plural(files.len() as u64, part_name(format)),
+        files => {
+            let mut formats: Vec<_> = format.split(['+', '&']).collect();
+            formats.dedup();
+            let mixed =
+                if formats.len() > 1 { format!(" of {}", formats.join(" and ")) } else { String::new() };
+            plural(files.len() as u64, part_name(format)) + &mixed
+        }
     }
 }
 

@@ -82,14 +82,22 @@ impl Table {
         let Some((first, rows)) = self.columns.first().map(|first| (&first.0, first.1.rows())) else {
             return Ok(self);
         };
-        match self.columns.iter().find(|column| column.1.rows() != rows) {
-            Some((name, column)) => Err(Error::input(format!(
-                "`{name}` has {} rows, and `{first}` has {rows}: they are no features of the same elements",
-                column.rows()
-            ))
-            .hint(format!("name those that belong together: `--feature {first} --feature …`"))),
-            None => Ok(self),
-        }
+        let Some((name, column)) = self.columns.iter().find(|column| column.1.rows() != rows) else {
+            return Ok(self);
+        };
+        let message = format!(
+            "`{name}` has {} rows, and `{first}` has {rows}: they are no features of the same elements",
+            column.rows()
+        );
+        let error = Error::input(message);
+        let ragged = self.columns.iter().find_map(|column| column.0.strip_suffix(".offsets"));
+        Err(match ragged {
+            Some(ragged) => error.hint(format!(
+                "`{ragged}` is ragged (`{ragged}.values` and `{ragged}.offsets`), which is not put together again: convert what it was made of, or name the others, as in `--feature {}`",
+                self.columns.iter().find(|column| !column.0.starts_with(ragged)).map_or("NAME", |other| &other.0)
+            )),
+            None => error.hint(format!("name those that belong together: `--feature {first} --feature …`")),
+        })
     }
 
     fn rows(&self) -> u64 {

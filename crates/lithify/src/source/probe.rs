@@ -230,6 +230,13 @@ fn files_of(input: &Path) -> Result<Vec<(PathBuf, bool)>> {
         return Ok(files);
     }
     if let Err(error) = input.metadata() {
+        if text.contains("://") {
+            return Err(Error::request(format!(
+                "`{}` is an address, and what is read are files",
+                printable(input)
+            ))
+            .hint("copy it to a disk first, or mount it"));
+        }
         let error = Error::io("open", input, error);
         return Err(match beside(input) {
             Some(near) => error.hint(format!("did you mean `{}`?", printable(&near))),
