@@ -7,7 +7,9 @@ use lithify::error::ErrorKind;
 use lithify::source::{Options, Want};
 use lithify_tests::array_record::{File, Packed, hash, packed, snappy, zstd};
 use lithify_tests::memory::largest;
-use lithify_tests::{Conversion, Scratch, field, gzip, record, tar_member, varint};
+use lithify_tests::{
+    Conversion, Scratch, example, field, gzip, integers, record, strings, tar_member, varint,
+};
 
 use crate::MOST_AT_ONCE;
 
@@ -262,4 +264,27 @@ fn more_empty_rows_than_can_be_gone_through() {
         let error = Conversion::of([scratch.file("x.npy", &bytes)]).scan().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Input, "{error}");
     }
+}
+
+/// What an output says of itself is no more to be believed than the rest.
+#[test]
+fn a_ragged_output_of_which_a_byte_is_changed() {
+    let scratch = Scratch::new();
+    let elements = (0..5_i64).flat_map(|at| {
+        let list = integers(&(0..at).collect::<Vec<_>>());
+        record(&example(&[("x", list), ("s", strings(&[&b"ab".repeat(usize::try_from(at).unwrap())]))]))
+    });
+    let data = scratch.file("data", &elements.collect::<Vec<_>>());
+    let output = scratch.at("out");
+    Conversion::of([data]).feature("x: ragged").feature("s: ragged").convert(&output).unwrap();
+    assert_eq!(read_all(&output, None), Some(5));
+    for name in ["lithify.json", "x.offsets.npy", "s.offsets.npy", "x.values.npy"] {
+        let whole = std::fs::read(output.join(name)).unwrap();
+        changed(&whole, |bytes| {
+            std::fs::write(output.join(name), bytes).unwrap();
+            let _ = read_all(&output, None);
+        });
+        std::fs::write(output.join(name), &whole).unwrap();
+    }
+    assert!(largest() <= MOST_AT_ONCE, "{}", largest());
 }

@@ -205,3 +205,70 @@ def test_real_slices_are_padded_together(tmp_path):
     for row, array in zip(wanted, slices):
         row[: array.shape[0], : array.shape[1]] = array
     assert_npy(tmp_path / "out" / "array.npy", wanted)
+
+
+def ragged_elements():
+    """Elements of every way in which features can differ in length."""
+    for number in range(500):
+        element = {
+            "tokens": RNG.integers(0, 1000, number % 7),
+            "boxes": RNG.normal(size=(number % 4, 4)).astype(np.float32),
+            "long": b"x" * (number * 37 % 600),
+            "words": np.array([b"a" * (word + 1) for word in range(number % 3)], "S3"),
+            "label": np.int64(number),
+        }
+        yield element | ({"some": np.float64(number)} if number % 5 else {})
+
+
+@pytest.mark.parametrize("ending", ["", ".zarr"])
+def test_ragged_features_are_put_together_again(tmp_path, ending):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    elements = list(ragged_elements())
+    column = lambda name: [element.get(name) for element in elements]
+    pq.write_table(
+        pa.table(
+            {
+                "tokens": [value.tolist() for value in column("tokens")],
+                "boxes": pa.array([value.tolist() for value in column("boxes")], pa.list_(pa.list_(pa.float32(), 4))),
+                "long": pa.array(column("long"), pa.binary()),
+                "words": pa.array([value.tolist() for value in column("words")], pa.list_(pa.binary())),
+                "label": column("label"),
+                "some": column("some"),
+            }
+        ),
+        tmp_path / "elements.parquet",
+    )
+    wanted = ["tokens: ragged", "boxes: ragged", "long: ragged", "words: ragged", "label", "some: ragged"]
+    once, again = tmp_path / f"once{ending}", tmp_path / f"again{ending}"
+    convert(tmp_path / "elements.parquet", once, *wanted)
+    for options in [(), ("--threads", 1, "--memory", "40MiB")]:
+        convert(once, again, *wanted, options=("--overwrite", *options))
+        for file in sorted(path for path in once.rglob("*") if path.is_file() and path.name != "lithify.json"):
+            assert file.read_bytes() == (again / file.relative_to(once)).read_bytes(), file
+    padded = ["tokens: pad=max value=-1 dtype=int32", "boxes: pad=max", "long: dtype=S", "some: default=-1"]
+    convert(tmp_path / "elements.parquet", tmp_path / "padded", *padded)
+    convert(once, tmp_path / "repadded", *padded)
+    for file in (tmp_path / "padded").glob("*.npy"):
+        assert file.read_bytes() == (tmp_path / "repadded" / file.name).read_bytes(), file
+    found = scan(once)
+    assert found["elements"] == 500 and found["features"]["some"]["present"] == 400
+
+
+def test_the_arrays_of_a_ragged_feature_alone(tmp_path):
+    np.savez(tmp_path / "x.npz", label=np.arange(5))
+    run("convert", tmp_path / "x.npz", "-o", tmp_path / "plain", "-q")
+    values, offsets = np.arange(7.0), np.array([0, 2, 2, 5, 7, 7])
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"x": [values[start:end].tolist() for start, end in zip(offsets, offsets[1:])]}), tmp_path / "x.parquet")
+    run("convert", tmp_path / "x.parquet", "-o", tmp_path / "ragged", "-q")
+    run("convert", tmp_path / "ragged", "-o", tmp_path / "values.npy", "-f", "x.values", "-q")
+    assert_npy(tmp_path / "values.npy", values)
+    # Offsets that are not in order are damage.
+    for wrong in [[0, 2, 1, 5, 7, 7], [0, 2, 2, 5, 7, 8], [-1, 2, 2, 5, 7, 7]]:
+        np.save(tmp_path / "ragged" / "x.offsets.npy", np.array(wrong))
+        told = run("convert", tmp_path / "ragged", "-o", tmp_path / "out", "-q", code=FAILED).stderr
+        assert "do not say where elements start and end" in told

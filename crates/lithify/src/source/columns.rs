@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::npy::header::Item;
+use super::ragged::{self, Each, Ragged};
 use super::{Alike, Elements, Part, Source, Want, wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Element, Field, Form, Kind};
@@ -65,52 +66,83 @@ pub(super) trait Rows: Send {
 pub(super) struct Table {
     /// With their names.
     pub columns: Vec<(String, Box<dyn Column>)>,
+    /// Features that two columns make up.
+    ragged: Vec<(String, Ragged)>,
+    /// Bytes that what is read at once may take.
+    largest: u64,
     /// Whether rows can be read from anywhere at no cost.
     pub seekable: bool,
 }
 
 impl Table {
+    pub(super) fn new() -> Self {
+        Self { columns: Vec::new(), ragged: Vec::new(), largest: 0, seekable: true }
+    }
+
+    /// Puts together what belongs together in an output, but for what is wanted by itself. `ending` is how an array of values is called
+    /// beside its feature.
+    pub(super) fn join(mut self, output: &Path, ending: char, wanted: Option<&BTreeSet<String>>) -> Self {
+        for (feature, each) in ragged::of_output(output, &format!("{ending}values")) {
+            let [values, offsets] = ["values", "offsets"].map(|role| format!("{feature}{ending}{role}"));
+            let is_wanted = |name: &String| wanted.is_some_and(|wanted| wanted.contains(name));
+            if is_wanted(&values) || is_wanted(&offsets) {
+                continue;
+            }
+            let column = |name: &String| self.columns.iter().find(|column| column.0 == *name);
+            if let (Some(one), Some(other)) = (column(&values), column(&offsets))
+                && each.fits(one.1.as_ref(), other.1.as_ref())
+            {
+                let mut take = |name: &String| {
+                    let place = self.columns.iter().position(|column| column.0 == *name)?;
+                    Some(self.columns.remove(place).1)
+                };
+                let joined = take(&values).zip(take(&offsets));
+                self.ragged
+                    .extend(joined.map(|(values, offsets)| (feature, Ragged { each, values, offsets })));
+            }
+        }
+        self
+    }
+
     /// The columns that are wanted, of which all must be there; else all.
     ///
     /// # Errors
     /// One is not as long as the others.
     pub(super) fn only(mut self, wanted: Option<&BTreeSet<String>>) -> Result<Self> {
-        let is_there = |name: &String| self.columns.iter().any(|column| column.0 == *name);
+        let is_there = |name: &String| self.lengths().any(|(other, _)| other == name);
         if let Some(wanted) = wanted.filter(|wanted| wanted.iter().all(is_there)) {
             self.columns.retain(|column| wanted.contains(&column.0));
+            self.ragged.retain(|feature| wanted.contains(&feature.0));
         }
-        let Some((first, rows)) = self.columns.first().map(|first| (&first.0, first.1.rows())) else {
-            return Ok(self);
-        };
-        let Some((name, column)) = self.columns.iter().find(|column| column.1.rows() != rows) else {
+        let Some((first, rows)) = self.lengths().next() else { return Ok(self) };
+        let Some((name, other)) = self.lengths().find(|(_, other)| *other != rows) else {
             return Ok(self);
         };
         let message = format!(
-            "`{name}` has {} rows, and `{first}` has {rows}: they are no features of the same elements",
-            column.rows()
+            "`{name}` has {other} rows, and `{first}` has {rows}: they are no features of the same elements"
         );
-        let error = Error::input(message);
-        let ragged = self.columns.iter().find_map(|column| column.0.strip_suffix(".offsets"));
-        Err(match ragged {
-            Some(ragged) => error.hint(format!(
-                "`{ragged}` is ragged (`{ragged}.values` and `{ragged}.offsets`), which is not put together again: convert what it was made of, or name the others, as in `--feature {}`",
-                self.columns.iter().find(|column| !column.0.starts_with(ragged)).map_or("NAME", |other| &other.0)
-            )),
-            None => error.hint(format!("name those that belong together: `--feature {first} --feature …`")),
-        })
+        Err(Error::input(message)
+            .hint(format!("name those that belong together: `--feature {first} --feature …`")))
+    }
+
+    /// How many rows each feature has.
+    fn lengths(&self) -> impl Iterator<Item = (&String, u64)> {
+        let columns = self.columns.iter().map(|(name, column)| (name, column.rows()));
+        columns.chain(self.ragged.iter().map(|(name, ragged)| (name, ragged.rows())))
     }
 
     fn rows(&self) -> u64 {
-        self.columns.first().map_or(0, |column| column.1.rows())
+        self.lengths().next().map_or(0, |(_, rows)| rows)
     }
 
     /// How far the positions of two rows are apart: bytes, as if rows stood one after another.
     fn step(&self) -> u64 {
-        self.columns.iter().map(|column| column.1.row_bytes()).sum::<u64>().max(1)
+        let ragged = self.ragged.iter().map(|feature| feature.1.row_bytes());
+        self.columns.iter().map(|column| column.1.row_bytes()).chain(ragged).sum::<u64>().max(1)
     }
 
     fn alike(&self) -> Alike {
-        let sound = self.columns.iter().all(|column| column.1.is_sound());
+        let sound = self.ragged.is_empty() && self.columns.iter().all(|column| column.1.is_sound());
         Alike { elements: self.rows(), step: self.step(), sound }
     }
 
@@ -122,7 +154,8 @@ impl Table {
     /// Bytes of memory that reading takes.
     fn held(&self) -> u64 {
         let rows = self.run().min(self.rows()).saturating_mul(self.step());
-        self.columns.iter().fold(rows, |held, column| held.saturating_add(column.1.held()))
+        let held = self.columns.iter().map(|column| column.1.held());
+        held.chain(self.ragged.iter().map(|feature| feature.1.held())).fold(rows, u64::saturating_add)
     }
 }
 
@@ -139,9 +172,11 @@ impl Tables {
     ///
     /// # Errors
     /// The rows that are read at a time take more bytes than `largest`; or there are more rows without a byte than anybody has.
-    pub(super) fn within(self, largest: u64) -> Result<Self> {
-        for (part, table) in self.parts.iter().zip(&self.by_part) {
-            let empty = table.columns.iter().all(|column| column.1.row_bytes() == 0);
+    pub(super) fn within(mut self, largest: u64) -> Result<Self> {
+        for (part, table) in self.parts.iter().zip(&mut self.by_part) {
+            table.largest = largest;
+            let empty =
+                table.ragged.is_empty() && table.columns.iter().all(|column| column.1.row_bytes() == 0);
             if empty && table.rows() > MOST_EMPTY {
                 let message =
                     format!("it claims {} rows of no bytes, more than can be gone through", table.rows());
@@ -187,7 +222,7 @@ impl Source for Tables {
     fn alike(&self, part: usize) -> Option<Alike> {
         let table = &self.by_part[part];
         let numbers = |column: &(String, Box<dyn Column>)| matches!(column.1.item(), Item::Number(_));
-        table.columns.iter().all(numbers).then(|| table.alike())
+        (table.ragged.is_empty() && table.columns.iter().all(numbers)).then(|| table.alike())
     }
 
     fn read(&self, part: usize, range: Range<u64>, _: Want) -> Result<Box<dyn Elements + '_>> {
@@ -198,6 +233,7 @@ impl Source for Tables {
             table,
             path: &self.parts[part].path,
             rows: Vec::new(),
+            ragged: Vec::new(),
             next: row(range.start),
             until: row(range.end),
             held: 0..0,
@@ -212,14 +248,29 @@ impl Source for Tables {
             let start = (elements.names.len(), elements.sizes.len());
             elements.names.extend_from_slice(name.as_bytes());
             elements.sizes.extend_from_slice(column.row_shape());
-            let (kind, form) = match column.item() {
-                Item::Number(dtype) => (Kind::Items(dtype), Form::Items { big_endian: column.big_endian() }),
-                Item::Bytes(_) | Item::Text(_) => (Kind::Bytes, Form::Message),
-            };
+            let (kind, form) = kind_of(column.as_ref());
             let shape = Some(start.1..elements.sizes.len());
             let name = start.0..elements.names.len();
             elements.fields.push(Field { name, kind: Some(kind), body: 0..0, form, shape });
             elements.rows.push(column.open()?);
+        }
+        for (name, ragged) in &table.ragged {
+            let start = (elements.names.len(), elements.sizes.len());
+            elements.names.extend_from_slice(name.as_bytes());
+            if ragged.each == Each::Items {
+                elements.sizes.push(0);
+            }
+            let (kind, form) = match ragged.each {
+                Each::String => (Kind::Bytes, Form::Message),
+                Each::Items | Each::One => {
+                    elements.sizes.extend_from_slice(ragged.values.row_shape());
+                    kind_of(ragged.values.as_ref())
+                }
+            };
+            let shape = Some(start.1..elements.sizes.len());
+            let name = start.0..elements.names.len();
+            elements.fields.push(Field { name, kind: Some(kind), body: 0..0, form, shape });
+            elements.ragged.push((kind, ragged.open()?));
         }
         Ok(Box::new(elements))
     }
@@ -229,10 +280,19 @@ impl Source for Tables {
     }
 }
 
+/// What the items of a column are, and how they stand in the buffer.
+fn kind_of(column: &dyn Column) -> (Kind, Form) {
+    match column.item() {
+        Item::Number(dtype) => (Kind::Items(dtype), Form::Items { big_endian: column.big_endian() }),
+        Item::Bytes(_) | Item::Text(_) => (Kind::Bytes, Form::Message),
+    }
+}
+
 struct Reader<'s> {
     table: &'s Table,
     path: &'s Path,
     rows: Vec<Box<dyn Rows + 's>>,
+    ragged: Vec<(Kind, ragged::Reader<'s>)>,
     next: u64,
     until: u64,
     /// The rows that are in the buffer.
@@ -271,8 +331,49 @@ impl Reader<'_> {
             }
             self.starts.push(start);
         }
+        for (_, ragged) in &mut self.ragged {
+            if let Err(error) = ragged.read(first..end, self.table.largest, &mut self.buffer) {
+                self.next = end.min(self.until);
+                return Err(error.in_file(self.path).loses_a_stretch());
+            }
+        }
         self.filled = self.buffer.len();
         self.held = first..end;
+        Ok(())
+    }
+
+    /// Points the fields of ragged features at an element's values.
+    fn lend_ragged(&mut self, place: usize) -> Result<()> {
+        let columns = self.rows.len();
+        for ((kind, ragged), field) in self.ragged.iter().zip(&mut self.fields[columns..]) {
+            let (count, items) = ragged.element(place);
+            let values = ragged.ragged.values.as_ref();
+            field.kind = Some(*kind);
+            match (ragged.ragged.each, &field.shape) {
+                (Each::Items, Some(sizes)) => self.sizes[sizes.start] = count,
+                (Each::One, _) if count == 0 => {
+                    (field.kind, field.body) = (None, 0..0);
+                    continue;
+                }
+                (Each::One, _) if count > 1 => {
+                    return Err(Error::input("an element has several values where one is expected"));
+                }
+                _ => {}
+            }
+            let start = self.buffer.len();
+            field.body = match (ragged.ragged.each, values.item()) {
+                (Each::String, _) => {
+                    wire::push_length(&mut self.buffer, items.len());
+                    self.buffer.extend_from_within(items);
+                    start..self.buffer.len()
+                }
+                (_, Item::Number(_)) => items,
+                (_, item) => {
+                    push_strings(&mut self.buffer, items, item, values.big_endian())?;
+                    start..self.buffer.len()
+                }
+            };
+        }
         Ok(())
     }
 }
@@ -291,6 +392,8 @@ impl Elements for Reader<'_> {
         }
         self.buffer.truncate(self.filled);
         let within = usize::try_from(self.next - self.held.start).unwrap_or_default();
+        // Elements that differ in length are not lent together.
+        let most = if self.ragged.is_empty() { most } else { 1 };
         let count = most.min(self.held.end.min(self.until) - self.next);
         let rows = usize::try_from(count).unwrap_or(usize::MAX);
         let columns = self.table.columns.iter().zip(&self.starts).zip(&mut self.fields);
@@ -305,13 +408,14 @@ impl Elements for Reader<'_> {
                     if pushed.is_err() {
                         self.next += 1;
                     }
-                    pushed?;
+                    pushed.map_err(|e| e.in_file(self.path))?;
                     start..self.buffer.len()
                 }
             };
         }
         let position = self.next * self.table.step();
         self.next += count;
+        self.lend_ragged(within).map_err(|e| e.in_file(self.path))?;
         let element = Element::named(&self.buffer, &self.names, &self.fields, position);
         Ok(Some(element.with_sizes(&self.sizes).with_stored(count * self.table.step()).times(count)))
     }

@@ -26,6 +26,7 @@ pub mod live;
 pub mod npy;
 mod payload;
 pub mod probe;
+mod ragged;
 pub mod saved;
 mod sequence;
 pub mod snappy;

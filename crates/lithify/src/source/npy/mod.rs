@@ -50,7 +50,7 @@ impl Format for Npy {
             Ok(Box::new(array) as Box<dyn Column>)
         };
         let table = |part: &Part| {
-            let mut table = Table { columns: Vec::new(), seekable: true };
+            let mut table = Table::new();
             if !part.path.is_dir() {
                 table.columns.push((name.clone(), rows_of(part)?));
                 return Ok(table);
@@ -61,6 +61,7 @@ impl Format for Npy {
                 let within = file.path.strip_prefix(&part.path).unwrap_or(&file.path).with_extension("");
                 table.columns.push((within.to_string_lossy().into_owned(), rows_of(file)?));
             }
+            let table = table.join(&part.path, '.', options.features.as_ref());
             table.only(options.features.as_ref()).map_err(|e| e.in_file(&part.path))
         };
         let tables = parts.iter().map(table).collect::<Result<_>>()?;
@@ -104,7 +105,9 @@ impl Format for NpyFiles {
             }
             let mut array = Array::open(&part.path, part.bytes)?;
             array.whole = true;
-            Ok(Table { columns: vec![(ARRAY.to_owned(), Box::new(array))], seekable: true })
+            let mut table = Table::new();
+            table.columns.push((ARRAY.to_owned(), Box::new(array)));
+            Ok(table)
         };
         let tables = files.iter().map(table).collect::<Result<_>>()?;
         Ok(Box::new(

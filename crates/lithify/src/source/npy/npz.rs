@@ -53,7 +53,7 @@ pub(super) fn table(path: &Path, whole: bool) -> Result<Table> {
     let damaged = |e: zip::result::ZipError| Error::input(format!("it is no sound zip file: {e}"));
     let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
-    let mut table = Table { columns: Vec::new(), seekable: true };
+    let mut table = Table::new();
     for number in 0..archive.len() {
         let member = archive.by_index_raw(number).map_err(damaged)?;
         let full = member.name().map_err(damaged)?.into_owned();

@@ -54,6 +54,7 @@ impl Format for Zarr {
             let all = table(&part.path, &name)?;
             let path = &part.path;
             let one = all.columns.last().map(|column| path.join(&column.0)).unwrap_or_default();
+            let all = all.join(path, '/', options.features.as_ref());
             all.only(options.features.as_ref()).map_err(|e| {
                 e.in_file(path).hint(format!("or give one array by its own path: `{}`", printable(&one)))
             })
@@ -78,7 +79,7 @@ fn table(store: &Path, lone: &str) -> Result<Table> {
     if arrays.is_empty() {
         return Err(Error::input("it is a Zarr group without arrays").in_file(store));
     }
-    let mut table = Table { columns: Vec::new(), seekable: true };
+    let mut table = Table::new();
     let several = arrays.len() > 1;
     for (name, path, node) in arrays {
         let alone = |e: Error| {
