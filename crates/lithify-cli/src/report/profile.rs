@@ -108,8 +108,14 @@ fn of_feature(profile: &Profile, feature: &FeatureProfile, input: &str) -> Strin
     if varies {
         body += &svg::histogram(&sizes, what);
     }
-    let words = ways_of(profile, feature, &mut body);
-    if let Some(advice) = advice::for_feature(profile, feature) {
+    let advice = advice::for_feature(profile, feature);
+    let words = match &advice {
+        Some(advice::Advice::Images { size: (height, width), .. }) => {
+            Some(format!("resize={height}x{width}"))
+        }
+        _ => ways_of(profile, feature, &mut body),
+    };
+    if let Some(advice) = advice {
         body += &paragraph(&advice.to_string());
     }
     if let Some(words) = words {
@@ -121,10 +127,6 @@ fn of_feature(profile: &Profile, feature: &FeatureProfile, input: &str) -> Strin
 
 /// Adds what each way takes to make arrays of a feature that varies; gives the words for one that is good for most.
 fn ways_of(profile: &Profile, feature: &FeatureProfile, body: &mut String) -> Option<String> {
-    if let Some(advice::Advice::Images { size: (height, width), .. }) = advice::for_feature(profile, feature)
-    {
-        return Some(format!("resize={height}x{width}"));
-    }
     let item = feature.kind()?.dtype()?.size() as u64;
     let sizes = &feature.lengths;
     if sizes.min() == sizes.max() {
