@@ -216,6 +216,7 @@ def ragged_elements():
             "long": b"x" * (number * 37 % 600),
             "words": np.array([b"a" * (word + 1) for word in range(number % 3)], "S3"),
             "label": np.int64(number),
+            "grid": RNG.normal(size=(number % 3, number % 5)),
         }
         yield element | ({"some": np.float64(number)} if number % 5 else {})
 
@@ -236,20 +237,25 @@ def test_ragged_features_are_put_together_again(tmp_path, ending):
                 "words": pa.array([value.tolist() for value in column("words")], pa.list_(pa.binary())),
                 "label": column("label"),
                 "some": column("some"),
+                "grid": [value.tobytes() for value in column("grid")],
+                "height": [len(value) for value in column("grid")],
+                "width": [value.shape[1] for value in column("grid")],
             }
         ),
         tmp_path / "elements.parquet",
     )
-    wanted = ["tokens: ragged", "boxes: ragged", "long: ragged", "words: ragged", "label", "some: ragged"]
+    wanted = ["tokens: ragged", "boxes: ragged", "long: ragged", "words: ragged", "label", "some: ragged present"]
+    grid = "grid: decode=raw:float64 reshape=height,width ragged"
     once, again = tmp_path / f"once{ending}", tmp_path / f"again{ending}"
-    convert(tmp_path / "elements.parquet", once, *wanted)
+    convert(tmp_path / "elements.parquet", once, *wanted, grid)
+    wanted.append("grid: ragged")
     for options in [(), ("--threads", 1, "--memory", "40MiB")]:
         convert(once, again, *wanted, options=("--overwrite", *options))
         for file in sorted(path for path in once.rglob("*") if path.is_file() and path.name != "lithify.json"):
             assert file.read_bytes() == (again / file.relative_to(once)).read_bytes(), file
     padded = ["tokens: pad=max value=-1 dtype=int32", "boxes: pad=max", "long: dtype=S", "some: default=-1"]
-    convert(tmp_path / "elements.parquet", tmp_path / "padded", *padded)
-    convert(once, tmp_path / "repadded", *padded)
+    convert(tmp_path / "elements.parquet", tmp_path / "padded", *padded, grid.replace("ragged", "pad=max"))
+    convert(once, tmp_path / "repadded", *padded, "grid: pad=max")
     for file in (tmp_path / "padded").glob("*.npy"):
         assert file.read_bytes() == (tmp_path / "repadded" / file.name).read_bytes(), file
     found = scan(once)

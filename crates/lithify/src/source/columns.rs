@@ -83,25 +83,33 @@ impl Table {
     /// beside its feature.
     pub(super) fn join(mut self, output: &Path, ending: char, wanted: Option<&BTreeSet<String>>) -> Self {
         for (feature, each) in ragged::of_output(output, &format!("{ending}values")) {
-            let [values, offsets] = ["values", "offsets"].map(|role| format!("{feature}{ending}{role}"));
-            let is_wanted = |name: &String| wanted.is_some_and(|wanted| wanted.contains(name));
-            if is_wanted(&values) || is_wanted(&offsets) {
+            let named = |role| format!("{feature}{ending}{role}");
+            let (values, offsets) = (named("values"), named("offsets"));
+            let is_wanted = |name: &str| wanted.is_some_and(|wanted| wanted.contains(name));
+            let column = |name: &str| self.columns.iter().find(|column| column.0 == name && !is_wanted(name));
+            let fit = column(&values)
+                .zip(column(&offsets))
+                .is_some_and(|(values, offsets)| each.fits(values.1.as_ref(), offsets.1.as_ref()));
+            if !fit {
                 continue;
             }
-            let column = |name: &String| self.columns.iter().find(|column| column.0 == *name);
-            if let (Some(one), Some(other)) = (column(&values), column(&offsets))
-                && each.fits(one.1.as_ref(), other.1.as_ref())
-            {
-                let mut take = |name: &String| {
-                    let place = self.columns.iter().position(|column| column.0 == *name)?;
-                    Some(self.columns.remove(place).1)
-                };
-                let joined = take(&values).zip(take(&offsets));
-                self.ragged
-                    .extend(joined.map(|(values, offsets)| (feature, Ragged { each, values, offsets })));
-            }
+            let (Some(values), Some(offsets)) = (self.take(&values, |_| true), self.take(&offsets, |_| true))
+            else {
+                continue;
+            };
+            let mut joined = Ragged { each, values, offsets, shapes: None, present: None };
+            joined.shapes = self.take(&named("shapes"), |array| joined.fits_shapes(array));
+            joined.present = self.take(&named("present"), |array| joined.fits_present(array));
+            self.ragged.push((feature, joined));
         }
         self
+    }
+
+    /// Takes a column out, if there is one of this name that fits.
+    fn take(&mut self, name: &str, fits: impl Fn(&dyn Column) -> bool) -> Option<Box<dyn Column>> {
+        let is_it = |column: &(String, Box<dyn Column>)| column.0 == name && fits(column.1.as_ref());
+        let place = self.columns.iter().position(is_it)?;
+        Some(self.columns.remove(place).1)
     }
 
     /// The columns that are wanted, of which all must be there; else all.
@@ -257,13 +265,13 @@ impl Source for Tables {
         for (name, ragged) in &table.ragged {
             let start = (elements.names.len(), elements.sizes.len());
             elements.names.extend_from_slice(name.as_bytes());
-            if ragged.each == Each::Items {
-                elements.sizes.push(0);
-            }
+            let rank = ragged.rank();
+            elements.sizes.resize(start.1 + rank, 0);
             let (kind, form) = match ragged.each {
                 Each::String => (Kind::Bytes, Form::Message),
                 Each::Items | Each::One => {
-                    elements.sizes.extend_from_slice(ragged.values.row_shape());
+                    let inner = ragged.values.row_shape();
+                    elements.sizes[start.1 + rank - inner.len()..].copy_from_slice(inner);
                     kind_of(ragged.values.as_ref())
                 }
             };
@@ -350,10 +358,16 @@ impl Reader<'_> {
             let values = ragged.ragged.values.as_ref();
             field.kind = Some(*kind);
             match (ragged.ragged.each, &field.shape) {
-                (Each::Items, Some(sizes)) => self.sizes[sizes.start] = count,
                 (Each::One, _) if count == 0 => {
                     (field.kind, field.body) = (None, 0..0);
                     continue;
+                }
+                _ if !ragged.is_there(place) => {
+                    (field.kind, field.body) = (None, 0..0);
+                    continue;
+                }
+                (Each::Items, Some(sizes)) => {
+                    ragged.shape(place, count, &mut self.sizes[sizes.clone()])?;
                 }
                 (Each::One, _) if count > 1 => {
                     return Err(Error::input("an element has several values where one is expected"));
