@@ -14,6 +14,9 @@ use crate::value::{Element, Field, Form, Kind};
 /// written.
 const RUN_BYTES: u64 = 256 << 10;
 
+/// Bytes of several rows of features that differ in length.
+const RUN_MOST: u64 = 4 * RUN_BYTES;
+
 /// Rows without a byte that are believed: nothing else says how many there are.
 const MOST_EMPTY: u64 = 1 << 22;
 
@@ -86,6 +89,9 @@ impl Table {
             let named = |role| format!("{feature}{ending}{role}");
             let (values, offsets) = (named("values"), named("offsets"));
             let is_wanted = |name: &str| wanted.is_some_and(|wanted| wanted.contains(name));
+            if self.columns.iter().any(|column| column.0 == feature) {
+                continue;
+            }
             let column = |name: &str| self.columns.iter().find(|column| column.0 == name && !is_wanted(name));
             let fit = column(&values)
                 .zip(column(&offsets))
@@ -296,6 +302,10 @@ fn kind_of(column: &dyn Column) -> (Kind, Form) {
     }
 }
 
+fn prev_power_of_two(count: u64) -> u64 {
+    1 << count.max(1).ilog2()
+}
+
 struct Reader<'s> {
     table: &'s Table,
     path: &'s Path,
@@ -320,13 +330,34 @@ impl Reader<'_> {
     /// Reads the rows among which the next is. They are the same wherever reading begins and ends, so that damage is met in the
     /// same place.
     fn fill(&mut self) -> Result<()> {
-        let run = self.table.run();
-        let first = self.next / run * run;
-        let end = first.saturating_add(run).min(self.table.rows());
+        // Half as many again and again, where those of features that differ in length are too many bytes.
+        let mut run = prev_power_of_two(self.table.run());
+        let (first, end) = loop {
+            let first = self.next / run * run;
+            let end = first.saturating_add(run).min(self.table.rows());
+            let mut bytes = 0_u64;
+            for (_, ragged) in &mut self.ragged {
+                match ragged.bytes_of(first..end) {
+                    Ok(more) => bytes = bytes.saturating_add(more),
+                    Err(error) => {
+                        self.next = end.min(self.until);
+                        return Err(error.in_file(self.path).loses_a_stretch());
+                    }
+                }
+            }
+            if run == 1 || bytes <= RUN_MOST {
+                break (first, end);
+            }
+            run /= 2;
+        };
         let count = end - first;
         self.starts.clear();
         self.held = 0..0;
         self.filled = 0;
+        // What one large element took is not kept for small ones.
+        if self.buffer.capacity() as u64 > 4 * RUN_MOST {
+            self.buffer = Vec::new();
+        }
         self.buffer.clear();
         for ((_, column), rows) in self.table.columns.iter().zip(&mut self.rows) {
             let start = self.buffer.len();

@@ -165,6 +165,21 @@ pub(super) struct Reader<'s> {
 }
 
 impl Reader<'_> {
+    /// Bytes that the values of elements take.
+    ///
+    /// # Errors
+    /// Offsets cannot be read.
+    pub(super) fn bytes_of(&mut self, elements: Range<u64>) -> Result<u64> {
+        let mut bounds = [0; 2];
+        for (bound, element) in bounds.iter_mut().zip([elements.start, elements.end]) {
+            self.bytes.resize(8, 0);
+            self.offsets.read(element..element + 1, &mut self.bytes)?;
+            numbers(&self.bytes, self.ragged.offsets.as_ref(), &mut self.bounds);
+            *bound = self.bounds[0];
+        }
+        Ok(bounds[1].saturating_sub(bounds[0]).saturating_mul(self.ragged.values.row_bytes()))
+    }
+
     /// Adds the values of elements to a buffer.
     ///
     /// # Errors
@@ -188,7 +203,7 @@ impl Reader<'_> {
             return Err(Error::input("its offsets do not say where elements start and end"));
         }
         let bytes = (last - first).saturating_mul(self.ragged.values.row_bytes());
-        if bytes > most {
+        if bytes.saturating_add(into.len() as u64) > most {
             let message = format!(
                 "{count} elements of it take {bytes} bytes, more than the {most} that the memory budget leaves for them"
             );

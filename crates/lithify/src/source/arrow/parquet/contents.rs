@@ -1,8 +1,9 @@
 //! What a page of a Parquet file holds: levels, and values.
 
 use bytes::Bytes;
-use parquet::basic::Encoding;
+use parquet::basic::{Encoding, Type};
 use parquet::column::page::Page;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 /// The contents of a page of values.
 pub(super) struct Contents {
@@ -49,6 +50,18 @@ impl Contents {
         let begins = take(most_begins, lengths.map(|lengths| lengths.0))?;
         let defined = take(most_defined, lengths.map(|lengths| lengths.1))?;
         Some(Self { encoding, count, begins, defined, values: rest })
+    }
+}
+
+/// Bytes of a value once it is decoded; `None` of byte strings.
+pub(super) fn width(chunk: &ColumnChunkMetaData) -> Option<u64> {
+    match chunk.column_type() {
+        Type::BOOLEAN => Some(1),
+        Type::INT32 | Type::FLOAT => Some(4),
+        Type::INT64 | Type::DOUBLE => Some(8),
+        Type::INT96 => Some(16),
+        Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).ok(),
+        Type::BYTE_ARRAY => None,
     }
 }
 

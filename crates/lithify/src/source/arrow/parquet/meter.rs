@@ -2,15 +2,17 @@
 //! where there may be too much of it, values are counted before they are decoded.
 
 use bytes::Bytes;
-use parquet::basic::{Encoding, Type};
+use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use super::contents::{Contents, bits};
+use super::super::table::WINDOW_MOST;
+use super::contents::{Contents, bits, width};
 use super::deltas::{Differences, Numbers};
 use super::hybrid::Hybrid;
 
-/// Bytes that a value takes beside its own: its levels, and where it ends.
-const BESIDE: u64 = 8;
+/// Bytes that a value takes beside its own: its levels, and of byte strings where it ends.
+const LEVELS: u64 = 4;
+const ENDS: u64 = 8;
 
 /// What is decoded of a chunk, so many rows at a time.
 pub(super) struct Meter {
@@ -18,10 +20,13 @@ pub(super) struct Meter {
     width: Option<u64>,
     /// Values that stand for a list of a fixed length that is null.
     of_null: u64,
+    /// Bytes that a value takes beside its own.
+    beside: u64,
     /// All values of the chunk.
     values: u64,
-    /// Whether it may be too much.
+    /// Whether it may be too much, and if not, how many bytes pages may still have for that to be true.
     counts: bool,
+    left: u64,
     /// Bytes of each byte string of the dictionary.
     names: Vec<u32>,
     /// Rows of a window, and those that have begun.
@@ -37,23 +42,30 @@ impl Meter {
         let size = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
         let values = size(chunk.num_values());
         let may_be = values.saturating_mul(of_null);
-        let width = match chunk.column_type() {
-            Type::BOOLEAN => Some(1),
-            Type::INT32 | Type::FLOAT => Some(4),
-            Type::INT64 | Type::DOUBLE | Type::INT96 => Some(8),
-            Type::FIXED_LEN_BYTE_ARRAY => Some(size(chunk.column_descr().type_length().into())),
-            Type::BYTE_ARRAY => None,
-        };
+        let width = width(chunk);
+        let beside = if width.is_some() { LEVELS } else { ENDS };
+        // What a window takes at any rate is counted for by who reads it.
+        let most = most.max(WINDOW_MOST);
         // Byte strings take what they take in pages, but for those that are told by others.
         let own = width.map_or(size(chunk.uncompressed_size()), |width| may_be.saturating_mul(width));
-        let shared =
-            width.is_none() && chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
-        let counts = shared || may_be.saturating_mul(BESIDE).saturating_add(own) > most;
-        Self { width, of_null, values, counts, names: Vec::new(), step, rows: 0, bytes: 0, most }
+        let counts = may_be.saturating_mul(beside).saturating_add(own) > most;
+        Self {
+            width,
+            of_null,
+            beside,
+            values,
+            counts,
+            left: own,
+            names: Vec::new(),
+            step,
+            rows: 0,
+            bytes: 0,
+            most,
+        }
     }
 
     /// Looks at the values of a dictionary.
-    pub(super) fn names(&mut self, mut rest: &[u8], count: u32) -> Option<()> {
+    pub(super) fn dictionary(&mut self, mut rest: &[u8], count: u32) -> Option<()> {
         if self.width.is_some() {
             return Some(());
         }
@@ -65,7 +77,7 @@ impl Meter {
             self.names.push(length);
         }
         let largest = self.names.iter().max().map_or(0, |largest| u64::from(*largest));
-        self.counts |= self.values.saturating_mul(BESIDE + largest) > self.most;
+        self.counts |= self.values.saturating_mul(self.beside + largest) > self.most;
         Some(())
     }
 
@@ -75,9 +87,14 @@ impl Meter {
         self.bytes = 0;
     }
 
-    /// Counts what is in a page, and gives how many bytes the window takes that is too large, or the last; `None` if values are not
-    /// there.
+    /// Counts what is in a page, and gives how many bytes a window takes that is too large, or 0; `None` if values are not there.
     pub(super) fn page(&mut self, contents: &Contents, (begins, defined): (u32, u32)) -> Option<u64> {
+        if self.width.is_none() {
+            // What the chunk says of its size is not believed, and where byte strings share bytes, pages do not tell.
+            let left = self.left.checked_sub(contents.values.len() as u64);
+            self.counts |= left.is_none() || contents.encoding == Encoding::DELTA_BYTE_ARRAY;
+            self.left = left.unwrap_or(0);
+        }
         if !self.counts {
             return Some(0);
         }
@@ -95,16 +112,28 @@ impl Meter {
             let level = there.as_mut().map_or(Some(defined), Hybrid::number)?;
             // A value that is null is below the highest level, and a list further below.
             let bytes = match defined - level.min(defined) {
-                0 => sizes.next(&self.names)?.saturating_add(BESIDE),
-                1 => self.width.unwrap_or(0).saturating_add(BESIDE),
-                _ => self.width.unwrap_or(0).saturating_add(BESIDE).saturating_mul(self.of_null),
+                0 => sizes.next(&self.names)?.saturating_add(self.beside),
+                1 => self.of_one_null(),
+                _ => self.of_one_null().saturating_mul(self.of_null),
             };
             self.bytes = self.bytes.saturating_add(bytes);
             if self.bytes > self.most {
                 break;
             }
         }
-        Some(self.bytes)
+        (self.bytes <= self.most).then_some(0).or(Some(self.bytes))
+    }
+
+    /// Bytes that a null takes.
+    fn of_one_null(&self) -> u64 {
+        self.width.unwrap_or(0).saturating_add(self.beside)
+    }
+
+    /// How many bytes a page of so many values and bytes may take at the most.
+    pub(super) fn worst(&self, values: u32, bytes: usize) -> u64 {
+        let largest = self.names.iter().max().map_or(0, |largest| u64::from(*largest));
+        let each = self.of_one_null().saturating_mul(self.of_null).max(self.beside + largest);
+        u64::from(values).saturating_mul(each).saturating_add(bytes as u64)
     }
 }
 

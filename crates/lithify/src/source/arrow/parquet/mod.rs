@@ -11,10 +11,11 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
-use parquet::basic::{Compression, Encoding, Type};
+use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::TypePtr;
 
 use super::array::{Array, Fetch};
 use super::features::{Features, Step};
@@ -24,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guard::guarded;
 use crate::source::Part;
 use chunks::{Chunks, by_lengths};
+use contents::width;
 use flat::{Flat, Layout};
 use pages::{Pages, unread};
 
@@ -53,6 +55,8 @@ pub(super) struct Parquet {
     /// The columns that features are of, in order.
     columns: Vec<usize>,
     nullable: Vec<bool>,
+    /// The type of each column as it is to be read.
+    hint: Fields,
     /// How many values the crate decodes for a null, of each column: a list of a fixed length is filled up.
     of_nulls: Vec<u64>,
     /// Bytes that the columns of each group take once they are decoded, about.
@@ -89,6 +93,7 @@ fn plain(field: &FieldRef) -> FieldRef {
         DataType::List(item) | DataType::ListView(item) => DataType::List(plain(item)),
         DataType::LargeList(item) | DataType::LargeListView(item) => DataType::LargeList(plain(item)),
         DataType::FixedSizeList(item, length) => DataType::FixedSizeList(plain(item), *length),
+        DataType::Map(entries, sorted) => DataType::Map(plain(entries), *sorted),
         other => other.clone(),
     };
     Arc::new(Field::clone(field).with_data_type(data_type))
@@ -118,11 +123,16 @@ impl Parquet {
             let all = groups.last().and_then(|before| before.checked_add(rows));
             groups.push(all.ok_or_else(|| Error::input("it has more rows than can be counted"))?);
         }
-        let features = features(metadata.schema());
+        let mut features = features(metadata.schema());
+        let roots = roots_of(&metadata);
+        for leaf in &mut features.leaves {
+            leaf.column = *roots.get(leaf.column).ok_or_else(|| Error::input("its schema is damaged"))?;
+        }
         let mut columns: Vec<usize> = features.leaves.iter().map(|leaf| leaf.column).collect();
         columns.sort_unstable();
         columns.dedup();
-        let nullable = nullable_of(metadata.metadata(), metadata.schema().fields().len());
+        let nullable = nullable_of(metadata.metadata());
+        let hint = hint_of(&metadata, &roots);
         let mut of_nulls = Vec::new();
         metadata.schema().fields().iter().for_each(|field| fixed(field.data_type(), 1, &mut of_nulls));
         if of_nulls.len() != metadata.parquet_schema().num_columns() {
@@ -138,6 +148,7 @@ impl Parquet {
             features,
             columns,
             nullable,
+            hint,
             of_nulls,
             decoded: Vec::new(),
             layouts: Vec::new(),
@@ -229,13 +240,9 @@ impl Parquet {
             let size = |number: i64| u64::try_from(number).unwrap_or(0);
             let values = size(chunk.num_values());
             // Where a value ends is kept beside byte strings, and whether it is there.
-            let each = match chunk.column_type() {
-                Type::BOOLEAN => 1,
-                Type::INT32 | Type::FLOAT => 4,
-                Type::INT64 | Type::DOUBLE => 8,
-                Type::INT96 => 16,
-                Type::FIXED_LEN_BYTE_ARRAY => size(chunk.column_descr().type_length().into()),
-                Type::BYTE_ARRAY => 8 + pages.named_bytes(chunk)?.max(front_coded(chunk)),
+            let each = match width(chunk) {
+                Some(width) => width,
+                None => 8 + pages.named_bytes(chunk)?.max(front_coded(chunk)),
             };
             let decoded = match chunk.unencoded_byte_array_data_bytes() {
                 Some(bytes) => size(bytes).saturating_add(values.saturating_mul(8)),
@@ -257,6 +264,31 @@ impl Parquet {
     }
 }
 
+/// Which of the file's columns each field is: of a group without columns, there is none.
+fn roots_of(metadata: &ArrowReaderMetadata) -> Vec<usize> {
+    let fields = metadata.schema().fields();
+    let roots = metadata.parquet_schema().root_schema().get_fields();
+    let mut found = Vec::new();
+    for (number, root) in roots.iter().enumerate() {
+        let is_empty = root.is_group() && root.get_fields().is_empty();
+        if !is_empty && fields.get(found.len()).is_some_and(|field| field.name() == root.name()) {
+            found.push(number);
+        }
+    }
+    found
+}
+
+/// What the crate is to make of each column: what it said itself, and nothing of a group without columns.
+fn hint_of(metadata: &ArrowReaderMetadata, roots: &[usize]) -> Fields {
+    let nothing = |name: &str| Arc::new(Field::new(name, DataType::Struct(Fields::empty()), true));
+    let all = metadata.parquet_schema().root_schema().get_fields().iter().enumerate();
+    let field = |(number, root): (usize, &TypePtr)| match roots.binary_search(&number) {
+        Ok(at) => Arc::clone(&metadata.schema().fields()[at]),
+        Err(_) => nothing(root.name()),
+    };
+    all.map(field).collect()
+}
+
 /// The product of the lengths that lists have around each of the columns in a field.
 fn fixed(data_type: &DataType, around: u64, found: &mut Vec<u64>) {
     match data_type {
@@ -267,9 +299,11 @@ fn fixed(data_type: &DataType, around: u64, found: &mut Vec<u64>) {
             let length = u64::try_from(*length).unwrap_or_default().max(1);
             fixed(item.data_type(), around.saturating_mul(length), found);
         }
-        DataType::List(item) | DataType::LargeList(item) | DataType::Map(item, _) => {
-            fixed(item.data_type(), around, found);
-        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::Map(item, _) => fixed(item.data_type(), around, found),
         _ => found.push(around),
     }
 }
@@ -281,9 +315,9 @@ fn front_coded(chunk: &ColumnChunkMetaData) -> u64 {
 }
 
 /// Which columns may have nulls, by what is counted of them.
-fn nullable_of(metadata: &ParquetMetaData, columns: usize) -> Vec<bool> {
+fn nullable_of(metadata: &ParquetMetaData) -> Vec<bool> {
     let schema = metadata.file_metadata().schema_descr();
-    let mut nullable = vec![false; columns];
+    let mut nullable = vec![false; schema.root_schema().get_fields().len()];
     for leaf in 0..schema.num_columns() {
         let counted =
             |chunk: &ColumnChunkMetaData| chunk.statistics().and_then(Statistics::null_count_opt) == Some(0);
@@ -320,20 +354,23 @@ impl Table for Parquet {
     }
 
     fn open(&self) -> Result<Box<dyn Rows + '_>> {
-        Ok(Box::new(Reader { parquet: self, open: None }))
+        Ok(Box::new(Reader { parquet: self, open: None, narrow: None }))
     }
 }
 
 struct Reader<'a> {
     parquet: &'a Parquet,
     open: Option<Group<'a>>,
+    /// A group of which fewer rows are read at a time, and how many, since some take much more than most.
+    narrow: Option<(usize, u64)>,
 }
 
 /// A group that is read.
 struct Group<'a> {
     number: usize,
-    /// The row that comes next.
+    /// The row that comes next, and how many are read at a time.
     row: u64,
+    step: u64,
     /// The features that are read from pages.
     flat: Vec<Option<Flat<'a>>>,
     /// The other columns, and their batches, if there are any.
@@ -344,7 +381,7 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     /// Begins to read a group from a row on, so many rows at a time.
-    fn open(parquet: &'a Parquet, number: usize, row: u64, rows: u64, from_pages: bool) -> Result<Self> {
+    fn open(parquet: &'a Parquet, number: usize, row: u64, step: u64, from_pages: bool) -> Result<Self> {
         let file = File::open(&parquet.path).map_err(|e| Error::io("open", &parquet.path, e))?;
         let file = Arc::new(file);
         let pages = || Pages::new(Arc::clone(&file), parquet.bytes, parquet.most);
@@ -367,8 +404,8 @@ impl<'a> Group<'a> {
             let mut batches = None;
             if !columns.is_empty() {
                 let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied());
-                let schema = metadata.schema().fields();
-                let levels = parquet_to_arrow_field_levels(metadata.parquet_schema(), mask, Some(schema))?;
+                let schema = metadata.parquet_schema();
+                let levels = parquet_to_arrow_field_levels(schema, mask, Some(&parquet.hint))?;
                 let (before, after) = (row - parquet.groups[number], parquet.groups[number + 1] - row);
                 let selection = RowSelection::from(vec![
                     RowSelector::skip(usize::try_from(before)?),
@@ -376,12 +413,12 @@ impl<'a> Group<'a> {
                 ]);
                 batches = Some(ParquetRecordBatchReader::try_new_with_row_groups(
                     &levels,
-                    &Chunks::new(metadata.metadata(), number, &parquet.of_nulls, Arc::clone(&shared), rows),
-                    usize::try_from(rows.min(all))?,
+                    &Chunks::new(metadata.metadata(), number, &parquet.of_nulls, Arc::clone(&shared), step),
+                    usize::try_from(step.min(all))?,
                     (before > 0).then_some(selection),
                 )?);
             }
-            Ok(Self { number, row, flat, columns, batches, pages: Arc::clone(&shared) })
+            Ok(Self { number, row, step, flat, columns, batches, pages: Arc::clone(&shared) })
         })
         .map_err(|error| shared.why(error))
     }
@@ -435,13 +472,29 @@ impl Rows for Reader<'_> {
     }
 
     fn fill(&mut self, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
+        loop {
+            let narrow = self.narrow.filter(|narrow| narrow.0 == group);
+            let step = narrow.map_or(self.step(group), |narrow| narrow.1);
+            match self.fill_by(step, group, row, window) {
+                Err(error) if error.kind() == ErrorKind::Resources && step > 1 => {
+                    self.narrow = Some((group, step / 2));
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Fills a window with so many rows.
+    fn fill_by(&mut self, step: u64, group: usize, row: u64, window: &mut Window) -> Result<Range<u64>> {
         let parquet = self.parquet;
         // Windows stand in the same places wherever reading begins, so that damage is met in the same place.
         let (first, end) = (parquet.groups[group], parquet.groups[group + 1]);
-        let step = self.step(group);
         let start = first + (row - first) / step * step;
         let rows = start..(start + step).min(end);
-        let mut open = match self.open.take().filter(|open| (open.number, open.row) == (group, start)) {
+        let goes_on = |open: &Group<'_>| (open.number, open.row, open.step) == (group, start, step);
+        let mut open = match self.open.take().filter(goes_on) {
             Some(open) => open,
             None => Group::open(parquet, group, start, step, true)?,
         };
