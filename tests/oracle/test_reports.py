@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracle import run
+from oracle import FAILED, run
 from PIL import Image
 
 COUNT = 40
@@ -165,3 +165,29 @@ def test_the_page_of_a_dataset_names_commands_that_work(output, tmp_path):
         words = [word if word != "OUT" else str(tmp_path / f"{number}") for word in shlex.split(command)[1:]]
         run(*words)
     assert page.row("pad=max")[1:] == [f"{9 * COUNT * 8 / 1024:.1f} KiB", "47.2 %"]
+
+
+def test_images_that_are_kept_encoded_are_shown_as_images(tmp_path):
+    pictures = np.random.default_rng(3).integers(0, 256, (3, 30, 50, 3), np.uint8)
+    (tmp_path / "photos").mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / "photos" / f"{number}.png")
+    run("convert", tmp_path / "photos", "-o", tmp_path / "out", "-f", "image: decode=none", "-q")
+    run("info", tmp_path / "out", "--html", tmp_path / "page.html", "--sheet", tmp_path / "sheet.png")
+    assert sum(tag == "img" for tag, _ in Page(tmp_path / "page.html").elements) == 3
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    for number, picture in enumerate(pictures):
+        left = 8 + number * 104
+        assert any(np.array_equal(sheet[top : top + 30, left : left + 50], picture) for top in range(sheet.shape[0] - 30)), number
+
+
+def test_a_report_takes_the_place_of_nothing_but_a_report(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.arange(4.0))
+    page, mine = tmp_path / "page.html", tmp_path / "mine.html"
+    for _ in range(2):
+        run("scan", tmp_path / "x.npz", "--html", page, "-q")
+    mine.write_text("<!doctype html>\n<title>mine</title>")
+    told = run("scan", tmp_path / "x.npz", "--html", mine, "-q", code=FAILED).stderr
+    assert "is no report of lithify" in told and "mine" in mine.read_text()
+    # A pipe is written to.
+    assert "<html" in run("scan", tmp_path / "x.npz", "--html", "/dev/stdout", "-q").stdout

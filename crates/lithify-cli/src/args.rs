@@ -377,8 +377,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Endings of files that somebody may hope for.
-const OTHERS: [&str; 10] =
-    ["npz", "h5", "hdf5", "parquet", "arrow", "feather", "tfrecord", "pt", "csv", "pkl"];
+const OTHERS: [&str; 12] =
+    ["npz", "h5", "hdf5", "parquet", "arrow", "feather", "tfrecord", "pt", "csv", "pkl", "zip", "tar"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum IoChoice {
@@ -453,6 +453,16 @@ impl Wanted {
     /// # Errors
     /// The output is called as something else.
     pub fn target(&self, output: PathBuf, dataset: &Dataset) -> Result<Target> {
+        if output.to_string_lossy().contains("://") {
+            return Err(Error::request(format!(
+                "`{}` is an address, and what is written are files",
+                output.display()
+            ))
+            .hint("write to a disk, and copy it then"));
+        }
+        if output.as_os_str() == "-" {
+            return Err(Error::request("arrays are not written to the standard output").hint("give a name"));
+        }
         let ending = output.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         if OTHERS.contains(&ending) {
             return Err(Error::request(format!("no `.{ending}` file is written")).hint(

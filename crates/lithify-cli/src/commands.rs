@@ -13,7 +13,7 @@ use lithify::convert::{
 use lithify::error::{Error, ErrorKind, Result};
 use lithify::look::look;
 use lithify::machine::{Machine, show_size};
-use lithify::plan::{Plan, Target, Tasks, advice, settled};
+use lithify::plan::{Plan, Target, Tasks, advice, settled, unknown};
 use lithify::saved::SavedPlan;
 use lithify::scan::profile::Profile;
 use lithify::source::{Choice, Source};
@@ -94,6 +94,7 @@ pub fn run(command: Command, program: &Path) -> Result<Outcome> {
             Ok(Outcome::Done)
         }
         Command::Info { output, json, html, sheet } => {
+            html.iter().chain(&sheet).try_for_each(|path| check_report(path))?;
             let manifest = if html.is_some() || sheet.is_some() {
                 let look = look(&output, LOOKED_AT, &())?;
                 if let Some(path) = html {
@@ -279,18 +280,29 @@ fn show_plan(profile: &Profile, plan: &Plan, machine: &Machine, json: bool) -> R
 /// Elements of a feature that are shown.
 const LOOKED_AT: u64 = 12;
 
-/// Writes a report in the place of an older one, and of nothing else.
-fn write_report(path: &Path, bytes: &[u8], quiet: bool) -> Result<()> {
-    // All of a kind begin alike.
-    let alike = 8.min(bytes.len());
+/// Bytes among which a report says whose it is.
+const REPORT_HEAD: u64 = 512;
+
+/// Looks at what a report would take the place of: an older one, and nothing else.
+fn check_report(path: &Path) -> Result<()> {
+    // What is a pipe or a device is not there to be read.
+    if !fs::metadata(path).is_ok_and(|there| there.is_file()) {
+        return Ok(());
+    }
     let mut head = Vec::new();
-    if let Ok(there) = fs::File::open(path) {
-        there.take(alike as u64).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
+    let file = fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+    file.take(REPORT_HEAD).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
+    if head.is_empty() || head.windows(NAMED.len()).any(|part| part == NAMED) {
+        return Ok(());
     }
-    if !head.is_empty() && head != bytes[..alike] {
-        let message = format!("`{}` is there already, and is no such report", path.display());
-        return Err(Error::new(ErrorKind::Output, message).hint("give it another name"));
-    }
+    let message = format!("`{}` is there already, and is no report of lithify", path.display());
+    Err(Error::new(ErrorKind::Output, message).hint("give the report another name"))
+}
+
+/// Who has made a report, as it says itself.
+const NAMED: &[u8] = b"lithify";
+
+fn write_report(path: &Path, bytes: &[u8], quiet: bool) -> Result<()> {
     fs::write(path, bytes).map_err(|e| Error::io("write", path, e))?;
     if !quiet {
         tell(format_args!("wrote `{}`", path.display()));
@@ -306,6 +318,7 @@ fn scan_command(
     html: Option<&Path>,
 ) -> Result<Outcome> {
     let context = Context::new(run, Path::new("output"))?;
+    html.map_or(Ok(()), check_report)?;
     let request = features.request()?;
     let source = context.open(dataset, &request, dataset.choice())?;
     let profile = scan(source.as_ref(), &context.scanning(&request, dataset))?;
@@ -321,10 +334,9 @@ fn scan_command(
             run.quiet,
         )?;
     }
-    if profile.elements == 0
-        && let Some(why) = unmet(source.as_ref(), &context.machine)
-    {
-        tell(format_args!("hint: {why}"));
+    let unmet = if profile.elements == 0 { unmet(source.as_ref(), &context.machine) } else { None };
+    for hint in unmet.into_iter().chain(unknown(&profile, &request)) {
+        tell(format_args!("hint: {hint}"));
     }
     Ok(skipped_or_done(!profile.skipped.is_empty()))
 }

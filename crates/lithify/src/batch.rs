@@ -146,14 +146,18 @@ pub fn disk_taken(output: &Path) -> u64 {
 /// # Errors
 /// It is one of these.
 pub fn check_place(path: &Path, output: &Path) -> Result<()> {
-    if !path.exists() {
+    // What is empty is nothing: `mktemp` makes such files.
+    if std::fs::metadata(path).map_or(true, |there| there.is_file() && there.len() == 0) {
         return Ok(());
     }
     let refused = |what: &str| {
         let message = format!("`{}` is there already, and {what}", printable(path));
         Error::new(ErrorKind::Output, message).hint("give the new plan another name")
     };
-    let saved = SavedPlan::open(path).map_err(|_| refused("is no plan of this version"))?;
+    let saved = SavedPlan::open(path).map_err(|e| match e.kind() {
+        ErrorKind::Io => e,
+        _ => refused("is no plan of this version"),
+    })?;
     let other = &saved.head().output;
     if other != output && matches!(Batch::find(saved.head(), saved.id()), Ok(Found::Begun(_))) {
         return Err(refused(&format!("is the plan by which tasks make `{}`", printable(other)))

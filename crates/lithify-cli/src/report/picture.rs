@@ -43,6 +43,7 @@ impl Picture {
             4 => png::ColorType::Rgba,
             _ => png::ColorType::Rgb,
         });
+        encoder.add_text_chunk("Software".into(), "lithify".into()).map_err(failed)?;
         let mut writer = encoder.write_header().map_err(failed)?;
         writer.write_image_data(&self.pixels).map_err(failed)?;
         writer.finish().map_err(failed)?;

@@ -1,5 +1,6 @@
 //! An element of a feature as something to look at: a picture, a line, or a text.
 
+use lithify::image::{self, DecodeOptions, Samples, Scratch};
 use lithify::look::{Number, Sample, Values, numbers};
 use lithify::plan::Role;
 use lithify::value::DType;
@@ -10,6 +11,9 @@ use super::picture::{Picture, limits};
 /// Values that are shown as text, at most, and letters.
 const SHOWN_VALUES: usize = 24;
 const SHOWN_LETTERS: usize = 160;
+
+/// Bytes that an image may take to be decoded.
+const DECODED: u64 = 256 << 20;
 
 /// The greatest value of bytes that are taken to be shades of fewer than 256.
 const FEW_SHADES: u8 = 63;
@@ -25,6 +29,11 @@ pub enum Tile {
 pub fn of(sample: &Sample, feature: &str, manifest: &Manifest) -> Tile {
     let (dtype, bytes) = match &sample.values {
         Values::Strings(strings) => {
+            if let [one] = &strings[..]
+                && let Some(picture) = decoded(one)
+            {
+                return Tile::Picture(picture.small());
+            }
             let shown: Vec<_> = strings.iter().take(SHOWN_VALUES).map(|string| readable(string)).collect();
             return Tile::Text(cut(&shown.join(", ")));
         }
@@ -47,6 +56,18 @@ pub fn of(sample: &Sample, feature: &str, manifest: &Manifest) -> Tile {
         shown.push("…".into());
     }
     Tile::Text(if shown.is_empty() { "nothing".into() } else { shown.join(" ") })
+}
+
+/// What an encoded image shows, if it is one that can be decoded.
+fn decoded(bytes: &[u8]) -> Option<Picture> {
+    image::Format::of(bytes)?;
+    let options = DecodeOptions { channels: Some(3), limit: DECODED, ..DecodeOptions::default() };
+    let mut scratch = Scratch::default();
+    let image = image::decode(bytes, &options, &mut scratch).ok()?;
+    let Samples::U8(pixels) = image.samples else { return None };
+    let side = |side: u32| usize::try_from(side).ok();
+    let (height, width) = (side(image.shape.height)?, side(image.shape.width)?);
+    Some(Picture { height, width, channels: image.shape.channels.into(), pixels: pixels.to_vec() })
 }
 
 fn named(value: Number, classes: Option<&Vec<String>>) -> String {

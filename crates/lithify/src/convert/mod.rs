@@ -93,7 +93,7 @@ pub fn unmet(source: &dyn Source, machine: &Machine) -> Option<String> {
         progress: &(),
     };
     let profile = scan(all.as_ref(), &options).ok()?;
-    misnamed(&select, &profile.names())
+    misnamed(&select, &profile.names(), profile.elements < FIRST)
 }
 
 /// Refuses to leave elements out of a dataset that cannot do without: see [`Source::can_skip`].

@@ -6,10 +6,13 @@ use std::str::FromStr;
 
 use smallvec::SmallVec;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::plan::scalar::{Item, Number, with_item};
 use crate::source::wire::varint;
 use crate::value::{DType, Kind, List};
+
+/// Names that are told, at most.
+const SHOWN: usize = 20;
 
 const HINT: &str = "write a feature, one of == != < <= > >=, and a value: `label < 10`, `len(tokens) <= 512`";
 
@@ -54,6 +57,8 @@ pub(super) struct Condition {
     /// What it is compared with: as a text, and as a number if it is one.
     text: String,
     number: Option<Number>,
+    /// What numbers of the feature stand for, if it is not that.
+    classes: Vec<String>,
 }
 
 impl FromStr for Condition {
@@ -85,6 +90,7 @@ impl FromStr for Condition {
             sign,
             text: text.to_owned(),
             number,
+            classes: Vec::new(),
         })
     }
 }
@@ -92,9 +98,11 @@ impl FromStr for Condition {
 impl Condition {
     /// The same, where what it compares with is the name of what a number stands for.
     pub(super) fn of_classes(mut self, classes: &BTreeMap<String, Vec<String>>) -> Self {
-        let named = |names: &Vec<String>| names.iter().position(|name| *name == self.text);
-        if let (None, Some(number)) = (&self.number, classes.get(&self.feature).and_then(named)) {
-            self.number = i128::try_from(number).ok().map(Number::Int);
+        if let (None, Some(names)) = (&self.number, classes.get(&self.feature)) {
+            match names.iter().position(|name| *name == self.text) {
+                Some(number) => self.number = i128::try_from(number).ok().map(Number::Int),
+                None => self.classes.clone_from(names),
+            }
         }
         self
     }
@@ -138,8 +146,15 @@ impl Condition {
             _ => None,
         };
         let Some(wanted) = self.number.or(flag) else {
-            return Err(Error::request(format!("`--select`: it holds numbers, and `{}` is none", self.text))
-                .hint("several conditions are several `--select`: all of them must hold"));
+            let error = Error::request(format!("`--select`: it holds numbers, and `{}` is none", self.text));
+            return Err(match (nearest(&self.text, &self.classes), &self.classes[..]) {
+                (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
+                (None, []) => error.hint("several conditions are several `--select`: all of them must hold"),
+                (None, names) => {
+                    let names: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+                    error.hint(format!("what its numbers stand for: {}", names.join(", ")))
+                }
+            });
         };
         let there = number(list).ok_or_else(|| damaged("its value is no number"))?;
         Ok(self.sign.allows(compare(there, rounded(wanted, list.kind))))

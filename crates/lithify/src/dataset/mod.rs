@@ -63,19 +63,23 @@ pub fn open_parts<'p>(
     Dataset::open(rows, options)
 }
 
-/// What may be wrong with conditions: features that none of these is, and those that may have been meant.
-pub(crate) fn misnamed(select: &[String], names: &[&str]) -> Option<String> {
+/// What may be wrong with conditions: features that none of these is, and those that may have been meant. `all` is whether these are the
+/// features of all elements.
+pub(crate) fn misnamed(select: &[String], names: &[&str], all: bool) -> Option<String> {
     let mut conditions = select.iter().filter_map(|text| text.parse::<Condition>().ok());
     let Condition { feature, .. } =
         conditions.find(|condition| !names.contains(&condition.feature.as_str()))?;
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    Some(match nearest(&feature, &names) {
-        Some(near) => format!("`{feature}` is in none of the first elements: did you mean `{near}`?"),
-        None => format!(
-            "`{feature}` is in none of the first elements, which have {}",
-            names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-        ),
-    })
+    match nearest(&feature, &names) {
+        Some(near) => Some(format!(
+            "`{feature}` is not among the features of the first elements: did you mean `{near}`?"
+        )),
+        None if all => {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            Some(format!("no element has `{feature}`; there are {}", names.join(", ")))
+        }
+        None => Some(format!("`{feature}` is not among the features of the first elements")),
+    }
 }
 
 /// Several sources as one: one after another, or side by side.

@@ -235,6 +235,15 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
         };
     }
     profile.feature(&wanted.name).ok_or_else(|| {
+        if let Some((name, keys)) = wanted
+            .name
+            .split_once(' ')
+            .filter(|(name, keys)| keys.contains('=') && profile.feature(name).is_some())
+        {
+            return Error::request(format!("no element has a feature `{}`", wanted.name))
+                .hint(format!("a colon stands between the name and the keys: `{name}: …`"))
+                .instead(Change::Spec(wanted.name.clone(), format!("{name}: {keys}")));
+        }
         if let Some(why) = profile.left_out.get(&wanted.name) {
             return Error::input(format!("it cannot be read: {why}")).in_feature(&wanted.name);
         }
@@ -251,6 +260,19 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
             None => error.hint(format!("there are {}", names())),
         }
     })
+}
+
+/// What is to be said of features that are asked for, and that no element has.
+pub fn unknown(profile: &Profile, request: &Request) -> Vec<String> {
+    let plain =
+        |feature: &&FeatureRequest| !feature.drop && !feature.name.contains('*') && !feature.name.is_empty();
+    let asked = request.features.iter().filter(plain);
+    let errors = asked.filter_map(|feature| named(profile, feature).err());
+    errors
+        .map(|error| {
+            format!("{error}{}", error.hints().iter().map(|hint| format!("; {hint}")).collect::<String>())
+        })
+        .collect()
 }
 
 /// How blocks reach the disk.
@@ -332,6 +354,10 @@ fn decide(profile: &Profile, request: &Request, machine: &Machine, target: &Targ
         return Err(no_elements(profile));
     }
     request.check()?;
+    if wanted.is_empty() {
+        return Err(Error::request("no feature is left to make an array of")
+            .hint("leave one that is not to be dropped"));
+    }
     if single && wanted.len() != 1 {
         let names: Vec<_> = wanted.iter().map(|wanted| format!("`{}`", wanted.request.name)).collect();
         return Err(Error::request(format!(

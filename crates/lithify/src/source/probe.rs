@@ -188,7 +188,8 @@ fn format_named(name: &str) -> Result<&'static dyn Format> {
             FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
         let names: Vec<_> = FORMATS.iter().map(|format| format.name().to_owned()).collect();
         let error = Error::request(format!("`{name}` is not a format"));
-        match nearest(name, &names) {
+        let near = nearest(name, &names).or_else(|| names.iter().find(|known| known.starts_with(name)));
+        match near {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint(format!("use {}", known.join(" or "))),
         }

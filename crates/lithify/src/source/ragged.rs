@@ -205,7 +205,8 @@ impl Reader<'_> {
         let bytes = (last - first).saturating_mul(self.ragged.values.row_bytes());
         if bytes.saturating_add(into.len() as u64) > most {
             let message = format!(
-                "{count} elements of it take {bytes} bytes, more than the {most} that the memory budget leaves for them"
+                "its features take {} bytes together, more than the {most} that the memory budget leaves for them",
+                bytes.saturating_add(into.len() as u64)
             );
             return Err(Error::new(ErrorKind::Resources, message)
                 .hint("give more memory with `--memory`, or use fewer threads with `--threads`"));

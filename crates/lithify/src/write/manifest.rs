@@ -225,6 +225,15 @@ impl Manifest {
     pub fn read(output: &Path) -> Result<Self> {
         let path = path_for(output);
         let text = std::fs::read(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound if !output.exists() => {
+                let error = Error::request(format!("there is no `{}`", printable(output)));
+                if super::Staging::of(output).exists() {
+                    return error.hint(
+                        "it was begun, and is not complete: the command that makes it goes on with it",
+                    );
+                }
+                error
+            }
             std::io::ErrorKind::NotFound => {
                 let error = Error::request(format!(
                     "`{}` is no output of lithify: there is no `{}`",

@@ -188,8 +188,15 @@ impl Staging {
                     left.done,
                     left.saved.plan.blocks()
                 );
-                return Err(Error::new(ErrorKind::Output, message)
-                    .hint("go on with it by the same command as before, or begin anew with `--restart`"));
+                let anew = "begin anew with `--restart`";
+                let asked_then = (&left.saved.asked, &left.saved.plan.choice);
+                return Err(Error::new(ErrorKind::Output, message).hint(
+                    if asked_then == (asked.request, asked.choice) {
+                        anew.to_owned()
+                    } else {
+                        format!("go on with it by the same command as before, or {anew}")
+                    },
+                ));
             }
             _ => self.clear()?,
         }
