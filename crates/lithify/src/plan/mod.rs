@@ -263,6 +263,191 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
 }
 
 /// What is to be said of features that are asked for, and that no element has.
+#[must_use]
+pub fn unknown(profile: &Profile, request: &Request) -> Vec<String> {
+    let plain =
+        |feature: &&FeatureRequest| !feature.drop && !feature.name.contains('*') && !feature.name.is_empty();
+    let asked = request.features.iter().filter(plain);
+    let errors = asked.filter_map(|feature| named(profile, feature).err());
+    errors.map(|error| error.hints().iter().fold(error.to_string(), |text, hint| text + "; " + hint)).collect()
+}
+
+/// How blocks reach the disk.
+    pub io: Io,
+    /// Elements that are left out.
+    pub skipped: Vec<Skipped>,
+    /// What becomes of each feature.
+    pub features: Vec<FeaturePlan>,
+    /// The arrays.
+    pub arrays: Vec<ArrayPlan>,
+    /// What must be counted to know where a block of an array begins.
+    pub counters: Vec<CounterPlan>,
+    /// Rows of a block.
+    pub block_rows: u64,
+    /// The tasks that carry it out, if not one process does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tasks: Option<Tasks>,
+    /// Threads that work at once.
+    pub threads: usize,
+    /// The memory that is needed.
+    pub memory: memory::Memory,
+    /// Where elements are.
+    pub index: Index,
+}
+
+impl Plan {
+    /// Where the output goes, and how.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target { output: self.output.clone(), layout: self.layout, on_error: self.on_error, io: self.io }
+    }
+
+    /// Whether it hangs together: one that was read from a file need not.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let counted = |array: &ArrayPlan| match array.rows {
+            Rows::Elements | Rows::ElementsAndEnd => true,
+            Rows::Counted(counter) | Rows::CountedAndEnd(counter) => counter < self.counters.len(),
+        };
+        let arrays = |array: &ArrayPlan| array.feature < self.features.len() && counted(array);
+        self.block_rows > 0 && self.blocks() <= 1 << 24 && self.arrays.iter().all(arrays)
+    }
+
+    /// The plan of what was begun by this one, and turned out to have so many elements and such totals.
+    #[must_use]
+    pub fn of_elements(mut self, elements: u64, totals: &[u64]) -> Self {
+        self.stored_bytes = self.stored_bytes / self.elements.max(1) * elements;
+        self.elements = elements;
+        for (counter, total) in self.counters.iter_mut().zip(totals) {
+            counter.total = *total;
+        }
+        for array in &mut self.arrays {
+            array.shape[0] = match array.rows {
+                Rows::Elements => elements,
+                Rows::ElementsAndEnd => elements + 1,
+                Rows::Counted(counter) => totals[counter],
+                Rows::CountedAndEnd(counter) => totals[counter] + 1,
+            };
+        }
+        self
+    }
+
+    /// Whether a plan that was made of one element alone is that of all those of which it can be carried out.
+    #[must_use]
+    pub fn tells_what_does_not_fit(&self) -> bool {
+        let exact = |fit: &Fit| matches!(fit, Fit::Exact { .. });
+        self.features
+            .iter()
+            .all(|feature| feature.is_of_numbers() && (exact(&feature.fit) || feature.is_list()))
+    }
+
+    /// Whether it can be carried out however many values the elements have, and is the same then.
+    #[must_use]
+    pub fn fits_any_length(&self) -> bool {
+        self.features.iter().all(|feature| feature.is_of_numbers() && feature.is_list())
+    }
+
+    /// Bytes of all arrays. Compressed, they take less.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.arrays.iter().fold(0, check::add_file_bytes)
+    }
+
+    /// The number of files that hold data, at most.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.arrays.iter().fold(0, |sum, array| sum.saturating_add(array.files()))
+    }
+
+    /// The number of blocks.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.elements.div_ceil(self.block_rows)
+    }
+
+    /// How many rows may be filled at a time, where a source gives elements in runs. More than one only if none is made of
+    /// more than the items of its element, as they are, so that nothing can be wrong with one that is not with all.
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        let copies = |feature: &FeaturePlan| {
+            matches!((feature.kind, feature.stored), (Kind::Items(_), Some(dtype)) if dtype == feature.dtype)
+                && matches!(feature.fit, Fit::Exact { .. })
+                && feature.view.is_plain()
+                && !feature.finish.changes()
+                && !feature.present
+        };
+        if !self.skipped.is_empty() || !self.features.iter().all(copies) {
+            return 1;
+        }
+        let largest = self.arrays.iter().map(ArrayPlan::row_bytes).max().unwrap_or(1);
+        (memory::BUFFER_BYTES / largest.max(1)).max(1)
+    }
+
+    /// Whether anything must be counted element by element.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.counters.iter().any(|counter| counter.indexed.is_some())
+    }
+}
+
+fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a FeatureProfile> {
+    let renamed = |name: &str| {
+        let meant = FeatureRequest { name: name.to_owned(), ..wanted.clone() };
+        Change::Spec(wanted.name.clone(), meant.to_string())
+    };
+    let names = || {
+        profile.features.iter().map(|feature| format!("`{}`", feature.name)).collect::<Vec<_>>().join(", ")
+    };
+    if wanted.name.is_empty() {
+        let mut filled = profile.features.iter().filter(|feature| feature.kind().is_some());
+        return match (filled.next(), filled.next(), &profile.features[..]) {
+            (Some(only), None, _) | (None, None, [only]) => Ok(only),
+            _ => {
+                let error = Error::request(format!(
+                    "the dataset has {} features, and it is not said which one is meant",
+                    profile.features.len()
+                ));
+                let error = error.hint(format!("name it with `--feature NAME`; there are {}", names()));
+                // Words are said of what needs them, most often.
+                let (varying, alike): (Vec<_>, Vec<_>) = profile
+                    .features
+                    .iter()
+                    .partition(|feature| feature.lengths.min() != feature.lengths.max());
+                let each = varying.into_iter().chain(alike).map(|feature| renamed(&feature.name));
+                Err(each.fold(error, Error::instead))
+            }
+        };
+    }
+    profile.feature(&wanted.name).ok_or_else(|| {
+        if let Some((name, keys)) = wanted
+            .name
+            .split_once(' ')
+            .filter(|(name, keys)| keys.contains('=') && profile.feature(name).is_some())
+        {
+            return Error::request(format!("no element has a feature `{}`", wanted.name))
+                .hint(format!("a colon stands between the name and the keys: `{name}: …`"))
+                .instead(Change::Spec(wanted.name.clone(), format!("{name}: {keys}")));
+        }
+        if let Some(why) = profile.left_out.get(&wanted.name) {
+            return Error::input(format!("it cannot be read: {why}")).in_feature(&wanted.name);
+        }
+        if let Some((name, keys)) =
+            wanted.name.split_once(':').filter(|parts| profile.feature(parts.0).is_some())
+        {
+            return Error::request(format!("no element has a feature `{}`", wanted.name))
+                .hint(format!("leave a blank between the name and the keys: `{name}: …`"))
+                .instead(Change::Spec(wanted.name.clone(), format!("{name}: {keys}")));
+        }
+        let error = Error::request(format!("no element has a feature `{}`", wanted.name));
+        match nearest(&wanted.name, profile.features.iter().map(|feature| &feature.name)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")).instead(renamed(near)),
+            None => error.hint(format!("there are {}", names())),
+        }
+    })
+}
+
+/// What is to be said of features that are asked for, and that no element has.
+#[must_use]
 pub fn unknown(profile: &Profile, request: &Request) -> Vec<String> {
     let plain =
         |feature: &&FeatureRequest| !feature.drop && !feature.name.contains('*') && !feature.name.is_empty();
