@@ -16,9 +16,6 @@ use super::hybrid::Hybrid;
 use super::meter::Meter;
 use super::pages::Pages;
 
-/// Bytes that the crate takes for the length of a byte string, in two parts where it begins as the one before.
-pub(super) const LENGTH: u64 = 8;
-
 /// Whether byte strings are told by their lengths, and these by differences.
 pub(super) fn by_lengths(encoding: Encoding) -> bool {
     matches!(encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)
@@ -107,7 +104,7 @@ impl Chunk {
             self.meter.dictionary(buf, *num_values).ok_or_else(|| damaged("byte strings"))?;
             return Ok(());
         }
-        self.pass(page.num_values().into())?;
+        self.count(page.num_values().into())?;
         let Some(contents) = Contents::of(page.clone(), self.levels.0, self.levels.1) else {
             // Levels as they were before the year 2014 take a given number of bytes.
             if !older(page) || by_lengths(page.encoding()) {
@@ -124,7 +121,7 @@ impl Chunk {
     }
 
     /// Counts values that come, all of which the chunk must have.
-    fn pass(&mut self, values: u64) -> Result<(), ParquetError> {
+    fn count(&mut self, values: u64) -> Result<(), ParquetError> {
         let left = self.left.checked_sub(values);
         self.left = left.ok_or_else(|| ParquetError::General("it has more values than it claims".into()))?;
         Ok(())
@@ -145,7 +142,7 @@ impl PageReader for Chunk {
     fn skip_next_page(&mut self) -> Result<(), ParquetError> {
         if let Some(about) = self.pages.peek_next_page()?.filter(|about| !about.is_dict) {
             let values = about.num_levels.unwrap_or_default();
-            self.pass(values as u64)?;
+            self.count(values as u64)?;
             self.meter.skip(about.num_rows.unwrap_or(values) as u64);
         }
         self.pages.skip_next_page()
@@ -172,8 +169,8 @@ fn older(page: &Page) -> bool {
 }
 
 /// Whether a page has levels for as many values as it claims.
-fn levels_are_there(contents: &Contents, (most_begins, most_defined): (u32, u32)) -> Option<()> {
-    for (levels, most) in [(&contents.begins, most_begins), (&contents.defined, most_defined)] {
+fn levels_are_there(contents: &Contents, (most_repetition, most_definition): (u32, u32)) -> Option<()> {
+    for (levels, most) in [(&contents.repetition, most_repetition), (&contents.definition, most_definition)] {
         if most > 0 {
             Hybrid::new(levels.clone(), bits(most)).skip(contents.count.into())?;
         }

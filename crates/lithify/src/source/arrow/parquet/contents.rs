@@ -10,20 +10,21 @@ pub(super) struct Contents {
     pub encoding: Encoding,
     /// How many values and nulls it says that it holds.
     pub count: u32,
-    /// The levels that say which lists each value begins, and at which level it is there: empty where there is one level only.
-    pub begins: Bytes,
-    pub defined: Bytes,
+    /// The levels that say which lists each value repetition, and at which level it is there: empty where there is one level only.
+    pub repetition: Bytes,
+    pub definition: Bytes,
     pub values: Bytes,
 }
 
 impl Contents {
     /// What a page holds, of a column whose levels go up to these; `None` if it is a dictionary, is damaged, or has levels that are not
     /// encoded as they have been since the year 2014.
-    pub(super) fn of(page: Page, most_begins: u32, most_defined: u32) -> Option<Self> {
+    pub(super) fn of(page: Page, most_repetition: u32, most_definition: u32) -> Option<Self> {
         let (count, encoding, mut rest, lengths) = match page {
             Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
                 let known = |most, encoding| most == 0 || encoding == Encoding::RLE;
-                if !known(most_begins, rep_level_encoding) || !known(most_defined, def_level_encoding) {
+                if !known(most_repetition, rep_level_encoding) || !known(most_definition, def_level_encoding)
+                {
                     return None;
                 }
                 (num_values, encoding, buf, None)
@@ -47,9 +48,9 @@ impl Contents {
             let length = usize::try_from(length).ok().filter(|length| *length <= rest.len())?;
             Some(rest.split_to(length))
         };
-        let begins = take(most_begins, lengths.map(|lengths| lengths.0))?;
-        let defined = take(most_defined, lengths.map(|lengths| lengths.1))?;
-        Some(Self { encoding, count, begins, defined, values: rest })
+        let repetition = take(most_repetition, lengths.map(|lengths| lengths.0))?;
+        let definition = take(most_definition, lengths.map(|lengths| lengths.1))?;
+        Some(Self { encoding, count, repetition, definition, values: rest })
     }
 }
 

@@ -151,12 +151,12 @@ impl Layout {
 
     /// The values of a page, after a look at their levels.
     fn values_of(&self, page: Page, numbers: &Range<u64>) -> Option<Values> {
-        let most_begins = u32::try_from(self.lists.len()).ok()?;
-        let Contents { encoding, begins, defined, mut values, .. } =
-            Contents::of(page, most_begins, self.defined)?;
-        self.begins(Hybrid::new(begins, bits(most_begins)), numbers.clone())?;
+        let most_repetition = u32::try_from(self.lists.len()).ok()?;
+        let Contents { encoding, repetition, definition, mut values, .. } =
+            Contents::of(page, most_repetition, self.defined)?;
+        self.begins(Hybrid::new(repetition, bits(most_repetition)), numbers.clone())?;
         if self.defined > 0 {
-            self.are_there(Hybrid::new(defined, bits(self.defined)), numbers.end - numbers.start)?;
+            self.are_there(Hybrid::new(definition, bits(self.defined)), numbers.end - numbers.start)?;
         }
         match encoding {
             Encoding::PLAIN => {

@@ -88,7 +88,11 @@ impl Meter {
     }
 
     /// Counts what is in a page, and gives how many bytes a window takes that is too large, or 0; `None` if values are not there.
-    pub(super) fn page(&mut self, contents: &Contents, (begins, defined): (u32, u32)) -> Option<u64> {
+    pub(super) fn page(
+        &mut self,
+        contents: &Contents,
+        (most_repetition, most_definition): (u32, u32),
+    ) -> Option<u64> {
         if self.width.is_none() {
             // What the chunk says of its size is not believed, and where byte strings share bytes, pages do not tell.
             let left = self.left.checked_sub(contents.values.len() as u64);
@@ -99,19 +103,20 @@ impl Meter {
             return Some(0);
         }
         let mut sizes = Sizes::of(contents, self.width)?;
-        let mut begin = (begins > 0).then(|| Hybrid::new(contents.begins.clone(), bits(begins)));
-        let mut there = (defined > 0).then(|| Hybrid::new(contents.defined.clone(), bits(defined)));
+        let levels = |bytes: &Bytes, most| (most > 0).then(|| Hybrid::new(bytes.clone(), bits(most)));
+        let mut repetition = levels(&contents.repetition, most_repetition);
+        let mut definition = levels(&contents.definition, most_definition);
         for _ in 0..contents.count {
-            let begins_row = begin.as_mut().map_or(Some(0), Hybrid::number)? == 0;
+            let begins_row = repetition.as_mut().map_or(Some(0), Hybrid::number)? == 0;
             if begins_row {
                 if self.rows.is_multiple_of(self.step) {
                     self.bytes = 0;
                 }
                 self.rows += 1;
             }
-            let level = there.as_mut().map_or(Some(defined), Hybrid::number)?;
+            let level = definition.as_mut().map_or(Some(most_definition), Hybrid::number)?;
             // A value that is null is below the highest level, and a list further below.
-            let bytes = match defined - level.min(defined) {
+            let bytes = match most_definition - level.min(most_definition) {
                 0 => sizes.next(&self.names)?.saturating_add(self.beside),
                 1 => self.of_one_null(),
                 _ => self.of_one_null().saturating_mul(self.of_null),

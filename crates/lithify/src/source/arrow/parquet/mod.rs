@@ -134,7 +134,11 @@ impl Parquet {
         let nullable = nullable_of(metadata.metadata());
         let hint = hint_of(&metadata, &roots);
         let mut of_nulls = Vec::new();
-        metadata.schema().fields().iter().for_each(|field| fixed(field.data_type(), 1, &mut of_nulls));
+        metadata
+            .schema()
+            .fields()
+            .iter()
+            .for_each(|field| values_of_null(field.data_type(), 1, &mut of_nulls));
         if of_nulls.len() != metadata.parquet_schema().num_columns() {
             return Err(Error::input("its schema for Arrow is not that of its columns"));
         }
@@ -290,20 +294,20 @@ fn hint_of(metadata: &ArrowReaderMetadata, roots: &[usize]) -> Fields {
 }
 
 /// The product of the lengths that lists have around each of the columns in a field.
-fn fixed(data_type: &DataType, around: u64, found: &mut Vec<u64>) {
+fn values_of_null(data_type: &DataType, around: u64, found: &mut Vec<u64>) {
     match data_type {
         DataType::Struct(fields) => {
-            fields.iter().for_each(|field| fixed(field.data_type(), around, found));
+            fields.iter().for_each(|field| values_of_null(field.data_type(), around, found));
         }
         DataType::FixedSizeList(item, length) => {
             let length = u64::try_from(*length).unwrap_or_default().max(1);
-            fixed(item.data_type(), around.saturating_mul(length), found);
+            values_of_null(item.data_type(), around.saturating_mul(length), found);
         }
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)
         | DataType::LargeListView(item)
-        | DataType::Map(item, _) => fixed(item.data_type(), around, found),
+        | DataType::Map(item, _) => values_of_null(item.data_type(), around, found),
         _ => found.push(around),
     }
 }

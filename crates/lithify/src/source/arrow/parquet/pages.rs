@@ -13,12 +13,15 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::super::array::too_large;
-use super::chunks::{LENGTH, by_lengths};
+use super::chunks::by_lengths;
 use super::thrift::{Compact, STRUCT};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that are read for the header of a page, at first and at most: it may hold the least and the largest value.
 const HEADER: (usize, usize) = (512, 1 << 20);
+
+/// Bytes that the crate takes for the length of a byte string, in two parts where it begins as the one before.
+const LENGTH: u64 = 8;
 
 /// Bytes behind the footer: its length, and what tells the format.
 const TAIL: u64 = 8;
@@ -92,8 +95,8 @@ impl Pages {
     }
 
     /// The file from a place on, of which these bytes are read.
-    fn from(&self, at: u64, head: Vec<u8>) -> From {
-        From { file: Arc::clone(&self.file), failed: Arc::clone(&self.failed), head, at, read: 0, ended: 0 }
+    fn body(&self, at: u64, head: Vec<u8>) -> Body {
+        Body { file: Arc::clone(&self.file), failed: Arc::clone(&self.failed), head, at, read: 0, ended: 0 }
     }
 
     /// The header of the page at a place; `None` where none is understood.
@@ -174,11 +177,11 @@ impl Length for Pages {
 }
 
 impl ChunkReader for Pages {
-    type T = From;
+    type T = Body;
 
-    fn get_read(&self, start: u64) -> Result<From, ParquetError> {
+    fn get_read(&self, start: u64) -> Result<Body, ParquetError> {
         if self.bodies().remove(&start) || start >= self.bytes.saturating_sub(TAIL) {
-            return Ok(self.from(start, Vec::new()));
+            return Ok(self.body(start, Vec::new()));
         }
         let (head, page) = self.page(start)?;
         // The crate would count to the end of any list that one claims, beyond the end of the file.
@@ -191,7 +194,7 @@ impl ChunkReader for Pages {
         if page.is_dictionary && page.values > page.plain {
             return Err(ParquetError::General("a dictionary has more values than bytes".into()));
         }
-        Ok(self.from(start, head))
+        Ok(self.body(start, head))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -208,7 +211,7 @@ impl ChunkReader for Pages {
 }
 
 /// The file from a place on, of which the first bytes are read.
-pub(super) struct From {
+pub(super) struct Body {
     file: Arc<File>,
     failed: Failed,
     head: Vec<u8>,
@@ -221,7 +224,7 @@ pub(super) struct From {
 /// Reads at the end of a file after which it is an error: who goes on counts to a length that a damaged header claims.
 const MOST_ENDED: u32 = 64;
 
-impl Read for From {
+impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let known = self.head.get(self.read..).unwrap_or_default();
         let count = match known {
@@ -290,7 +293,7 @@ mod tests {
     #[test]
     fn who_reads_at_the_end_again_and_again_is_stopped() {
         let file = Arc::new(File::open("/dev/null").unwrap());
-        let mut from = From { file, failed: Failed::default(), head: vec![1, 2], at: 0, read: 0, ended: 0 };
+        let mut from = Body { file, failed: Failed::default(), head: vec![1, 2], at: 0, read: 0, ended: 0 };
         let mut all = Vec::new();
         assert_eq!(from.read_to_end(&mut all).unwrap(), 2);
         let ended = (0..1000).find_map(|_| io::copy(&mut (&mut from).take(8), &mut io::sink()).err());
