@@ -278,3 +278,10 @@ def test_the_arrays_of_a_ragged_feature_alone(tmp_path):
         np.save(tmp_path / "ragged" / "x.offsets.npy", np.array(wrong))
         told = run("convert", tmp_path / "ragged", "-o", tmp_path / "out", "-q", code=FAILED).stderr
         assert "do not say where elements start and end" in told
+
+
+def test_nothing_is_written_into_what_is_read(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.arange(5), y=np.arange(5))
+    run("convert", tmp_path / "x.npz", "-o", tmp_path / "out", "-q")
+    told = run("convert", tmp_path / "out", "-o", tmp_path / "out/again", "-q", code=2).stderr
+    assert "the output lies in" in told and not (tmp_path / "out/again").exists()

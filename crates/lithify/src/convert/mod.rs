@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::dataset::{misnamed, open_parts};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, printable};
 use crate::machine::Machine;
 use crate::plan::request::Request;
 use crate::plan::{Io, Layout, Plan, Target, plan, settle_buckets};
@@ -38,6 +38,7 @@ pub struct Job<'a> {
 /// As [`scan`] and [`plan`].
 pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Result<(Profile, Plan)> {
     job.request.check()?;
+    refuse_inside(source.parts(), &job.target.output)?;
     if !source.can_skip() {
         refuse_skip(job.target.on_error)?;
     }
@@ -69,6 +70,17 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
     let profile = scan_for(&settled)?;
     let plan = plan_for(&profile, &settled)?;
     Ok((profile, plan))
+}
+
+/// Refuses to write into a directory that is read: what is written would be of the dataset.
+fn refuse_inside(parts: &[Part], output: &Path) -> Result<()> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let output = absolute(output);
+    let around = parts.iter().find(|part| part.path.is_dir() && output.starts_with(absolute(&part.path)));
+    around.map_or(Ok(()), |part| {
+        let message = format!("the output lies in `{}`, which is read", printable(&part.path));
+        Err(Error::request(message).hint("give an output that is somewhere else"))
+    })
 }
 
 /// Elements that are looked at for what features there are, where none meets what is asked for.
