@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lithify::store::Checksum;
 use lithify_tests::command::{Ran, binary, ran, run, run_in, words};
 use lithify_tests::{Scratch, example, files_below, integers, record};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Requests of each kind of output: files of all lengths, chunks and shards that blocks fill alone and together.
 pub const OUTPUTS: [(&str, &str); 4] = [
@@ -109,7 +110,7 @@ fn a_run_that_is_killed_is_gone_on_with() {
 }
 
 /// Ends a run by a signal once some of its blocks are done.
-fn interrupted(scratch: &Scratch, line: &str, signal: &str) -> Ran {
+fn interrupted(scratch: &Scratch, line: &str, signal: Signal) -> Ran {
     let child = spawn(scratch, line);
     let start = Instant::now();
     let journal = scratch.at(".out.lithify-partial/journal");
@@ -120,7 +121,8 @@ fn interrupted(scratch: &Scratch, line: &str, signal: &str) -> Ran {
         );
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    // At once: to start a program for it may take longer than the run.
+    kill_process(Pid::from_child(&child), signal).unwrap();
     let ended = ran(&child.wait_with_output().unwrap());
     assert!(start.elapsed() < Duration::from_secs(30));
     ended
@@ -130,7 +132,7 @@ const LINE: &str = "convert data-0 data-1 -o out -f 'x: pad=2000 dtype=float64' 
 
 #[test]
 fn a_run_that_is_asked_to_stop_keeps_what_is_done() {
-    for signal in ["-INT", "-TERM", "-HUP"] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let scratch = Scratch::new();
         dataset(&scratch);
         let ended = interrupted(&scratch, LINE, signal);
@@ -149,7 +151,7 @@ fn a_run_that_is_asked_to_stop_keeps_what_is_done() {
 fn another_request_does_not_go_on_with_it() {
     let scratch = Scratch::new();
     dataset(&scratch);
-    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
     let other = LINE.replace("pad=2000", "pad=100");
     let refused = run(&scratch, &other);
     assert_eq!(refused.code, Some(1));
@@ -170,7 +172,7 @@ fn another_request_does_not_go_on_with_it() {
 fn another_dataset_does_not_go_on_with_it() {
     let scratch = Scratch::new();
     dataset(&scratch);
-    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
     let bytes = fs::read(scratch.at("data-1")).unwrap();
     fs::write(scratch.at("data-1"), &bytes).unwrap();
     let refused = run(&scratch, LINE);
@@ -191,7 +193,7 @@ fn a_plan_is_gone_on_with() {
         .replace("-o out", "--to out -o plan.json")
         .replace(" --threads 1", "");
     assert_eq!(run(&scratch, &plan).code, Some(0));
-    assert_eq!(interrupted(&scratch, "write plan.json --threads 1", "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, "write plan.json --threads 1", Signal::TERM).code, Some(75));
     let again = run(&scratch, "write plan.json");
     assert!(again.code == Some(0) && again.err.contains("going on"), "{again:?}");
     assert_eq!(run(&scratch, "verify out -q --against-source").code, Some(0));
@@ -202,7 +204,7 @@ fn a_plan_is_gone_on_with() {
 fn what_was_not_durable_does_not_count_after_a_power_cut() {
     let scratch = Scratch::new();
     dataset(&scratch);
-    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
     let journal = scratch.at(".out.lithify-partial/journal");
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let line = |json: &str| format!("{} {json}\n", String::from(Checksum::of(json.as_bytes())));
@@ -223,7 +225,7 @@ fn what_was_not_durable_does_not_count_after_a_power_cut() {
         assert_eq!(run(&scratch, "verify out -q --against-source").code, Some(0));
         fs::remove_dir_all(scratch.at("out")).unwrap();
         if durable == 0 {
-            assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+            assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
         }
     }
 }
@@ -233,7 +235,7 @@ fn what_was_not_durable_does_not_count_after_a_power_cut() {
 fn it_is_gone_on_with_from_another_directory() {
     let scratch = Scratch::new();
     dataset(&scratch);
-    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
     let below = scratch.at("below");
     fs::create_dir(&below).unwrap();
     // Something else of the same name stands where the name would lead from there.
@@ -253,7 +255,7 @@ fn what_has_gone_since_is_told() {
     let line = "convert data-0 data-1 -o out -f 'x: pad=2000 dtype=float64 chunk=700 codec=none' -f 'y: ragged' --store zarr --threads 1";
     let partial = |path: &str| scratch.at(".out.lithify-partial").join(path);
     for (what, told) in [("slabs", "it is not there any more"), ("output/x", "it has 0 bytes, and had ")] {
-        assert_eq!(interrupted(&scratch, line, "-TERM").code, Some(75));
+        assert_eq!(interrupted(&scratch, line, Signal::TERM).code, Some(75));
         for entry in fs::read_dir(partial(what)).unwrap() {
             let path = entry.unwrap().path();
             // What is there may still be complete, or not yet; of some it is known that it was.
@@ -276,7 +278,7 @@ fn what_has_gone_since_is_told() {
 fn a_journal_that_is_not_about_its_plan_is_told() {
     let scratch = Scratch::new();
     dataset(&scratch);
-    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
     let journal = scratch.at(".out.lithify-partial/journal");
     let text = fs::read_to_string(&journal).unwrap();
     let line = |json: &str| format!("{} {json}\n", String::from(Checksum::of(json.as_bytes())));
@@ -304,7 +306,7 @@ fn a_journal_that_is_not_about_its_plan_is_told() {
         assert!(!again.err.contains("panicked") && !again.err.contains("going on"), "{wrong}: {again:?}");
         if again.code == Some(0) {
             fs::remove_dir_all(scratch.at("out")).unwrap();
-            assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+            assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
         }
     }
     fs::write(&journal, text.replace(concat!("lithify ", env!("CARGO_PKG_VERSION")), "lithify 0.0.9"))
@@ -327,7 +329,7 @@ fn a_journal_that_is_not_about_its_plan_is_told() {
 fn what_is_made_is_kept_apart() {
     let scratch = Scratch::new();
     dataset(&scratch);
-    assert_eq!(interrupted(&scratch, LINE, "-TERM").code, Some(75));
+    assert_eq!(interrupted(&scratch, LINE, Signal::TERM).code, Some(75));
     let partial = scratch.at(".out.lithify-partial");
     assert_eq!(fs::metadata(&partial).unwrap().permissions().mode() & 0o777, 0o700);
     fs::rename(&partial, scratch.at("moved")).unwrap();

@@ -331,7 +331,13 @@ pub(crate) fn printable(path: &Path) -> String {
 pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n String>) -> Option<&'n String> {
     let near = names.into_iter().min_by_key(|other| distance(other, name))?;
     let most = (name.chars().count() / 2).min(3);
-    (distance(near, name) <= most).then_some(near)
+    let letters = |name: &str| {
+        let mut letters: Vec<char> = name.to_lowercase().chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    // Letters in another order, or in the other case, are a slip, too.
+    (distance(near, name) <= most || letters(near) == letters(name)).then_some(near)
 }
 
 /// How many letters must be changed to make one name of another.

@@ -114,7 +114,11 @@ impl FromStr for Codec {
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
             Error::request(format!("`codec={text}` is unknown"))
-                .hint("use `none`, `zstd:3` (1 to 22), `gzip:6` (0 to 9) or `blosc:lz4:5`, with `+crc32c` for a checksum")
+                .hint(if cfg!(feature = "blosc") {
+                    "use `none`, `zstd:3` (1 to 22), `gzip:6` (0 to 9) or `blosc:lz4:5`, with `+crc32c` for a checksum"
+                } else {
+                    "use `none`, `zstd:3` (1 to 22) or `gzip:6` (0 to 9), with `+crc32c` for a checksum"
+                })
         };
         let (compressor, crc32c) = match text.strip_suffix("crc32c") {
             Some("") => ("none", true),

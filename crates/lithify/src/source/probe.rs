@@ -117,6 +117,17 @@ pub(crate) fn find(inputs: &[PathBuf], from: Option<&str>) -> Result<Vec<Found>>
                 // An empty file is an empty part of whatever the others are.
                 _ if part.bytes == 0 || forced.is_some() => {}
                 (None, _) if may_be_damaged(&head) => strange = strange.or_else(|| Some(unknown(&seen))),
+                (None, _) if listed => {
+                    let glob = printable(&input.join("*.ENDING"));
+                    let error = unknown(&seen);
+                    return Err(if input.is_dir() {
+                        error.hint(format!(
+                            "if it is none of the dataset, name the others by a glob: `{glob}`"
+                        ))
+                    } else {
+                        error
+                    });
+                }
                 (None, _) => return Err(unknown(&seen)),
                 (Some(found), _) => {
                     same_format(&path, found, format)?;

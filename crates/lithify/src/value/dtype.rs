@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 
 /// The type of an array's items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -129,9 +129,23 @@ impl FromStr for DType {
         {
             return Ok(Self::Bytes(width));
         }
-        let known = NAMED.map(|named| named.1).join(", ");
-        Err(Error::request(format!("`{text}` is not a dtype"))
-            .hint(format!("use one of {known}, or S32 for 32 bytes")))
+        let error = Error::request(format!("`{text}` is not a dtype"));
+        let names = NAMED.map(|named| named.1.to_owned());
+        // What NumPy calls otherwise, or other languages do.
+        let usual = match text {
+            "int" | "long" => Some("int64"),
+            "float" | "single" => Some("float32"),
+            "double" => Some("float64"),
+            "half" => Some("float16"),
+            "byte" => Some("uint8"),
+            _ => Self::named(text)
+                .and_then(|dtype| NAMED.iter().find(|named| named.0 == dtype))
+                .map(|named| named.1),
+        };
+        Err(match usual.or_else(|| nearest(text, &names).map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint(format!("use one of {}, or S32 for 32 bytes", names.join(", "))),
+        })
     }
 }
 
