@@ -142,7 +142,7 @@ fn a_header_that_claims_a_huge_sound_is_refused_by_name() {
     let bytes = [constant, vec![0; 4000]].concat();
     let scratch = Scratch::new();
     let conversion = with_sound_ones(&scratch, "a.flac", &bytes);
-    let error = conversion.clone().feature("audio: pad=max").convert(&scratch.at("out")).unwrap_err();
+    let error = conversion.clone().feature("audio: pad=max").convert(&Scratch::new().at("out")).unwrap_err();
     let shown = scratch.show(&error);
     assert!(shown.starts_with("`a.flac`, element 1, feature `audio`: one block needs "), "{shown}");
     assert!(shown.contains("hint: most of it is for this sound"), "{shown}");

@@ -502,3 +502,10 @@ def test_every_change_of_a_file_is_found(source, tmp_path, change):
         path.write_bytes(body)
         (store / f"{name}.new").unlink(missing_ok=True)
     run("verify", store)
+
+
+def test_texts_are_called_strings(tmp_path):
+    source = write(tmp_path / "in", examples("t", [strings(b"abc"), strings(b"de")]))
+    told = run("convert", source, "-o", tmp_path / "out.zarr", "-f", "t: dtype=string").stdout
+    assert "string" in told and "S3" not in told
+    assert "string" in run("info", tmp_path / "out.zarr").stdout

@@ -299,7 +299,7 @@ impl fmt::Display for Place {
             separator = ", ";
         }
         if let Some(feature) = &self.feature {
-            write!(f, "{separator}feature `{}`", feature.escape_debug())?;
+            write!(f, "{separator}feature `{}`", readable(feature))?;
         }
         Ok(())
     }
@@ -323,8 +323,12 @@ impl std::error::Error for Error {
 
 /// A path as it can be printed: control characters, which a file name may hold, are escaped.
 pub(crate) fn printable(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into_owned() }
+    readable(&path.to_string_lossy())
+}
+
+/// A name as it can be printed.
+pub(crate) fn readable(name: &str) -> String {
+    if name.chars().any(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
 }
 
 /// The name that a mistyped one was most likely meant to be, if there is one.

@@ -5,13 +5,13 @@ mod spread;
 use std::fmt::Write;
 
 use crate::decode::{Content, View};
-use crate::error::Lost;
+use crate::error::{Lost, printable, readable};
 use crate::machine::{Machine, show_size};
 use crate::plan::{ArrayPlan, Fit, Plan, Role, ZarrArray, advice};
 use crate::scan::profile::{FeatureProfile, Profile, Shapes, Sizes, Skipped};
 use crate::source::live::LIVE;
 use crate::source::{Choice, Part};
-use crate::value::Kind;
+use crate::value::{DType, Kind};
 use crate::write::manifest::Manifest;
 
 pub use crate::plan::fit::show_shape;
@@ -197,7 +197,7 @@ fn sounds(profile: &Profile) -> String {
         let _ = writeln!(
             text,
             "`{}`: {} samples a second, {} seconds",
-            feature.name.escape_debug(),
+            readable(&feature.name),
             middle_of(&sounds.rates, show_count),
             middle_of(&sounds.milliseconds, seconds),
         );
@@ -220,7 +220,7 @@ fn images(profile: &Profile) -> String {
         let _ = writeln!(
             text,
             "`{}`: height {}, width {}, width by height {}",
-            feature.name.escape_debug(),
+            readable(&feature.name),
             middle_of(&images.heights, show_count),
             middle_of(&images.widths, show_count),
             middle_of(&images.aspects, hundredths),
@@ -265,7 +265,7 @@ pub fn profile(profile: &Profile, machine: &Machine, window: usize) -> String {
 #[must_use]
 pub fn origin(format: &str, parts: &[Part]) -> String {
     match parts {
-        [program] if format == LIVE => program.path.display().to_string().escape_debug().to_string(),
+        [program] if format == LIVE => printable(&program.path),
         files => {
             let mut formats: Vec<_> = format.split(['+', '&']).collect();
             formats.dedup();
@@ -276,10 +276,15 @@ pub fn origin(format: &str, parts: &[Part]) -> String {
     }
 }
 
+/// The dtype of an array as its readers see it.
+fn dtype(dtype: DType, zarr: Option<&ZarrArray>) -> String {
+    if zarr.is_some_and(|zarr| zarr.text) { "string".into() } else { dtype.to_string() }
+}
+
 /// Which of a dataset's elements are taken, if not all.
 fn choice(choice: &Choice) -> String {
-    let split = choice.split.iter().map(|split| format!(", split {}", split.escape_debug()));
-    let select = choice.select.iter().map(|condition| format!(", where {}", condition.escape_debug()));
+    let split = choice.split.iter().map(|split| format!(", split {}", readable(split)));
+    let select = choice.select.iter().map(|condition| format!(", where {}", readable(condition)));
     let limit = choice.limit.iter().map(|limit| format!(", the first {limit} at most"));
     let shuffle = choice.shuffle.iter().map(|seed| format!(", shuffled by {seed}"));
     let rows = choice.rows.iter().map(|[start, end]| format!(", of that {start} to {end}"));
@@ -299,7 +304,7 @@ fn others(profile: &Profile) -> String {
         return String::new();
     }
     let shown: Vec<_> =
-        others.iter().take(SHOWN).map(|feature| format!("`{}`", feature.name.escape_debug())).collect();
+        others.iter().take(SHOWN).map(|feature| format!("`{}`", readable(&feature.name))).collect();
     let more =
         if others.len() > SHOWN { format!(", and {} more", others.len() - SHOWN) } else { String::new() };
     format!("not looked into: {}{more}\n", shown.join(", "))
@@ -340,7 +345,7 @@ fn features_with(profile: &Profile, pictures: &[String]) -> String {
         #[expect(clippy::cast_precision_loss, reason = "a percentage")]
         let share = feature.present as f64 / profile.elements as f64 * 100.0;
         rows.push(vec![
-            feature.name.escape_debug().to_string(),
+            readable(&feature.name),
             feature.kind().map_or("nothing".into(), |kind| kind.to_string()),
             match feature.present == profile.elements {
                 true => "all".into(),
@@ -441,8 +446,8 @@ pub fn plan(profile: &Profile, plan: &Plan, machine: &Machine) -> String {
     for array in &plan.arrays {
         let feature = &plan.features[array.feature];
         rows.push(vec![
-            plan.layout.path_of(&array.name).display().to_string().escape_debug().to_string(),
-            array.dtype.to_string(),
+            printable(&plan.layout.path_of(&array.name)),
+            dtype(array.dtype, array.zarr.as_deref()),
             show_shape(&array.shape),
             show_size(array.bytes()),
             chunks(array.zarr.as_deref()),
@@ -499,12 +504,12 @@ pub fn manifest(manifest: &Manifest) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for array in &manifest.arrays {
         rows.push(vec![
-            array.file.display().to_string(),
-            array.dtype.to_string(),
+            printable(&array.file),
+            dtype(array.dtype, array.zarr.as_deref()),
             show_shape(&array.shape),
             show_size(array.blocks.iter().map(|block| block.0).sum()),
             chunks(array.zarr.as_deref()),
-            array.feature.escape_debug().to_string(),
+            readable(&array.feature),
             how(array.role, &array.fit),
         ]);
     }
