@@ -214,6 +214,8 @@ mod tests {
         assert_eq!(shown("a/b-1.npy"), "a/b-1.npy");
         assert_eq!(shown("a b'c"), "'a b'\\''c'");
         assert_eq!(shown("x: pad=3"), "'x: pad=3'");
+        assert_eq!(shown("x: pad=max"), "'x: pad=max'");
+        assert_eq!(shown("it's *"), r"'it'\''s *'");
         assert_eq!(shown(""), "''");
     }
 }

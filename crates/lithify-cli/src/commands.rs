@@ -282,6 +282,8 @@ const LOOKED_AT: u64 = 12;
 
 /// Bytes among which a report says whose it is.
 const REPORT_HEAD: u64 = 512;
+/// Who has made a report, as it says itself.
+const NAMED: &[u8] = b"lithify";
 
 /// Looks at what a report would take the place of: an older one, and nothing else.
 fn check_report(path: &Path) -> Result<()> {
@@ -298,9 +300,6 @@ fn check_report(path: &Path) -> Result<()> {
     let message = format!("`{}` is there already, and is no report of lithify", path.display());
     Err(Error::new(ErrorKind::Output, message).hint("give the report another name"))
 }
-
-/// Who has made a report, as it says itself.
-const NAMED: &[u8] = b"lithify";
 
 fn write_report(path: &Path, bytes: &[u8], quiet: bool) -> Result<()> {
     fs::write(path, bytes).map_err(|e| Error::io("write", path, e))?;

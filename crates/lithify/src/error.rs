@@ -332,8 +332,9 @@ pub(crate) fn readable(name: &str) -> String {
 }
 
 /// The name that a mistyped one was most likely meant to be, if there is one.
-pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n String>) -> Option<&'n String> {
-    let near = names.into_iter().min_by_key(|other| distance(other, name))?;
+pub(crate) fn nearest<S: AsRef<str>>(name: &str, names: impl IntoIterator<Item = S>) -> Option<S> {
+    let found = names.into_iter().min_by_key(|other| distance(other.as_ref(), name))?;
+    let near = found.as_ref();
     let most = (name.chars().count() / 2).min(3);
     let letters = |name: &str| {
         let mut letters: Vec<char> = name.to_lowercase().chars().collect();
@@ -341,7 +342,7 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n String
         letters
     };
     // Letters in another order, or in the other case, are a slip, too.
-    (distance(near, name) <= most || letters(near) == letters(name)).then_some(near)
+    (distance(near, name) <= most || letters(near) == letters(name)).then_some(found)
 }
 
 /// How many letters must be changed to make one name of another.

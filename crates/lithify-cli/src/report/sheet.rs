@@ -73,27 +73,22 @@ fn height(tile: &Tile) -> usize {
 fn lines(text: &str) -> Vec<String> {
     // The font has no such letter.
     let text = text.replace('…', "...");
-    let mut lines = vec![String::new()];
-    let mut used = 0;
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
     for word in text.split_whitespace() {
-        let letters: Vec<char> = word.chars().collect();
-        if used > 0 && used + 1 + letters.len() <= LETTERS {
-            lines.last_mut().into_iter().for_each(|line| line.push(' '));
-            used += 1;
-        } else if used > 0 {
-            lines.push(String::new());
-            used = 0;
+        let word: Vec<char> = word.chars().collect();
+        if !line.is_empty() && line.len() + 1 + word.len() <= LETTERS {
+            line.push(' ');
+        } else if !line.is_empty() {
+            lines.push(std::mem::take(&mut line));
         }
-        for (number, part) in letters.chunks(LETTERS).enumerate() {
-            if number > 0 {
-                lines.push(String::new());
-                used = 0;
-            }
-            used += part.len();
-            lines.last_mut().into_iter().for_each(|line| line.extend(part));
+        line.extend(word);
+        while line.len() > LETTERS {
+            let rest = line.split_off(LETTERS);
+            lines.push(std::mem::replace(&mut line, rest));
         }
     }
-    lines
+    lines.push(line);
+    lines.into_iter().map(String::from_iter).collect()
 }
 
 struct Sheet(Picture);

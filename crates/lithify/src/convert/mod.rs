@@ -76,7 +76,8 @@ pub fn scan_and_plan(source: &dyn Source, job: &Job<'_>, bad: &[Skipped]) -> Res
 fn refuse_inside(parts: &[Part], output: &Path) -> Result<()> {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let output = absolute(output);
-    let around = parts.iter().find(|part| part.path.is_dir() && output.starts_with(absolute(&part.path)));
+    // The system is asked of no part but such: there may be very many.
+    let around = parts.iter().find(|part| output.starts_with(absolute(&part.path)) && part.path.is_dir());
     around.map_or(Ok(()), |part| {
         let message = format!("the output lies in `{}`, which is read", printable(&part.path));
         Err(Error::request(message).hint("give an output that is somewhere else"))

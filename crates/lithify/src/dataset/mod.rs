@@ -69,8 +69,7 @@ pub(crate) fn misnamed(select: &[String], names: &[&str], all: bool) -> Option<S
     let mut conditions = select.iter().filter_map(|text| text.parse::<Condition>().ok());
     let Condition { feature, .. } =
         conditions.find(|condition| !names.contains(&condition.feature.as_str()))?;
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    match nearest(&feature, &names) {
+    match nearest(&feature, names) {
         Some(near) => Some(format!(
             "`{feature}` is not among the features of the first elements: did you mean `{near}`?"
         )),

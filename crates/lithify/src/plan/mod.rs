@@ -235,26 +235,24 @@ fn named<'a>(profile: &'a Profile, wanted: &FeatureRequest) -> Result<&'a Featur
         };
     }
     profile.feature(&wanted.name).ok_or_else(|| {
-        if let Some((name, keys)) = wanted
-            .name
-            .split_once(' ')
-            .filter(|(name, keys)| keys.contains('=') && profile.feature(name).is_some())
-        {
-            return Error::request(format!("no element has a feature `{}`", wanted.name))
-                .hint(format!("a colon stands between the name and the keys: `{name}: …`"))
-                .instead(Change::Spec(wanted.name.clone(), format!("{name}: {keys}")));
-        }
         if let Some(why) = profile.left_out.get(&wanted.name) {
             return Error::input(format!("it cannot be read: {why}")).in_feature(&wanted.name);
         }
-        if let Some((name, keys)) =
-            wanted.name.split_once(':').filter(|parts| profile.feature(parts.0).is_some())
-        {
-            return Error::request(format!("no element has a feature `{}`", wanted.name))
-                .hint(format!("leave a blank between the name and the keys: `{name}: …`"))
-                .instead(Change::Spec(wanted.name.clone(), format!("{name}: {keys}")));
-        }
         let error = Error::request(format!("no element has a feature `{}`", wanted.name));
+        let apart = |at: char| {
+            let (name, keys) = wanted.name.split_once(at)?;
+            profile.feature(name).map(|_| (name, keys))
+        };
+        let keys_after = |why: &str, (name, keys): (&str, &str)| {
+            let spec = Change::Spec(wanted.name.clone(), format!("{name}: {keys}"));
+            (format!("{why} the name and the keys: `{name}: …`"), spec)
+        };
+        let blank = apart(' ').filter(|(_, keys)| keys.contains('='));
+        let blank = blank.map(|parts| keys_after("a colon stands between", parts));
+        let misspelt = blank.or_else(|| apart(':').map(|parts| keys_after("leave a blank between", parts)));
+        if let Some((hint, spec)) = misspelt {
+            return error.hint(hint).instead(spec);
+        }
         match nearest(&wanted.name, profile.features.iter().map(|feature| &feature.name)) {
             Some(near) => error.hint(format!("did you mean `{near}`?")).instead(renamed(near)),
             None => error.hint(format!("there are {}", names())),

@@ -285,9 +285,9 @@ impl FeatureRequest {
                 if key.is_empty() {
                     return Err(Error::request("there are no blanks around `=`").hint("as in `pad=512`"));
                 }
-                let known: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+                let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 let error = Error::request(format!("`{key}` is no key of a feature"));
-                return Err(match nearest(key, &known) {
+                return Err(match nearest(key, known.iter().copied()) {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error.hint(format!("the keys are: {}", known.join(" "))),
                 });

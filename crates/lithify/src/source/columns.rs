@@ -259,32 +259,18 @@ impl Source for Tables {
             sizes: Vec::new(),
         };
         for (name, column) in &table.columns {
-            let start = (elements.names.len(), elements.sizes.len());
-            elements.names.extend_from_slice(name.as_bytes());
-            elements.sizes.extend_from_slice(column.row_shape());
-            let (kind, form) = kind_of(column.as_ref());
-            let shape = Some(start.1..elements.sizes.len());
-            let name = start.0..elements.names.len();
-            elements.fields.push(Field { name, kind: Some(kind), body: 0..0, form, shape });
+            elements.add(name, column.row_shape(), kind_of(column.as_ref()));
             elements.rows.push(column.open()?);
         }
         for (name, ragged) in &table.ragged {
-            let start = (elements.names.len(), elements.sizes.len());
-            elements.names.extend_from_slice(name.as_bytes());
-            let rank = ragged.rank();
-            elements.sizes.resize(start.1 + rank, 0);
-            let (kind, form) = match ragged.each {
-                Each::String => (Kind::Bytes, Form::Message),
-                Each::Items | Each::One => {
-                    let inner = ragged.values.row_shape();
-                    elements.sizes[start.1 + rank - inner.len()..].copy_from_slice(inner);
-                    kind_of(ragged.values.as_ref())
-                }
+            // What an element says of its shape is filled in when it is lent.
+            let (kind, inner) = match ragged.each {
+                Each::String => ((Kind::Bytes, Form::Message), &[][..]),
+                Each::Items | Each::One => (kind_of(ragged.values.as_ref()), ragged.values.row_shape()),
             };
-            let shape = Some(start.1..elements.sizes.len());
-            let name = start.0..elements.names.len();
-            elements.fields.push(Field { name, kind: Some(kind), body: 0..0, form, shape });
-            elements.ragged.push((kind, ragged.open()?));
+            let shape = [&vec![0; ragged.rank() - inner.len()], inner].concat();
+            elements.add(name, &shape, kind);
+            elements.ragged.push((kind.0, ragged.open()?));
         }
         Ok(Box::new(elements))
     }
@@ -327,58 +313,72 @@ struct Reader<'s> {
 }
 
 impl Reader<'_> {
+    /// Adds a field.
+    fn add(&mut self, name: &str, row_shape: &[u64], (kind, form): (Kind, Form)) {
+        let start = (self.names.len(), self.sizes.len());
+        self.names.extend_from_slice(name.as_bytes());
+        self.sizes.extend_from_slice(row_shape);
+        let (name, shape) = (start.0..self.names.len(), Some(start.1..self.sizes.len()));
+        self.fields.push(Field { name, kind: Some(kind), body: 0..0, form, shape });
+    }
+
     /// Reads the rows among which the next is. They are the same wherever reading begins and ends, so that damage is met in the
     /// same place.
     fn fill(&mut self) -> Result<()> {
-        // Half as many again and again, where those of features that differ in length are too many bytes.
-        let mut run = prev_power_of_two(self.table.run());
-        let (first, end) = loop {
-            let first = self.next / run * run;
-            let end = first.saturating_add(run).min(self.table.rows());
-            let mut bytes = 0_u64;
-            for (_, ragged) in &mut self.ragged {
-                match ragged.bytes_of(first..end) {
-                    Ok(more) => bytes = bytes.saturating_add(more),
-                    Err(error) => {
-                        self.next = end.min(self.until);
-                        return Err(error.in_file(self.path).loses_a_stretch());
-                    }
-                }
-            }
-            if run == 1 || bytes <= RUN_MOST {
-                break (first, end);
-            }
-            run /= 2;
-        };
-        let count = end - first;
-        self.starts.clear();
         self.held = 0..0;
         self.filled = 0;
+        let mut rows = self.around(self.table.run());
+        if let Err(error) = self.read_rows(&mut rows) {
+            // What is damaged is not only this row.
+            self.next = rows.end.min(self.until);
+            return Err(error.in_file(self.path).loses_a_stretch());
+        }
+        self.filled = self.buffer.len();
+        self.held = rows;
+        Ok(())
+    }
+
+    /// The run of so many rows that the next is in.
+    fn around(&self, run: u64) -> Range<u64> {
+        let first = self.next / run * run;
+        first..first.saturating_add(run).min(self.table.rows())
+    }
+
+    /// Reads rows into the buffer: fewer where those of features that differ in length are too many bytes.
+    fn read_rows(&mut self, rows: &mut Range<u64>) -> Result<()> {
+        if !self.ragged.is_empty() {
+            let mut run = prev_power_of_two(self.table.run());
+            *rows = self.around(run);
+            while run > 1 && self.ragged_bytes(rows)? > RUN_MOST {
+                run /= 2;
+                *rows = self.around(run);
+            }
+        }
+        self.starts.clear();
         // What one large element took is not kept for small ones.
         if self.buffer.capacity() as u64 > 4 * RUN_MOST {
             self.buffer = Vec::new();
         }
         self.buffer.clear();
-        for ((_, column), rows) in self.table.columns.iter().zip(&mut self.rows) {
+        let count = rows.end - rows.start;
+        for ((_, column), reader) in self.table.columns.iter().zip(&mut self.rows) {
             let start = self.buffer.len();
             let bytes = usize::try_from(count.saturating_mul(column.row_bytes())).unwrap_or(usize::MAX);
             self.buffer.resize(start + bytes, 0);
-            if let Err(error) = rows.read(first..end, &mut self.buffer[start..]) {
-                // What is damaged is not only this row.
-                self.next = end.min(self.until);
-                return Err(error.in_file(self.path).loses_a_stretch());
-            }
+            reader.read(rows.clone(), &mut self.buffer[start..])?;
             self.starts.push(start);
         }
         for (_, ragged) in &mut self.ragged {
-            if let Err(error) = ragged.read(first..end, self.table.largest, &mut self.buffer) {
-                self.next = end.min(self.until);
-                return Err(error.in_file(self.path).loses_a_stretch());
-            }
+            ragged.read(rows.clone(), self.table.largest, &mut self.buffer)?;
         }
-        self.filled = self.buffer.len();
-        self.held = first..end;
         Ok(())
+    }
+
+    /// Bytes that rows of features that differ in length take.
+    fn ragged_bytes(&mut self, rows: &Range<u64>) -> Result<u64> {
+        self.ragged
+            .iter_mut()
+            .try_fold(0_u64, |sum, (_, ragged)| Ok(sum.saturating_add(ragged.bytes_of(rows.clone())?)))
     }
 
     /// Points the fields of ragged features at an element's values.
@@ -387,16 +387,13 @@ impl Reader<'_> {
         for ((kind, ragged), field) in self.ragged.iter().zip(&mut self.fields[columns..]) {
             let (count, items) = ragged.element(place);
             let values = ragged.ragged.values.as_ref();
+            let each = ragged.ragged.each;
+            if !ragged.is_there(place) || each == Each::One && count == 0 {
+                (field.kind, field.body) = (None, 0..0);
+                continue;
+            }
             field.kind = Some(*kind);
-            match (ragged.ragged.each, &field.shape) {
-                (Each::One, _) if count == 0 => {
-                    (field.kind, field.body) = (None, 0..0);
-                    continue;
-                }
-                _ if !ragged.is_there(place) => {
-                    (field.kind, field.body) = (None, 0..0);
-                    continue;
-                }
+            match (each, &field.shape) {
                 (Each::Items, Some(sizes)) => {
                     ragged.shape(place, count, &mut self.sizes[sizes.clone()])?;
                 }
@@ -406,7 +403,7 @@ impl Reader<'_> {
                 _ => {}
             }
             let start = self.buffer.len();
-            field.body = match (ragged.ragged.each, values.item()) {
+            field.body = match (each, values.item()) {
                 (Each::String, _) => {
                     wire::push_length(&mut self.buffer, items.len());
                     self.buffer.extend_from_within(items);

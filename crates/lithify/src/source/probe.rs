@@ -117,16 +117,10 @@ pub(crate) fn find(inputs: &[PathBuf], from: Option<&str>) -> Result<Vec<Found>>
                 // An empty file is an empty part of whatever the others are.
                 _ if part.bytes == 0 || forced.is_some() => {}
                 (None, _) if may_be_damaged(&head) => strange = strange.or_else(|| Some(unknown(&seen))),
-                (None, _) if listed => {
+                (None, _) if input.is_dir() => {
                     let glob = printable(&input.join("*.ENDING"));
-                    let error = unknown(&seen);
-                    return Err(if input.is_dir() {
-                        error.hint(format!(
-                            "if it is none of the dataset, name the others by a glob: `{glob}`"
-                        ))
-                    } else {
-                        error
-                    });
+                    return Err(unknown(&seen)
+                        .hint(format!("if it is none of the dataset, name the others by a glob: `{glob}`")));
                 }
                 (None, _) => return Err(unknown(&seen)),
                 (Some(found), _) => {
@@ -197,9 +191,9 @@ fn format_named(name: &str) -> Result<&'static dyn Format> {
     FORMATS.iter().find(|format| format.name() == name).copied().ok_or_else(|| {
         let known: Vec<_> =
             FORMATS.iter().map(|format| format!("`{}` ({})", format.name(), format.about())).collect();
-        let names: Vec<_> = FORMATS.iter().map(|format| format.name().to_owned()).collect();
         let error = Error::request(format!("`{name}` is not a format"));
-        let near = nearest(name, &names).or_else(|| names.iter().find(|known| known.starts_with(name)));
+        let mut names = FORMATS.iter().map(|format| format.name());
+        let near = nearest(name, names.clone()).or_else(|| names.find(|known| known.starts_with(name)));
         match near {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint(format!("use {}", known.join(" or "))),

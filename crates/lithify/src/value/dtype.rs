@@ -130,7 +130,7 @@ impl FromStr for DType {
             return Ok(Self::Bytes(width));
         }
         let error = Error::request(format!("`{text}` is not a dtype"));
-        let names = NAMED.map(|named| named.1.to_owned());
+        let names = NAMED.map(|named| named.1);
         // What NumPy calls otherwise, or other languages do.
         let usual = match text {
             "int" | "long" => Some("int64"),
@@ -142,7 +142,7 @@ impl FromStr for DType {
                 .and_then(|dtype| NAMED.iter().find(|named| named.0 == dtype))
                 .map(|named| named.1),
         };
-        Err(match usual.or_else(|| nearest(text, &names).map(String::as_str)) {
+        Err(match usual.or_else(|| nearest(text, names)) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint(format!("use one of {}, or S32 for 32 bytes", names.join(", "))),
         })

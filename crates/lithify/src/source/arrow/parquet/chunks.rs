@@ -11,9 +11,8 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::contents::{Contents, bits};
-use super::deltas::Differences;
 use super::hybrid::Hybrid;
-use super::meter::Meter;
+use super::meter::{Lengths, Meter};
 use super::pages::Pages;
 
 /// Whether byte strings are told by their lengths, and these by differences.
@@ -113,10 +112,11 @@ impl Chunk {
             return self.file.check_size(self.meter.worst(page.num_values(), page.buffer().len()));
         };
         levels_are_there(&contents, self.levels).ok_or_else(|| damaged("levels"))?;
-        if by_lengths(contents.encoding) {
-            lengths_are_there(&contents).ok_or_else(|| damaged("lengths of byte strings"))?;
-        }
-        let bytes = self.meter.page(&contents, self.levels).ok_or_else(|| damaged("values"))?;
+        let lengths = match by_lengths(contents.encoding) {
+            true => Some(Lengths::of(&contents).ok_or_else(|| damaged("lengths of byte strings"))?),
+            false => None,
+        };
+        let bytes = self.meter.page(&contents, lengths, self.levels).ok_or_else(|| damaged("values"))?;
         self.file.check_size(bytes)
     }
 
@@ -174,19 +174,6 @@ fn levels_are_there(contents: &Contents, (most_repetition, most_definition): (u3
         if most > 0 {
             Hybrid::new(levels.clone(), bits(most)).skip(contents.count.into())?;
         }
-    }
-    Some(())
-}
-
-/// Whether a page has the lengths of no more byte strings than it holds, in as many parts as its encoding has.
-fn lengths_are_there(contents: &Contents) -> Option<()> {
-    let first = Differences::of(&contents.values)?;
-    if first.count > u64::from(contents.count) {
-        return None;
-    }
-    if contents.encoding == Encoding::DELTA_BYTE_ARRAY {
-        let second = Differences::of(&contents.values.slice(first.bytes..))?;
-        return (second.count == first.count).then_some(());
     }
     Some(())
 }

@@ -10,7 +10,7 @@ pub(super) struct Contents {
     pub encoding: Encoding,
     /// How many values and nulls it says that it holds.
     pub count: u32,
-    /// The levels that say which lists each value repetition, and at which level it is there: empty where there is one level only.
+    /// The levels that say which lists each value begins, and at which level it is there: empty where there is one level only.
     pub repetition: Bytes,
     pub definition: Bytes,
     pub values: Bytes,

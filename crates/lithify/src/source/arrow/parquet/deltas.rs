@@ -36,6 +36,9 @@ pub(super) struct Differences {
     /// Bytes that they take.
     pub bytes: usize,
     all: Bytes,
+    head: Head,
+    /// Where what follows the head starts.
+    start: usize,
 }
 
 impl Differences {
@@ -43,6 +46,7 @@ impl Differences {
     pub(super) fn of(all: &Bytes) -> Option<Self> {
         let mut bytes = Compact { rest: all };
         let head = Head::of(&mut bytes)?;
+        let start = all.len() - bytes.rest.len();
         let mut left = head.count.saturating_sub(1);
         while left > 0 {
             let _least = bytes.number()?;
@@ -57,16 +61,15 @@ impl Differences {
                 left = left.saturating_sub(head.numbers);
             }
         }
-        Some(Self { count: head.count, bytes: all.len() - bytes.rest.len(), all: all.clone() })
+        let bytes = all.len() - bytes.rest.len();
+        Some(Self { count: head.count, bytes, all: all.clone(), head, start })
     }
 
     /// The numbers, one after another.
-    pub(super) fn numbers(self) -> Option<Numbers> {
-        let mut bytes = Compact { rest: &self.all };
-        let head = Head::of(&mut bytes)?;
-        let at = self.all.len() - bytes.rest.len();
+    pub(super) fn numbers(self) -> Numbers {
+        let Self { all, head, start: at, .. } = self;
         let packed = Hybrid::new(Bytes::new(), 0);
-        Some(Numbers { all: self.all, at, head, value: None, least: 0, widths: 0..0, packed, left: 0 })
+        Numbers { all, at, head, value: None, least: 0, widths: 0..0, packed, left: 0 }
     }
 }
 
@@ -121,19 +124,14 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::wire::push_varint;
 
     /// Blocks of 128 numbers in four parts; each of 32 bits, or none.
-    fn differences(count: u64, blocks: &[[u8; 4]]) -> Bytes {
-        let varint = |mut value: u64| {
-            let mut bytes = Vec::new();
-            while value >= 0x80 {
-                bytes.push((value & 0x7f) as u8 | 0x80);
-                value >>= 7;
-            }
-            bytes.push((value & 0x7f) as u8);
-            bytes
-        };
-        let mut bytes = [varint(128), varint(4), varint(count), varint(7)].concat();
+    fn differences(count: usize, blocks: &[[u8; 4]]) -> Bytes {
+        let mut bytes = Vec::new();
+        for number in [128, 4, count, 7] {
+            push_varint(&mut bytes, number);
+        }
         for widths in blocks {
             bytes.extend([[2].as_slice(), widths].concat());
             bytes.resize(bytes.len() + widths.iter().map(|width| usize::from(*width) * 4).sum::<usize>(), 9);
@@ -158,7 +156,7 @@ mod tests {
     #[test]
     fn numbers_are_the_first_and_what_differs_from_it() {
         // Differences of 1 at least; of the first 32, bytes that are all 9 are added to it.
-        let mut numbers = Differences::of(&differences(36, &[[8, 0, 0, 0]])).unwrap().numbers().unwrap();
+        let mut numbers = Differences::of(&differences(36, &[[8, 0, 0, 0]])).unwrap().numbers();
         let found: Vec<i32> = std::iter::from_fn(|| numbers.next()).take(36).collect();
         let expected: Vec<i32> = (0..33).map(|number| number * 10 - 4).chain([317, 318, 319]).collect();
         assert_eq!(found, expected);

@@ -59,12 +59,8 @@ impl Hybrid {
 
     /// The next number.
     pub(super) fn number(&mut self) -> Option<u32> {
-        if self.rest.count() == 0 {
-            self.rest = self.run()?;
-        }
-        let value = self.value(&self.rest, 0);
-        self.rest = self.rest.split(1, self.width).1;
-        Some(value)
+        let run = self.next_run(1)?;
+        Some(self.value(&run, 0))
     }
 
     /// Passes over numbers.

@@ -76,8 +76,7 @@ impl Meter {
             rest = after.get(usize::try_from(length).ok()?..)?;
             self.names.push(length);
         }
-        let largest = self.names.iter().max().map_or(0, |largest| u64::from(*largest));
-        self.counts |= self.values.saturating_mul(self.beside + largest) > self.most;
+        self.counts |= self.values.saturating_mul(self.beside + self.largest_name()) > self.most;
         Some(())
     }
 
@@ -91,6 +90,7 @@ impl Meter {
     pub(super) fn page(
         &mut self,
         contents: &Contents,
+        lengths: Option<Lengths>,
         (most_repetition, most_definition): (u32, u32),
     ) -> Option<u64> {
         if self.width.is_none() {
@@ -102,7 +102,7 @@ impl Meter {
         if !self.counts {
             return Some(0);
         }
-        let mut sizes = Sizes::of(contents, self.width)?;
+        let mut sizes = Sizes::of(contents, lengths, self.width)?;
         let levels = |bytes: &Bytes, most| (most > 0).then(|| Hybrid::new(bytes.clone(), bits(most)));
         let mut repetition = levels(&contents.repetition, most_repetition);
         let mut definition = levels(&contents.definition, most_definition);
@@ -126,7 +126,12 @@ impl Meter {
                 break;
             }
         }
-        (self.bytes <= self.most).then_some(0).or(Some(self.bytes))
+        Some(if self.bytes > self.most { self.bytes } else { 0 })
+    }
+
+    /// Bytes of the longest byte string of the dictionary.
+    fn largest_name(&self) -> u64 {
+        self.names.iter().max().map_or(0, |largest| u64::from(*largest))
     }
 
     /// Bytes that a null takes.
@@ -136,8 +141,7 @@ impl Meter {
 
     /// How many bytes a page of so many values and bytes may take at the most.
     pub(super) fn worst(&self, values: u32, bytes: usize) -> u64 {
-        let largest = self.names.iter().max().map_or(0, |largest| u64::from(*largest));
-        let each = self.of_one_null().saturating_mul(self.of_null).max(self.beside + largest);
+        let each = self.of_one_null().saturating_mul(self.of_null).max(self.beside + self.largest_name());
         u64::from(values).saturating_mul(each).saturating_add(bytes as u64)
     }
 }
@@ -153,10 +157,38 @@ enum Sizes {
     Shared(Numbers, Numbers),
 }
 
+/// The lengths of a page's byte strings, where they are told by differences.
+pub(super) struct Lengths {
+    first: Differences,
+    /// Those of what is not the same as in the byte string before.
+    second: Option<Differences>,
+}
+
+impl Lengths {
+    /// Those of no more byte strings than the page holds, in as many parts as its encoding has; `None` where they are not there.
+    pub(super) fn of(contents: &Contents) -> Option<Self> {
+        let first = Differences::of(&contents.values)?;
+        if first.count > u64::from(contents.count) {
+            return None;
+        }
+        if contents.encoding != Encoding::DELTA_BYTE_ARRAY {
+            return Some(Self { first, second: None });
+        }
+        let second = Differences::of(&contents.values.slice(first.bytes..))?;
+        (second.count == first.count).then_some(Self { first, second: Some(second) })
+    }
+}
+
 impl Sizes {
-    fn of(contents: &Contents, width: Option<u64>) -> Option<Self> {
+    fn of(contents: &Contents, lengths: Option<Lengths>, width: Option<u64>) -> Option<Self> {
         if let Some(width) = width {
             return Some(Self::Each(width));
+        }
+        if let Some(Lengths { first, second }) = lengths {
+            return Some(match second {
+                Some(second) => Self::Shared(first.numbers(), second.numbers()),
+                None => Self::Told(first.numbers()),
+            });
         }
         let mut values = contents.values.clone();
         Some(match contents.encoding {
@@ -168,12 +200,6 @@ impl Sizes {
             Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY => {
                 let width = u32::from(values.split_to(1)[0]);
                 Self::Named(Hybrid::new(values, Some(width).filter(|width| *width <= 32)?))
-            }
-            Encoding::DELTA_LENGTH_BYTE_ARRAY => Self::Told(Differences::of(&values)?.numbers()?),
-            Encoding::DELTA_BYTE_ARRAY => {
-                let shared = Differences::of(&values)?;
-                let own = Differences::of(&values.slice(shared.bytes..))?;
-                Self::Shared(shared.numbers()?, own.numbers()?)
             }
             // The crate does not know it.
             _ => Self::Each(0),
